@@ -1,0 +1,1 @@
+"""The papers, one a file; `engine` is what they share."""

@@ -1,0 +1,1 @@
+"""The methods, as a library: no I/O and no orchestration."""

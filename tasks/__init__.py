@@ -1,0 +1,1 @@
+"""What a stage does: fetch, prepare, train, evaluate, judge, report."""

@@ -1,0 +1,148 @@
+"""Branch-Train-MiX: mixing expert language models into a mixture of experts (Sukhbaatar et al. 2024).
+
+Attempted here: the whole method (branch, train without communication, mix, finetune) on real text of
+three domains, with its baselines (weight soup, merge without finetuning, Branch-Train-Merge, dense
+training and sparse upcycling at equal operations), judged in bits per byte on held-out documents.
+Not attempted: the paper's scale (7B parameters, 533B tokens) and its downstream tasks, on which models
+of this size are at chance.
+"""
+
+from dataclasses import replace
+
+from flows.engine.paper import Claim, Paper, Profiles, Scale, Source, Stage, profiles
+from models.config import Mixture, Optimisation, Transformer
+from tasks import btx, btx_evaluation, lm, text
+from tasks.report import Table
+from tasks.train import Plateau
+
+DOMAINS = ("encyclopedia", "code", "mathematics")
+SEEDS = Profiles(quick=(0, 1), cpu=range(8), gpu=range(8))
+
+# Most parameters lie in the feed-forwards, which become the experts; the rest is averaged (section 3.2).
+ARCHITECTURE = Profiles(
+    quick=Transformer(vocabulary=512, width=64, layers=3, heads=4, feed_forward=512, context=128),
+    cpu=Transformer(vocabulary=512, width=64, layers=3, heads=4, feed_forward=512, context=128),
+    gpu=Transformer(vocabulary=4096, width=512, layers=8, heads=8, feed_forward=4096, context=512),
+)
+# The three domains and the seed model as a generalist; two experts a token (section 3.2).
+MIXTURE = Mixture(experts=4, top_k=2)
+
+# One learning rate and one schedule in every arm, as in the paper (section 4.1).
+SEED_TRAINING = Profiles(
+    quick=Optimisation(steps=300, batch=16, learning_rate=3e-3, warmup=30),
+    cpu=Optimisation(steps=3000, batch=16, learning_rate=3e-3),
+    gpu=Optimisation(steps=8000, batch=256, learning_rate=6e-4),
+)
+EXPERT_TRAINING = Profiles(
+    quick=replace(SEED_TRAINING.quick, steps=100),
+    cpu=replace(SEED_TRAINING.cpu, steps=800),
+    gpu=replace(SEED_TRAINING.gpu, steps=2000),
+)
+FINETUNING = Profiles(
+    quick=replace(SEED_TRAINING.quick, steps=100),
+    cpu=replace(SEED_TRAINING.cpu, steps=800),
+    gpu=replace(SEED_TRAINING.gpu, steps=2000),
+)
+
+
+# 1. Corpora: three domains and documents that switch between them, split by document, without copies.
+corpus = Stage(
+    text.prepare_domains,
+    inputs={
+        "wikipedia": Source("wikipedia-summaries"),
+        "stdlib": Source("python-stdlib"),
+        "metamath": Source("metamath"),
+        "chats": Source("chats"),
+    },
+    config=text.Domains(),
+)
+
+# 2. One tokenizer for all.
+tokens = Stage(
+    lm.tokenize,
+    inputs={"corpus": corpus},
+    config=profiles(lambda p: lm.Tokenization(vocabulary=ARCHITECTURE.at(p).vocabulary)),
+)
+
+# 3. The seed model, to a plateau.
+seed_model = Stage(
+    lm.pretrain,
+    inputs={"tokens": tokens},
+    config=profiles(
+        lambda p: lm.Pretraining(
+            architecture=ARCHITECTURE.at(p),
+            optimisation=SEED_TRAINING.at(p),
+            plateau=Plateau(gain=0.01, steps=500),
+            seed=0,
+        )
+    ),
+    each={"seed": SEEDS},
+)
+
+# 4. Branch and train: an expert for each domain, with no communication between them.
+expert = Stage(
+    btx.train_expert,
+    inputs={"tokens": tokens, "seed_model": seed_model},
+    config=profiles(lambda p: btx.Expert(domain="code", seed=0, optimisation=EXPERT_TRAINING.at(p))),
+    each={"domain": DOMAINS, "seed": SEEDS},
+)
+
+# 5. Mix: feed-forwards become experts, the seed is the generalist, everything else is averaged.
+merged = Stage(
+    btx.mix,
+    inputs={"experts": expert, "seed_model": seed_model},
+    config=btx.Mix(seed=0, mixture=MIXTURE),
+    each={"seed": SEEDS},
+)
+
+# 6. Finetune all weights on all domains.
+finetuned = Stage(
+    btx.finetune,
+    inputs={"tokens": tokens, "mixture": merged},
+    config=profiles(lambda p: btx.Finetuning(seed=0, optimisation=FINETUNING.at(p))),
+    each={"seed": SEEDS},
+)
+
+# 7. Baseline: the seed model goes on as one dense model, at the operations of steps 4 and 6 together.
+dense = Stage(
+    btx.train_dense,
+    inputs={"tokens": tokens, "seed_model": seed_model},
+    config=profiles(
+        lambda p: btx.Baseline(
+            seed=0, workers=len(DOMAINS), expert=EXPERT_TRAINING.at(p), finetune=FINETUNING.at(p), mixture=MIXTURE
+        )
+    ),
+    each={"seed": SEEDS},
+)
+
+# 8. Evaluate every arm on the same positions of the same held-out text.
+evaluation = Stage(
+    btx_evaluation.evaluate,
+    inputs={
+        "tokens": tokens,
+        "seed_model": seed_model,
+        "experts": expert,
+        "merged": merged,
+        "models": {"btx": finetuned, "dense": dense},
+    },
+    config=Profiles(
+        quick=btx_evaluation.Evaluation(seed=0, windows=150),
+        cpu=btx_evaluation.Evaluation(seed=0),
+        gpu=btx_evaluation.Evaluation(seed=0),
+    ),
+    each={"seed": SEEDS},
+)
+
+bits = evaluation["bits_per_byte"]
+
+paper = Paper(
+    title="Branch-Train-MiX: Mixing Expert LLMs into a Mixture-of-Experts LLM",
+    authors="Sukhbaatar et al.",
+    year=2024,
+    arxiv="2403.07816",
+    claims=[],
+    scales=[
+        Scale("parameters of the seed model", paper="7B", here=Profiles("0.4M", "0.4M", "60M")),
+    ],
+    tables=[Table(title="Held-out text", quantity="bits_per_byte", rows="arm", columns="domain")],
+)

@@ -1,0 +1,324 @@
+"""The `tenfold` command."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.engine import doctor as examination
+from flows.engine.compile import compiled, stale, write
+from flows.engine.discover import papers as all_papers
+from flows.engine.execute import Interrupted, cores
+from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
+from flows.engine.server import configure, prefect_server, wait_until_up
+from flows.engine.stages import ConcreteStage, catalogue, source_folder
+from flows.engine.store import Store
+from flows.engine.terminal import console, show_plan, show_status, show_table
+from flows.engine.variant import Variant, variant
+from tasks.closure import ROOT
+from tasks.errors import UserError
+from tasks.run import STATE, folder_digest, slug
+
+app = typer.Typer(
+    name="tenfold",
+    help="Reproduce machine-learning papers as pipelines, down to a verdict on each claim.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="The data sources, and the cache's copy elsewhere.", invoke_without_command=True)
+app.add_typer(data_app, name="data")
+
+Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
+Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="A setting, as in expert.steps=500.")
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Stages at once; by default one a core.")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+    """Reproduce machine-learning papers as pipelines, down to a verdict on each claim."""
+    if debug:
+        os.environ["TENFOLD_DEBUG"] = "1"
+
+
+@app.command()
+def reproduce(papers: Papers = None, profile: Profile = "quick", settings: Settings = None, jobs: Jobs = None) -> None:
+    """Run what is not up to date, and show the results.
+
+    Examples:
+
+        tenfold reproduce
+
+        tenfold reproduce btx --profile cpu
+
+        tenfold reproduce btx -S finetune.steps=50 --jobs 1
+    """
+    chosen = variant(profile, settings or [])
+    planned = _plan(papers, chosen)
+    if not planned.work:
+        console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
+        _show_results(planned.stages)
+        return
+    show_plan(planned, jobs or cores())
+    with prefect_server() as address:
+        # The server comes up in its own process while this one imports prefect.
+        from flows.engine import reproduce as engine
+
+        wait_until_up(address)
+        engine.reproduce(papers or [], profile, settings or [], jobs or cores())
+    _show_results(planned.stages)
+
+
+@app.command("list")
+def list_papers() -> None:
+    """List the papers, with their claims and stages.
+
+    Example:
+
+        tenfold list
+    """
+    table = Table("paper", "title", "arXiv", "claims", "stages (quick)")
+    for name, experiment in all_papers().items():
+        paper = experiment.paper
+        stages = [stage for stage in select([name], Variant("quick"), {name: experiment}) if stage.paper == name]
+        table.add_row(name, paper.title, paper.arxiv, str(len(paper.claims)), str(len(stages)))
+    console.print(table)
+
+
+@app.command()
+def status(papers: Papers = None, profile: Profile = "quick", settings: Settings = None) -> None:
+    """Show each stage: up to date, to run and why, or after one that must run.
+
+    Example:
+
+        tenfold status btx --profile cpu
+    """
+    planned = _plan(papers, variant(profile, settings or []))
+    show_status(planned, papers or [])
+
+
+@app.command()
+def why(
+    stage: Annotated[str, typer.Argument(help="A stage's name, as `tenfold status` shows it.")],
+    profile: Profile = "quick",
+    settings: Settings = None,
+) -> None:
+    """Say why a stage would run: which code, setting, input or part of the environment changed.
+
+    Example:
+
+        tenfold why btx/finetune-0
+    """
+    planned = _plan(None, variant(profile, settings or []))
+    chosen = find_stage(stage, planned.stages)
+    reasons = planned.reasons[chosen.out]
+    for reason in reasons:
+        console.print(f"{chosen.title}: {reason}", markup=False)
+    if not reasons:
+        console.print(f"{chosen.title} is up to date.")
+    if chosen.out in planned.waiting:
+        earlier = [s.title for s in planned.work if s.out in chosen.input_folders]
+        console.print(f"It comes after {', '.join(earlier)}, which may run first.")
+
+
+@app.command("compile")
+def compile_command(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a file is not current.")] = False,
+) -> None:
+    """Write `pipelines/`, `dvc.yaml`, `prefect.yaml` and the experiments' descriptions from the papers.
+
+    Example:
+
+        tenfold compile --check
+    """
+    files = compiled(all_papers())
+    changed = stale(files) if check else write(files)
+    if check and changed:
+        raise UserError(f"{', '.join(changed)}: not what the papers compile to. Run tenfold compile.")
+    for path in changed:
+        console.print(f"wrote {path}")
+    console.print(f"{len(files)} compiled files are current.")
+
+
+@app.command()
+def verify(
+    papers: Papers = None,
+    profile: Profile = "quick",
+    rerun: Annotated[str | None, typer.Option(help="Recompute this stage in a scratch folder and compare.")] = None,
+) -> None:
+    """Re-hash every output and cached object against the record.
+
+    Examples:
+
+        tenfold verify btx
+
+        tenfold verify --rerun btx/tokens
+    """
+    stages = select(papers or [], Variant(variant(profile, []).base), all_papers())
+    if rerun:
+        _rerun(find_stage(rerun, stages))
+        return
+    damages = Store().verify(stages)
+    for damage in damages:
+        again = f"tenfold reproduce {damage.stage.paper} --profile {profile}"
+        console.print(f"{damage.path} ({damage.stage.title}): {damage.problem}.", markup=False)
+        console.print(f"  To mend it: {damage.remove} && {again}", markup=False)
+    if damages:
+        raise UserError(f"{len(damages)} damaged or missing files.")
+    console.print(f"The outputs and cached objects of {len(stages)} stages are what the record says.")
+
+
+@data_app.callback()
+def data(context: typer.Context) -> None:
+    """Show the data sources: what they are, under which licence, and whether they are here.
+
+    Example:
+
+        tenfold data
+    """
+    if context.invoked_subcommand:
+        return
+    table = Table("source", "kind", "package", "licence", "here")
+    for name, entry in catalogue().items():
+        folder = ROOT / source_folder(name)
+        here = "no"
+        if (folder / "unavailable.json").exists():
+            here = json.loads((folder / "unavailable.json").read_text())["reason"]
+        elif folder.exists():
+            here = f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6:.1f} MB"
+        table.add_row(name, entry.kind, f"{entry.package} {entry.version}".strip(), entry.licence, here)
+    console.print(table)
+    console.print("To use a paper's own data, see `replaces` in data/sources.yaml.")
+
+
+@data_app.command()
+def push(remote: Annotated[str | None, typer.Argument(help="A DVC remote; the default one otherwise.")] = None) -> None:
+    """Copy the cache, with its record of runs, to a DVC remote.
+
+    Example:
+
+        dvc remote add -d store /mnt/store && tenfold data push
+    """
+    console.print(f"{Store().push(remote)} files pushed.")
+
+
+@data_app.command()
+def pull(remote: Annotated[str | None, typer.Argument(help="A DVC remote; the default one otherwise.")] = None) -> None:
+    """Fetch the recorded outputs from a DVC remote, so that nothing has to run.
+
+    Example:
+
+        tenfold data pull
+    """
+    console.print(f"{Store().pull(remote)} files fetched.")
+
+
+@app.command()
+def ui(
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = 4200,
+) -> None:
+    """Open the MLflow and Prefect pages on this machine until Ctrl-C.
+
+    Example:
+
+        tenfold ui --mlflow-port 5001
+    """
+    from flows.engine.ui import serve
+
+    serve(mlflow_port, prefect_port)
+
+
+@app.command()
+def doctor() -> None:
+    """Check that this machine has what the pipelines need.
+
+    Example:
+
+        tenfold doctor
+    """
+    checks = examination.examine()
+    for check in checks:
+        mark = "[green]✓[/]" if check.passed else "[red]✗[/]" if check.needed else "[yellow]–[/]"
+        console.print(f"{mark} {check.name}: {check.found}")
+    broken = [check for check in checks if check.needed and not check.passed]
+    if broken:
+        raise UserError(f"{len(broken)} of {len(checks)} checks failed: {'; '.join(check.advice for check in broken)}.")
+
+
+def _plan(papers: list[str] | None, chosen: Variant) -> Plan:
+    known, changed = compile_papers(chosen)
+    if changed:
+        console.print(f"Compiled {len(changed)} files: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}")
+    return plan(select(papers or [], chosen, known), Store())
+
+
+def _show_results(stages: list[ConcreteStage]) -> None:
+    for stage in stages:
+        path = ROOT / stage.out / "tables.json"
+        if stage.name == "results" and path.exists():
+            for table in json.loads(path.read_text()):
+                show_table(stage.paper, table)
+
+
+def _rerun(stage: ConcreteStage) -> None:
+    """Recompute one stage into a scratch folder and compare its digest with the record's."""
+    if stage.kind == "measure":
+        raise UserError(f"{stage.title} measures time, so its bytes differ each time: choose another stage.")
+    scratch = STATE / "scratch" / slug(stage.out)
+    shutil.rmtree(scratch, ignore_errors=True)
+    command = stage.command.split()[1:]
+    command[command.index("--out") + 1] = str(scratch.relative_to(ROOT))
+    ended = subprocess.run([sys.executable, *command], cwd=ROOT)
+    if ended.returncode:
+        raise UserError(f"{stage.title} failed when it ran again; its last lines are above.")
+    recorded, computed = Store().digest(stage), folder_digest(str(scratch))
+    shutil.rmtree(scratch)
+    if recorded != computed:
+        raise UserError(f"{stage.title} gave {computed}, but the record says {recorded}: it is not reproducible here.")
+    console.print(f"{stage.title} gave the same bytes again: {computed}.")
+
+
+def main() -> None:
+    """Run the command; a failure is one plain sentence and a non-zero exit."""
+    configure()
+    try:
+        app(standalone_mode=False)
+    except Interrupted as problem:
+        _fail(problem, 128 + signal.SIGINT)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(128 + signal.SIGINT)
+    except UserError as problem:
+        _fail(problem, 1)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except typer._click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except Exception as problem:
+        if os.environ.get("TENFOLD_DEBUG"):
+            raise
+        _fail(problem, 1, "Run the same command with tenfold --debug … to see where.")
+
+
+def _fail(problem: Exception, code: int, more: str = "") -> None:
+    if os.environ.get("TENFOLD_DEBUG"):
+        raise problem
+    sentence = str(problem) or type(problem).__name__
+    print(f"tenfold: {sentence} {more}".strip(), file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Papers → `pipelines/`, `dvc.yaml` and `prefect.yaml`: files that need no Tenfold to understand."""
+
+import json
+import shutil
+from typing import Any
+
+import yaml
+
+from flows.engine.discover import Experiment
+from flows.engine.expand import expand
+from flows.engine.paper import PROFILES
+from flows.engine.stages import ConcreteStage, report_stage, source_stages
+from flows.engine.variant import Variant
+from tasks.closure import ROOT
+
+HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this file.\n"
+WORK_POOL = "tenfold"
+
+
+def compiled(experiments: dict[str, Experiment], variants: list[Variant] | None = None) -> dict[str, str]:
+    """Every compiled file by its path; with `variants`, theirs beside those of the profiles."""
+    pipelines = [source_stages(), [report_stage(experiments)]]
+    for chosen in [*(Variant(profile) for profile in PROFILES), *(variants or [])]:
+        pipelines += [expand(experiment, chosen) for experiment in experiments.values()]
+    files = {"prefect.yaml": HEADER + _yaml(_deployments(experiments))}
+    for stages in pipelines:
+        files[stages[0].pipeline_file] = HEADER + _yaml({"stages": {s.name: _dvc_stage(s) for s in stages}})
+        files[stages[0].params_file] = json.dumps({s.name: s.settings for s in stages}, indent=1) + "\n"
+    return files
+
+
+def stale(files: dict[str, str]) -> list[str]:
+    """The compiled files that differ from what is on disk, and those on disk that no paper has any more."""
+    differing = [
+        path for path, text in files.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != text
+    ]
+    return differing + _leftover(files)
+
+
+def write(files: dict[str, str]) -> list[str]:
+    """Bring the compiled files up to date; returns those that changed."""
+    changed = stale(files)
+    for path in changed:
+        if path in files:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(files[path])
+        else:
+            shutil.rmtree((ROOT / path).parent)
+    return changed
+
+
+def _leftover(files: dict[str, str]) -> list[str]:
+    """Pipelines of the fixed profiles whose paper is gone; a user's variants are the user's."""
+    found = []
+    for profile in PROFILES:
+        for path in sorted((ROOT / "pipelines" / profile).glob("*/dvc.yaml")):
+            relative = path.relative_to(ROOT).as_posix()
+            if relative not in files:
+                found.append(relative)
+    return found
+
+
+def _dvc_stage(stage: ConcreteStage) -> dict[str, Any]:
+    entry: dict[str, Any] = {"cmd": stage.command}
+    if stage.pipeline != ".":
+        entry = {"wdir": "/".join([".."] * len(stage.pipeline.split("/"))), **entry}
+    entry["deps"] = [*stage.code, *stage.input_folders]
+    entry["params"] = [{stage.params_file: [stage.name]}]
+    entry["outs"] = [stage.out]
+    if stage.kind == "environment":
+        entry["always_changed"] = True
+    return entry
+
+
+def _deployments(experiments: dict[str, Experiment]) -> dict[str, Any]:
+    entrypoint = "flows.engine.reproduce.reproduce"
+    pool = {"name": WORK_POOL}
+    one_each = [
+        {
+            "name": name,
+            "description": f"{experiment.paper.title} (arXiv {experiment.paper.arxiv})",
+            "entrypoint": entrypoint,
+            "parameters": {"papers": [name], "profile": "quick"},
+            "work_pool": pool,
+        }
+        for name, experiment in experiments.items()
+    ]
+    every = {
+        "name": "all",
+        "description": "All papers, a subflow each",
+        "entrypoint": entrypoint,
+        "parameters": {"papers": [], "profile": "quick"},
+        "work_pool": pool,
+    }
+    return {"name": "tenfold", "deployments": [*one_each, every]}
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    text: str = yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, width=1_000_000, allow_unicode=True)
+    return text
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes shared lists out in full: no anchors and aliases for a reader to resolve."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

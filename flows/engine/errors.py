@@ -1,0 +1,23 @@
+"""Spelling help for the sentences that a user reads."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from pydantic import ValidationError
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` Did you mean x?`, or the list of what is known, to end a sentence about an unknown word."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1)
+    if close:
+        return f" Did you mean {close[0]}?"
+    return f" Known: {', '.join(names)}." if names else ""
+
+
+def first_error(problem: ValidationError) -> str:
+    """The first thing that is wrong with some settings, as part of a sentence."""
+    first = problem.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{where}: {said}" if where else said

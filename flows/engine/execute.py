@@ -1,0 +1,231 @@
+"""Run stages' commands in processes of their own, a core each, and stop them all when asked to."""
+
+import ctypes
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from flows.engine.plan import why
+from flows.engine.stages import ConcreteStage
+from flows.engine.store import EditedWhileRunning, Store
+from tasks.closure import ROOT
+from tasks.errors import UserError
+from tasks.run import STATE, slug
+
+FLUSH_SECONDS = 10
+TAIL_LINES = 12
+DURATIONS = STATE / "durations.json"
+
+State = Literal["started", "unchanged", "restored", "ran", "failed"]
+Listener = Callable[["Outcome"], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stage: its state, how long it took, and the end of what it printed."""
+
+    stage: ConcreteStage
+    state: State
+    seconds: float = 0.0
+    tail: str = ""
+
+
+class StageFailed(UserError):
+    """A stage's process ended with an error; `retryable` says whether another try may help."""
+
+    def __init__(self, message: str, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Interrupted(UserError):
+    """The user asked to stop."""
+
+
+@dataclass
+class Executor:
+    """Runs stages within a number of slots; every stage it starts dies with it.
+
+    `marks` go into the environment of every stage's process: which reproduction it belongs to and where
+    its spool lies.
+    """
+
+    store: Store
+    jobs: int
+    marks: dict[str, str] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._slots = Slots(self.jobs)
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._stopping = threading.Event()
+        self._flushed_at = time.monotonic()
+        self._durations = durations()
+
+    def run(self, stage: ConcreteStage) -> Outcome:
+        """Bring one stage up to date: look, restore from the cache, or run its command.
+
+        Raises:
+            StageFailed: its command failed.
+            Interrupted: `stop` was called.
+        """
+        with self._slots.taken(self.jobs if stage.kind == "measure" else 1):
+            if self._stopping.is_set():
+                raise Interrupted("Interrupted before the stage began.")
+            start = time.monotonic()
+            if not why(stage, self.store):
+                return self._tell(Outcome(stage, "unchanged"))
+            if stage.kind != "environment" and self.store.restore(stage):
+                return self._tell(Outcome(stage, "restored", time.monotonic() - start))
+            self._tell(Outcome(stage, "started"))
+            before = self.store.snapshot(stage)
+            try:
+                self._run_command(stage)
+                self.store.commit(stage, before)
+            except (StageFailed, EditedWhileRunning) as problem:
+                self._tell(Outcome(stage, "failed", tail=str(problem)))
+                raise
+            seconds = time.monotonic() - start
+            self._durations[stage.out] = round(seconds, 1)
+            self._flush()
+            return self._tell(Outcome(stage, "ran", seconds))
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End every running stage, and start no other."""
+        self._stopping.set()
+        for child in list(self._children):
+            with suppress_missing():
+                os.killpg(child.pid, signal.SIGKILL if at_once else signal.SIGINT)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopping.is_set()
+
+    def finish(self) -> None:
+        """Write the lock files and what was learnt about durations."""
+        self.store.flush()
+        STATE.mkdir(exist_ok=True)
+        DURATIONS.write_text(json.dumps(dict(sorted(self._durations.items())), indent=1))
+
+    def _flush(self) -> None:
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.store.flush()
+            self._flushed_at = time.monotonic()
+
+    def _run_command(self, stage: ConcreteStage) -> None:
+        log = STATE / "logs" / f"{slug(stage.out)}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            inputs = _inodes(stage)
+            code = self._wait_for(stage, log)
+            if code == 0:
+                return
+            if self._stopping.is_set():
+                raise Interrupted("Interrupted.")
+            # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
+            if _inodes(stage) == inputs:
+                break
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+        raise StageFailed(f"{tail}\nIt ended with exit code {code}.", code == os.EX_TEMPFAIL)
+
+    def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
+        """The one place where a stage's command meets a machine."""
+        with open(log, "wb") as file:
+            child = subprocess.Popen(
+                [sys.executable, *shlex.split(stage.command)[1:]],
+                cwd=ROOT,
+                env={**os.environ, **self.marks, "PYTHONUNBUFFERED": "1"},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+                preexec_fn=_die_with_parent,
+            )
+            self._children.add(child)
+            try:
+                if self._stopping.is_set():
+                    child.send_signal(signal.SIGINT)
+                return child.wait()
+            finally:
+                self._children.discard(child)
+
+    def _tell(self, outcome: Outcome) -> Outcome:
+        for listener in self.listeners:
+            listener(outcome)
+        return outcome
+
+
+class Slots:
+    """A number of slots, of which a stage takes one, or all of them when it must run alone."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, number: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= number)
+            self._free -= number
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += number
+                self._changed.notify_all()
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def durations() -> dict[str, float]:
+    """How long each stage took the last time it ran on this machine, in seconds, by its output."""
+    try:
+        known: dict[str, float] = json.loads(DURATIONS.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return known
+
+
+def last_line(stage: ConcreteStage) -> str:
+    """The last thing that a running stage has printed."""
+    log = STATE / "logs" / f"{slug(stage.out)}.log"
+    with suppress_missing():
+        lines = re.split(r"[\r\n]+", log.read_bytes()[-2000:].decode(errors="replace").strip())
+        return lines[-1].strip()
+    return ""
+
+
+def _inodes(stage: ConcreteStage) -> list[int]:
+    return [os.stat(ROOT / folder).st_ino if (ROOT / folder).exists() else 0 for folder in stage.input_folders]
+
+
+@contextmanager
+def suppress_missing() -> Iterator[None]:
+    """Ignore that a process or a file has gone in the meantime."""
+    try:
+        yield
+    except (ProcessLookupError, FileNotFoundError):
+        return
+
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process when the one that started it dies, however it dies."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

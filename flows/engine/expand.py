@@ -1,0 +1,197 @@
+"""A paper at a profile → its concrete stages: names, settings, input and output folders."""
+
+import dataclasses
+import inspect
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows.engine.discover import Experiment
+from flows.engine.errors import did_you_mean, first_error
+from flows.engine.paper import PROFILES, Profiles, Source, Stage
+from flows.engine.stages import ConcreteStage, Inputs, catalogue, path, source_folder, to_json
+from flows.engine.variant import Variant, settings
+from tasks.errors import UserError
+from tasks.report import Results, collect
+
+
+def expand(experiment: Experiment, chosen: Variant) -> list[ConcreteStage]:
+    """The concrete stages of a paper at a profile, in the order of the experiment.
+
+    A variant holds only what the change reaches; the rest is read from the profile it departs from.
+
+    Raises:
+        UserError: a handle, an axis, an input or a setting does not fit; the sentence says which.
+    """
+    stages = _Expansion(experiment, chosen).stages()
+    if not chosen.changes:
+        return stages
+    plain = {stage.name: stage for stage in _Expansion(experiment, Variant(chosen.base)).stages()}
+    kept: dict[str, str] = {}
+    changed = []
+    for stage in stages:
+        # In running order: a stage that reads what is made anew is made anew itself.
+        moved = dataclasses.replace(stage, inputs=_replaced(stage.inputs, kept))
+        if moved.settings == plain[stage.name].settings and moved.inputs == plain[stage.name].inputs:
+            kept[stage.out] = plain[stage.name].out
+        else:
+            changed.append(moved)
+    return changed
+
+
+def _replaced(inputs: Inputs, folders: dict[str, str]) -> Inputs:
+    return {
+        name: folders.get(value, value)
+        if isinstance(value, str)
+        else {label: folders.get(folder, folder) for label, folder in value.items()}
+        for name, value in inputs.items()
+    }
+
+
+class _Expansion:
+    """The expansion of one paper at one profile, stage by stage."""
+
+    def __init__(self, experiment: Experiment, chosen: Variant) -> None:
+        self._experiment = experiment
+        self._chosen = chosen
+        self._settings = settings(experiment, chosen)
+        self._names = {id(stage): name for name, stage in experiment.stages.items()}
+        self._sources = catalogue()
+        self._made: dict[str, list[ConcreteStage]] = {}
+
+    def stages(self) -> list[ConcreteStage]:
+        _check_claims(self._experiment)
+        for name, stage in self._experiment.stages.items():
+            where = f"flows/{self._experiment.name}.py, stage {name}"
+            _check_settings(stage, where)
+            self._made[name] = [self._one(name, stage, axes, where) for axes in _axes(stage, self._chosen.base)]
+        return [*itertools.chain(*self._made.values()), self._results()]
+
+    def _one(self, name: str, stage: Stage, axes: dict[str, Any], where: str) -> ConcreteStage:
+        config = self._settings[name]
+        try:
+            config = dataclasses.replace(config, **axes)
+        except ValidationError as problem:
+            raise UserError(
+                f"{where}: `each` does not fit {type(config).__name__}: {first_error(problem)}."
+            ) from problem
+        except TypeError as problem:
+            raise UserError(
+                f"{where}: {type(config).__name__} has no field for an axis of `each` ({problem})."
+            ) from problem
+        inputs = {
+            parameter: self._folders(handle, axes, f"{where}, input {parameter}")
+            for parameter, handle in stage.inputs.items()
+        }
+        _check_inputs(stage, inputs, where)
+        full = "-".join([name, *(_label(value) for value in axes.values())])
+        return self._concrete(full, stage, config, axes, inputs)
+
+    def _results(self) -> ConcreteStage:
+        """The last stage of every paper: gather what its measuring stages measured."""
+        config = Results(tables=tuple(self._experiment.paper.tables))
+        measuring = [name for name, stage in self._experiment.stages.items() if _measures(stage)]
+        measured = {stage.name: stage.out for name in measuring for stage in self._made[name]}
+        return self._concrete("results", Stage(collect, config), config, {}, {"measured": measured})
+
+    def _concrete(self, name: str, stage: Stage, config: Any, axes: dict[str, Any], inputs: Inputs) -> ConcreteStage:
+        place = f"{self._chosen.name}/{self._experiment.name}"
+        return ConcreteStage(
+            name=name,
+            pipeline=f"pipelines/{place}",
+            function=path(stage.function),
+            settings=to_json(config),
+            inputs=inputs,
+            axes=axes,
+            out=f"data/{place}/{name}",
+            kind=stage.kind,
+            environment="data/machine" if stage.kind == "measure" else "data/environment",
+        )
+
+    def _folders(
+        self, handle: Stage | Source | Mapping[str, Stage], axes: Mapping[str, Any], where: str
+    ) -> str | dict[str, str]:
+        if isinstance(handle, Mapping):
+            folders = {label: self._folders(one, axes, f"{where}.{label}") for label, one in handle.items()}
+            if several := [label for label, folder in folders.items() if not isinstance(folder, str)]:
+                raise UserError(f"{where}.{several[0]} is a family of stages; in a dictionary each must be one stage.")
+            return {label: str(folder) for label, folder in folders.items()}
+        if isinstance(handle, Source):
+            if handle.name not in self._sources:
+                raise UserError(f"{where}: no source {handle.name}.{did_you_mean(handle.name, self._sources)}")
+            return source_folder(handle.name)
+        name = self._names.get(id(handle))
+        if name not in self._made:
+            raise UserError(f"{where}: it must be a stage that stands above as a variable of the paper.")
+        return _sharing(self._made[name], axes, where)
+
+
+def _sharing(family: list[ConcreteStage], axes: Mapping[str, Any], where: str) -> str | dict[str, str]:
+    """The members of `family` that share these axes: one folder, or several by their other labels."""
+    chosen = [stage for stage in family if all(axes.get(axis, value) == value for axis, value in stage.axes.items())]
+    if not chosen:
+        raise UserError(f"{where}: no such stage for {', '.join(f'{axis} {value}' for axis, value in axes.items())}.")
+    free = [axis for axis in family[0].axes if axis not in axes]
+    if not free:
+        return chosen[0].out
+    return {"-".join(_label(stage.axes[axis]) for axis in free): stage.out for stage in chosen}
+
+
+def _axes(stage: Stage, profile: str) -> list[dict[str, Any]]:
+    values = {
+        axis: list(given.at(profile) if isinstance(given, Profiles) else given) for axis, given in stage.each.items()
+    }
+    return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+
+
+def _label(value: Any) -> str:
+    """An axis value as part of a stage's name, where DVC allows letters, digits, - and _."""
+    return re.sub(r"[^a-z0-9-]+", "_", str(value).lower())
+
+
+def _check_settings(stage: Stage, where: str) -> None:
+    expected = stage.function.__annotations__.get("config")
+    configs = [stage.config.at(p) for p in PROFILES] if isinstance(stage.config, Profiles) else [stage.config]
+    for config in configs:
+        if type(config) is not expected:
+            raise UserError(f"{where}: {stage.function.__name__} takes {expected}, not {type(config).__name__}.")
+
+
+def _check_inputs(stage: Stage, inputs: Inputs, where: str) -> None:
+    parameters = {
+        name: str(parameter.annotation)
+        for name, parameter in inspect.signature(stage.function).parameters.items()
+        if name not in ("config", "out")
+    }
+    if missing := sorted(set(parameters) - set(inputs)):
+        raise UserError(f"{where}: {stage.function.__name__} also needs the input {missing[0]}.")
+    for name, value in inputs.items():
+        if name not in parameters:
+            raise UserError(f"{where}: {stage.function.__name__} has no input {name}.{did_you_mean(name, parameters)}")
+        if ("dict" in parameters[name]) != isinstance(value, dict):
+            given = "a family of stages" if isinstance(value, dict) else "one stage"
+            raise UserError(f"{where}: the input {name} is {given}, but the function takes {parameters[name]}.")
+
+
+def _check_claims(experiment: Experiment) -> None:
+    handles = {id(stage) for stage in experiment.stages.values()}
+    for claim in experiment.paper.claims:
+        where = f"flows/{experiment.name}.py, claim {claim.id}"
+        for measurement in (claim.test.left, claim.test.right):
+            known = _measures(measurement.stage)
+            if id(measurement.stage) not in handles:
+                raise UserError(f"{where}: its stage is not a variable of the paper.")
+            if measurement.quantity not in known:
+                function = measurement.stage.function.__name__
+                close = did_you_mean(measurement.quantity, known)
+                raise UserError(f"{where}: {function} does not measure {measurement.quantity}.{close}")
+        if not math.isfinite(claim.test.margin) or claim.test.margin < 0:
+            raise UserError(f"{where}: the margin must be zero or more.")
+
+
+def _measures(stage: Stage) -> dict[str, str]:
+    return getattr(stage.function, "measures", {})

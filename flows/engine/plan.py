@@ -1,0 +1,99 @@
+"""What a reproduction has to do: the stages in order, and why each one must run."""
+
+import json
+from dataclasses import dataclass, field
+
+from flows.engine.compile import compiled, write
+from flows.engine.discover import Experiment, choose, papers
+from flows.engine.errors import did_you_mean
+from flows.engine.expand import expand
+from flows.engine.stages import ConcreteStage, report_stage, source_stages
+from flows.engine.store import Reason, Store
+from flows.engine.variant import Variant
+from tasks.closure import ROOT
+from tasks.environment import environment
+from tasks.errors import UserError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in an order in which they can run, with the reasons of those that are not up to date.
+
+    `waiting` are stages that are up to date by themselves but come after one that must run.
+    """
+
+    stages: list[ConcreteStage]
+    reasons: dict[str, list[Reason]]
+    waiting: set[str] = field(default_factory=set)
+
+    @property
+    def work(self) -> list[ConcreteStage]:
+        """The stages that run or may run."""
+        return [stage for stage in self.stages if self.reasons[stage.out] or stage.out in self.waiting]
+
+
+def compile_papers(chosen: Variant) -> tuple[dict[str, Experiment], list[str]]:
+    """Load all papers and bring the compiled files up to date; returns the papers and what changed."""
+    known = papers()
+    return known, write(compiled(known, [chosen] if chosen.changes else []))
+
+
+def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> list[ConcreteStage]:
+    """The stages of the chosen papers at a profile with all that they need, in running order."""
+    experiments = choose(names, known)
+    stages = source_stages()
+    for experiment in experiments:
+        # A variant reads what it leaves unchanged from the profile it departs from.
+        for each in dict.fromkeys([Variant(chosen.base), chosen]):
+            stages += expand(experiment, each)
+    wanted = [stage for stage in stages if stage.name == "results" and stage.profile == chosen.name]
+    if not names and chosen == Variant("quick"):
+        stages.append(report_stage(known))
+        wanted = stages[-1:]
+    makers = {stage.out: stage for stage in stages}
+    needed: set[str] = set()
+    waiting = [stage.out for stage in wanted]
+    while waiting:
+        out = waiting.pop()
+        if out not in needed:
+            needed.add(out)
+            waiting += makers[out].input_folders
+    return [stage for stage in stages if stage.out in needed]
+
+
+def find_stage(name: str, stages: list[ConcreteStage]) -> ConcreteStage:
+    """The stage that a user means by `name` or `paper/name`.
+
+    Raises:
+        UserError: no stage has that name, or stages of several papers do.
+    """
+    found = [stage for stage in stages if name in (stage.name, stage.title)]
+    if not found:
+        raise UserError(f"There is no stage {name}.{did_you_mean(name, [stage.title for stage in stages])}")
+    if len(found) > 1:
+        raise UserError(f"Several stages are called {name}: say {' or '.join(stage.title for stage in found)}.")
+    return found[0]
+
+
+def plan(stages: list[ConcreteStage], store: Store) -> Plan:
+    """Compare the stages with the record."""
+    reasons = {stage.out: why(stage, store) for stage in stages}
+    touched: set[str] = set()
+    for stage in stages:
+        if reasons[stage.out] or touched & set(stage.input_folders):
+            touched.add(stage.out)
+    return Plan(stages, reasons, {out for out in touched if not reasons[out]})
+
+
+def why(stage: ConcreteStage, store: Store) -> list[Reason]:
+    """Why the stage must run; the environment's stage also when the machine is not what it was."""
+    reasons = store.reasons(stage)
+    if stage.kind == "environment" and not reasons:
+        before = json.loads((ROOT / stage.out / "environment.json").read_text())
+        now = environment(**stage.settings)
+        reasons = [
+            Reason(f"{name}", "", f"changed: {before.get(name)} → {now.get(name)}")
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+    return reasons

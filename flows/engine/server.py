@@ -1,0 +1,162 @@
+"""One Prefect server for everybody who needs one here, gone when nobody does.
+
+Each user of the server holds a shared lock on a file. The first one starts the server as a process of
+its own; the server ends itself when it can take the lock alone. So two reproductions share one
+server, and none is left behind by a killed one.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.closure import ROOT
+from tasks.errors import UserError
+from tasks.run import STATE
+
+HOME = STATE / "prefect"
+START_SECONDS = 120
+
+SETTINGS = {
+    "PREFECT_HOME": str(HOME),
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+}
+
+
+def configure() -> None:
+    """Keep Prefect's files in this repository, its console quiet and its telemetry off."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def prefect_server(port: int = 0) -> Iterator[str]:
+    """The address of a Prefect API: the one that PREFECT_API_URL names, or a server of this repository.
+
+    Raises:
+        UserError: the server did not come up; its log says why.
+    """
+    configure()
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        yield given
+        return
+    HOME.mkdir(parents=True, exist_ok=True)
+    with open(HOME / "users.lock", "w") as users:
+        with _locked(HOME / "start.lock"):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            address = _running() or _start(port)
+        os.environ["PREFECT_API_URL"] = address
+        try:
+            yield address
+        finally:
+            del os.environ["PREFECT_API_URL"]
+
+
+def wait_until_up(address: str) -> None:
+    """Return when the server answers.
+
+    Raises:
+        UserError: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(address):
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"The Prefect server did not answer within {START_SECONDS} s; see {HOME / 'server.log'}. "
+                "Run the same command again."
+            )
+        time.sleep(0.1)
+
+
+def _start(port: int) -> str:
+    port = port or free_port()
+    address = f"http://127.0.0.1:{port}/api"
+    with open(HOME / "server.log", "ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "flows.engine.server", str(port)],
+            cwd=ROOT,
+            env={**os.environ, **SETTINGS},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    (HOME / "server.json").write_text(json.dumps({"address": address, "pid": child.pid}))
+    return address
+
+
+def _running() -> str | None:
+    """The address of the server that another user has started, if it lives."""
+    try:
+        known = json.loads((HOME / "server.json").read_text())
+        command = Path(f"/proc/{known['pid']}/cmdline").read_bytes()
+    except (FileNotFoundError, json.JSONDecodeError, ProcessLookupError):
+        return None
+    return str(known["address"]) if b"flows.engine.server" in command else None
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def serve(port: int) -> None:
+    """Serve until nobody holds the users' lock."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning"))
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            with open(HOME / "start.lock", "w") as start, open(HOME / "users.lock", "w") as users:
+                fcntl.flock(start, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                (HOME / "server.json").unlink(missing_ok=True)
+                server.should_exit = True
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    server.run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,161 @@
+"""One reproduction from its start to its end: plan, processes, terminal, tracking, Ctrl-C."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from flows.engine.execute import Executor, Interrupted, Outcome
+from flows.engine.plan import Plan, compile_papers, plan, select
+from flows.engine.stages import ConcreteStage
+from flows.engine.store import Store
+from flows.engine.terminal import Terminal
+from flows.engine.variant import variant
+from tasks.closure import ROOT
+from tasks.errors import UserError
+from tasks.spool import SPOOL, commit, process
+
+PUSH_SECONDS = 60
+"""How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""
+
+
+@dataclass
+class Session:
+    """A reproduction in this process: its name, its plan, its executor, what became of each stage."""
+
+    name: str
+    plan: Plan
+    executor: Executor
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def hear(self, outcome: Outcome) -> None:
+        if outcome.state != "started":
+            self.outcomes[outcome.stage.title] = outcome
+
+    def stage(self, title: str) -> ConcreteStage:
+        return next(stage for stage in self.plan.stages if stage.title == title)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What became of every stage, for a table; one that was up to date is "cached"."""
+        work = {stage.out for stage in self.plan.work}
+        rows = []
+        for stage in self.plan.stages:
+            outcome = self.outcomes.get(stage.title)
+            state = outcome.state if outcome else "not run" if stage.out in work else "cached"
+            seconds = round(outcome.seconds, 1) if outcome else 0.0
+            rows.append(
+                {"paper": stage.paper, "stage": stage.name, "state": state, "seconds": seconds, "out": stage.out}
+            )
+        return rows
+
+    def raise_problems(self, paper: str | None = None) -> None:
+        """Raise if stages failed or were stopped, of one paper or at all.
+
+        Raises:
+            Interrupted: the user stopped the reproduction.
+            UserError: stages failed; the sentence names them.
+        """
+        if self.executor.stopped:
+            raise Interrupted("Interrupted: finished stages are kept; the same command goes on from here.")
+        failed = [
+            title
+            for title, outcome in self.outcomes.items()
+            if outcome.state == "failed" and paper in (None, outcome.stage.paper)
+        ]
+        if failed:
+            raise UserError(
+                f"{len(failed)} of {len(self.plan.work)} stages failed: {', '.join(failed)}. "
+                "What does not depend on them is done and kept; the same command goes on from here."
+            )
+
+
+@contextmanager
+def opened(papers: list[str], profile: str, settings: list[str], jobs: int) -> Iterator[Session]:
+    """Plan a reproduction and get everything ready to run it; at the end, write what it did.
+
+    Raises:
+        UserError: a name or a setting is wrong.
+    """
+    chosen = variant(profile, settings)
+    known, _ = compile_papers(chosen)
+    store = Store()
+    planned = plan(select(papers, chosen, known), store)
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    executor = Executor(store, jobs, {"TENFOLD_REPRODUCTION": name})
+    session = Session(name, planned, executor)
+    terminal = Terminal(planned)
+    executor.listeners += [session.hear, terminal.hear]
+    with tracked(session, profile), terminal, stopping(executor):
+        try:
+            yield session
+        finally:
+            executor.finish()
+
+
+@contextmanager
+def stopping(executor: Executor) -> Iterator[None]:
+    """On Ctrl-C end the running stages and go on to the orderly end; a second one ends everything."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if executor.stopped:
+            executor.stop(at_once=True)
+            os._exit(128 + number)
+        executor.stop()
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def tracked(session: Session, profile: str) -> Iterator[None]:
+    """Say to the spool what this reproduction is and how it ended, with a pusher beside it."""
+    own = SPOOL / session.name / "own.jsonl"
+    own.parent.mkdir(parents=True, exist_ok=True)
+
+    def say(event: dict[str, Any]) -> None:
+        with open(own, "a") as file:
+            file.write(json.dumps({**event, "time": time.time()}) + "\n")
+
+    say({"kind": "start", "process": process(os.getpid()), "commit": commit()})
+    with open(SPOOL / "pusher.log", "ab") as log:
+        pusher = subprocess.Popen(
+            [sys.executable, "-m", "tasks.tracking", "--follow"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        rows = session.rows()
+        for paper in sorted({stage.paper for stage in session.plan.work}):
+            tags = {"profile": profile, "flow_run": session.executor.marks.get("TENFOLD_FLOW_RUN", "")}
+            say({"kind": "stages", "paper": paper, "rows": [r for r in rows if r["paper"] == paper], "tags": tags})
+        say({"kind": "end", "status": status})
+        assert pusher.stdin
+        pusher.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            pusher.wait(PUSH_SECONDS)

@@ -1,0 +1,106 @@
+"""What a person sees in the terminal: the plan, the stages that run, and what became of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.engine.execute import Outcome, durations, last_line
+from flows.engine.plan import Plan
+from flows.engine.stages import ConcreteStage
+from tasks.report import cell
+
+console = Console(highlight=False, soft_wrap=True)
+
+MARKS = {"ran": "[green]✓[/]", "restored": "[green]↺[/]", "unchanged": "[dim]=[/]", "failed": "[red]✗[/]"}
+WORDS = {"restored": "from the cache", "unchanged": "unchanged after all"}
+
+
+class Terminal:
+    """Prints a line for each finished stage and, on a terminal, keeps the running ones in view."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._left = len(plan.work)
+        self._total = len(plan.work)
+        self._tasks: dict[str, Any] = {}
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            _LastLine(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> "Terminal":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def hear(self, outcome: Outcome) -> None:
+        """Show what has become of a stage."""
+        title = outcome.stage.title
+        if outcome.state == "started":
+            self._tasks[title] = self._progress.add_task(title, total=None, stage=outcome.stage)
+            if not console.is_terminal:
+                console.print(f"● {title}")
+            return
+        if title in self._tasks:
+            self._progress.remove_task(self._tasks.pop(title))
+        self._left -= 1
+        word = WORDS.get(outcome.state, f"{outcome.seconds:.1f} s" if outcome.seconds else outcome.state)
+        console.print(f"{MARKS[outcome.state]} {title}  [dim]{word}  ({self._total - self._left}/{self._total})[/]")
+        if outcome.tail:
+            console.print(escape(outcome.tail), style="red")
+            console.print(f"Run it alone with: {outcome.stage.command}")
+
+
+class _LastLine(ProgressColumn):
+    """The last thing that a running stage has printed."""
+
+    def render(self, task: Task) -> Text:
+        return Text(last_line(task.fields["stage"])[:80], style="dim")
+
+
+def show_plan(plan: Plan, jobs: int) -> None:
+    """Say how many stages there are, which run and for about how long."""
+    cached = len(plan.stages) - len(plan.work)
+    known = durations()
+    seconds = [known[stage.out] for stage in plan.work if stage.out in known]
+    estimate = f", about {max(max(seconds), sum(seconds) / jobs):.0f} s" if len(seconds) == len(plan.work) else ""
+    console.print(f"{len(plan.stages)} stages, {cached} up to date, {len(plan.work)} to do{estimate}, {jobs} at a time")
+
+
+def show_status(plan: Plan, papers: Sequence[str]) -> None:
+    """One line for each stage: up to date, to run and why, or waiting for an earlier one."""
+    for stage in plan.stages:
+        reasons = plan.reasons[stage.out]
+        if reasons:
+            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            console.print(f"[yellow]●[/] {stage.title}  {escape(str(reasons[0]))}{more}")
+        elif stage.out in plan.waiting:
+            console.print(f"[dim]○ {stage.title}  comes after a stage that must run[/]")
+        else:
+            console.print(f"[green]✓[/] [dim]{stage.title}[/]")
+
+
+def show_table(title: str, data: dict[str, Any]) -> None:
+    """A result table: `columns`, and `rows` of a label and numbers."""
+    runs = f", mean of {data['runs']} seeds" if data["runs"] > 1 else ", one seed"
+    shown = Table(title=f"{title}: {data['title']}{runs}", title_justify="left", title_style="bold")
+    for number, column in enumerate(data["columns"]):
+        shown.add_column(str(column), justify="right" if number else "left", no_wrap=True)
+    for row in data["rows"]:
+        shown.add_row(*(cell(value) for value in row))
+    console.print(shown)
+
+
+def stage_line(stage: ConcreteStage) -> str:
+    return f"{stage.title}  {stage.function}"
