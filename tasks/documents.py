@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.errors import UserError
+
 
 @dataclass(frozen=True)
 class Document:
@@ -38,9 +40,16 @@ def cut(text: str, limit: int) -> str:
     return "\n\n".join(blocks)
 
 
+def _content(folder: Path, name: str) -> str:
+    """The text of a source's file; UserError where a folder that the user pointed at lacks it."""
+    if not (folder / name).is_file():
+        raise UserError(f"The source in {folder} has no {name}: see what data/sources.yaml asks of it.")
+    return (folder / name).read_text(encoding="utf-8")
+
+
 def read_summaries(folder: Path) -> list[Document]:
     """Encyclopedia: the opening paragraph of each English article, in `{title: {extract: …}}`."""
-    articles = json.loads((folder / "summaries_en-us.json").read_text(encoding="utf-8"))
+    articles = json.loads(_content(folder, "summaries_en-us.json"))
     return [
         Document("encyclopedia", title, title, " ".join(article["extract"].split()))
         for title, article in sorted(articles.items())
@@ -56,7 +65,7 @@ def read_modules(folder: Path) -> list[Document]:
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder)
         group = re.sub(r"^_(py)?", "", name.parts[0].removesuffix(".py"))
-        blocks = split_paragraphs(path.read_text(encoding="utf-8").expandtabs())
+        blocks = split_paragraphs(path.read_text(encoding="utf-8", errors="replace").expandtabs())
         text = "\n\n".join(block for block in blocks if not _LEGAL.search(block))
         documents.append(Document("code", name.as_posix(), group, text))
     return documents
@@ -66,21 +75,25 @@ _LEGAL = re.compile(r"^\s*#.*\b(copyright|licen[sc]ed?)\b", re.IGNORECASE | re.M
 
 
 def read_chats(folder: Path) -> list[Document]:
-    """Conversation: one line a turn, the two speakers called A and B."""
-    chats = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    """Conversation between two, called A and B: one paragraph a turn, one line a message."""
+    chats = json.loads(_content(folder, "dataset.json"))
     documents = []
     for name, chat in sorted(chats.items()):
-        turns = [message for turn in chat["messages"] for message in turn]
-        speakers = list(dict.fromkeys(message["sender"] for message in turns))
-        lines = [f"{'AB'[speakers.index(m['sender']) % 2]}: {' '.join(m['text'].split())}" for m in turns]
-        documents.append(Document("conversation", name, name, "\n".join(lines)))
+        turns = [turn for turn in chat["messages"] if turn]
+        speakers = list(dict.fromkeys(turn[0]["sender"] for turn in turns))
+        if len(speakers) == 2:
+            lines = ["\n".join(" ".join(message["text"].split()) for message in turn) for turn in turns]
+            said = [
+                f"{'AB'[speakers.index(turn[0]['sender'])]}: {text}" for turn, text in zip(turns, lines, strict=True)
+            ]
+            documents.append(Document("conversation", name, name, "\n\n".join(said)))
     return documents
 
 
 def read_theorems(folder: Path) -> list[Document]:
     """Mathematics: each section of `set.mm`, its theorems with comment and statement, without proofs."""
     sections: dict[str, list[str]] = {}
-    for section, theorem in parse_metamath((folder / "set.mm").read_text(encoding="utf-8")):
+    for section, theorem in parse_metamath(_content(folder, "set.mm")):
         sections.setdefault(section, []).append(theorem)
     return [Document("mathematics", name, name, "\n\n".join(ts)) for name, ts in sections.items()]
 

@@ -15,12 +15,9 @@ import sys
 import sysconfig
 import tempfile
 from dataclasses import field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Literal
 
 from models.config import config
 from tasks import spool
@@ -66,31 +63,6 @@ class Source:
         missing = [name for name in needs if not getattr(self, name)]
         if missing:
             raise ValueError(f"a source of kind {self.kind} needs {' and '.join(missing)}")
-
-
-def catalogue(path: Path) -> dict[str, Source]:
-    """Read the catalogue; raise UserError naming the entry that is wrong, and the nearest right word."""
-    import yaml
-
-    try:
-        entries: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
-    return {name: _entry(path, name, fields) for name, fields in entries.items()}
-
-
-def _entry(path: Path, name: str, fields: dict[str, Any]) -> Source:
-    kind = fields.get("kind")
-    if kind not in get_args(Kind):
-        near = get_close_matches(str(kind), get_args(Kind), 1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(get_args(Kind))}."
-        raise UserError(f"The source {name} in {path} has the unknown kind {kind!r}: {hint}")
-    try:
-        return TypeAdapter(Source).validate_json(json.dumps({"name": name, **fields}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"The source {name} in {path} is wrong: {' '.join((where, first['msg'])).strip()}.") from None
 
 
 def fetch(*, config: Source, out: Path) -> None:

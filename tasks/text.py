@@ -283,7 +283,7 @@ def concatenations(heldout: list[Document], count: int, config: Domains) -> list
 
 def _body(document: Document) -> str:
     """The text, for code from its first class or function on: what comes before is mostly prose."""
-    start = re.search(r"^(?:class|def|async def|@)", document.text, re.MULTILINE)
+    start = re.search(r"^(?:class \w.*:$|def \w+\(|async def|@\w)", document.text, re.MULTILINE)
     return document.text[start.start() :] if start and document.domain == "code" else document.text
 
 
@@ -306,8 +306,9 @@ def _row(document: Document) -> dict[str, Any]:
 
 
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
 
+    disable_progress_bars()
     Dataset.from_list(list(rows)).to_parquet(str(path))
 
 
