@@ -33,7 +33,7 @@ def config(cls: type[T]) -> type[T]:
     """Turn a class into a frozen, keyword-only dataclass whose values are checked on construction."""
     settings = ConfigDict(extra="forbid", strict=True)
     made: Any = dataclass(cls, frozen=True, kw_only=True, config=settings)
-    return made
+    return made  # type: ignore[no-any-return]
 
 
 @config

@@ -50,13 +50,13 @@ class Experts(nn.Module):
         expert = chosen.flatten()
         order = expert.argsort(stable=True)
         counts = expert.bincount(minlength=self.router.out_features).tolist()
-        rows = tokens.index_select(0, order // self.top_k).split(counts)
+        rows = torch.split(tokens.index_select(0, order // self.top_k), counts)
         weights_of = zip(self.gate_up.unbind(), self.down.unbind(), strict=True)
         done = torch.cat([swiglu(row, *pair) for row, pair in zip(rows, weights_of, strict=True)])
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order), device=order.device)
-        outputs = done.index_select(0, back).unflatten(0, (-1, self.top_k))
-        return (outputs * weights[..., None].to(outputs.dtype)).sum(1).view_as(x)
+        outputs = done.index_select(0, back).view(-1, self.top_k, x.shape[-1])
+        return cast(Tensor, (outputs * weights[..., None].to(outputs.dtype)).sum(1).view_as(x))
 
 
 def mixture_decoder(transformer: Transformer, mixture: Mixture) -> Decoder:

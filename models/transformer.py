@@ -11,7 +11,7 @@ from models.config import Transformer
 
 
 class Attention(nn.Module):
-    """Causal multi-head attention with rotary positions (Su et al. 2021), one fused projection for q, k, v."""
+    """Causal multi-head attention with rotary positions (Su et al. 2021) and one matrix for q, k and v."""
 
     def __init__(self, config: Transformer) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ GENERALIST = "seed"
 
 @config
 class Expert:
-    """A copy of the seed model trained on one domain, with a little text of all domains, as the paper does."""
+    """A copy of the seed trained on one domain, with a little text of all domains, as the paper does."""
 
     domain: str
     seed: Index

@@ -166,7 +166,7 @@ def mutual_information(gates: "Tensor", domain: "Tensor", domains: int) -> float
 
     joint = torch.stack([gates[domain == index].mean(0) for index in range(domains)]).double() / domains
     product = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
-    return torch.special.xlogy(joint, joint / product).nan_to_num(0.0).sum().item() / math.log(2)
+    return float(torch.special.xlogy(joint, joint / product).nan_to_num(0.0).sum()) / math.log(2)
 
 
 class _Gates:
@@ -196,10 +196,12 @@ class _Gates:
         import torch
 
         sizes = [windows.targets.shape for windows in splits.values()]
-        layers = [torch.cat(seen).split([count * length for count, length in sizes]) for seen in self.seen]
+        layers = [
+            torch.split(torch.cat(seen), [count * length for count, length in sizes]) for seen in self.seen
+        ]
         shares = {}
         for index, (split, windows) in enumerate(splits.items()):
-            gates = torch.stack([layer[index].unflatten(0, sizes[index]) for layer in layers])
+            gates = torch.stack([layer[index].view(*sizes[index], -1) for layer in layers])
             inside = (windows.bytes > 0)[None, ..., None]
             shares[split] = (gates * inside).sum(2) / inside.sum(2).clamp(min=1)
         return shares
@@ -227,7 +229,7 @@ def _routing(
     labels = torch.cat([torch.full_like(splits[d].document, i) for i, d in enumerate(domains)])
     # Windows of one document move together, since they are not independent draws.
     documents = torch.cat([splits[domain].document for domain in domains])
-    groups = (labels * 1_000_000 + documents).unique(return_inverse=True)[1]
+    groups = torch.unique(labels * 1_000_000 + documents, return_inverse=True)[1]
     of_group = torch.zeros(int(groups.max()) + 1, dtype=labels.dtype).scatter(0, groups, labels)
 
     def information(by_window: "Tensor") -> float:

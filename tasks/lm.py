@@ -256,7 +256,7 @@ def log_probabilities(model: "nn.Module", windows: Windows, batch: int = 16) -> 
     device = next(model.parameters()).device
     parts = []
     with torch.inference_mode():
-        pairs = zip(windows.inputs.split(batch), windows.targets.split(batch), strict=True)
+        pairs = zip(torch.split(windows.inputs, batch), torch.split(windows.targets, batch), strict=True)
         for inputs, targets in pairs:
             logits = model(inputs.to(device)).float().flatten(0, 1)
             loss = torch.nn.functional.cross_entropy(logits, targets.to(device).flatten(), reduction="none")
@@ -319,7 +319,8 @@ def load_weights(folder: Path) -> "dict[str, Tensor]":
     """The weights that `save_model` wrote, by name."""
     from safetensors.torch import load_file
 
-    return load_file(folder / "model.safetensors")
+    weights: dict[str, Tensor] = load_file(folder / "model.safetensors")
+    return weights
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> Any:
@@ -355,7 +356,7 @@ def _positions(
     import numpy as np
 
     total = np.cumsum(lengths[stream].astype(np.int64))
-    return np.searchsorted(total, total[starts] + np.array(offsets), side="right")
+    return np.asarray(np.searchsorted(total, total[starts] + np.array(offsets), side="right"))
 
 
 def _up_to(texts: list[str], size: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one training loop of every paper: AdamW, cosine schedule, clipping, checkpoints that resume bit-equal."""
+"""The one training loop of every paper: AdamW, cosine schedule, clipping, bit-equal resume."""
 
 import ctypes
 import json
@@ -104,8 +104,8 @@ def train(
         value_now = value.item()
         if not (math.isfinite(value_now) and math.isfinite(float(norm))):
             raise UserError(
-                f"Training stopped at step {done.steps}: the loss is {value_now} and the gradient norm "
-                f"{float(norm)}. Lower the learning rate (now {config.learning_rate}) or lengthen the warm-up."
+                f"Training stopped at step {done.steps}: the loss is {value_now} and the gradient norm is "
+                f"{float(norm)}. Lower the learning rate of {config.learning_rate} or lengthen the warm-up."
             )
         prepared_optimizer.step()
         done.steps += 1
@@ -141,7 +141,7 @@ def train(
 
 
 def learning_rate(config: Optimisation, step: int) -> float:
-    """The rate of a step: linear from 0 to the peak over the warm-up, then a cosine to `floor` of the peak."""
+    """The rate of a step: up to the peak over the warm-up, then a cosine down to `floor` of the peak."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     progress = (step - config.warmup) / max(1, config.steps - config.warmup)

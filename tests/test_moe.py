@@ -86,7 +86,7 @@ def test_the_merge_copies_feed_forwards_and_averages_the_rest() -> None:
     states = [dense(seed).state_dict() for seed in range(3)]
     merged = mix(states, SMALL, Mixture(experts=3)).state_dict()
     means = average(states)
-    for name, mean in means.items():
+    for name in means:
         if ".feed_forward." in name:
             for index, state in enumerate(states):
                 assert merged[name][index].numpy().tobytes() == state[name].numpy().tobytes()

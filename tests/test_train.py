@@ -1,6 +1,7 @@
 """The training loop: its schedule, its bit-equal resume, and how it stops."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ class Killed(Exception):
     pass
 
 
-def run(model: nn.Module, *, kill_at: int | None = None, poison: int | None = None, **changes: float) -> Training:
+def run(
+    model: nn.Module, *, kill_at: int | None = None, poison: int | None = None, **changes: float
+) -> Training:
     def batch(step: int) -> torch.Tensor:
         if step == kill_at:
             raise Killed
@@ -82,7 +85,9 @@ def test_a_resumed_training_ends_in_the_same_bytes(
     assert expected.flops == 120
 
 
-def test_a_finished_checkpoint_is_not_trained_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_checkpoint_is_not_trained_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TENFOLD_CHECKPOINTS", str(tmp_path))
     first, second = Noisy(), Noisy()
     assert run(first) == run(second)
@@ -91,7 +96,7 @@ def test_a_finished_checkpoint_is_not_trained_further(tmp_path: Path, monkeypatc
 
 def test_nan_stops_and_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_CHECKPOINTS", str(tmp_path))
-    with pytest.raises(UserError, match="stopped at step 5.*learning rate"):
+    with pytest.raises(UserError, match=r"stopped at step 5.*learning rate"):
         run(Noisy(), poison=5)
     assert [path.name for path in tmp_path.iterdir()] == ["train.safetensors"]
     resumed = Noisy()
@@ -137,8 +142,8 @@ def test_the_schedule_warms_up_and_ends_at_the_floor(steps: int, warmup: int, fl
     config = settings(steps=steps, warmup=warmup, floor=floor)
     rates = [learning_rate(config, step) for step in range(steps + 1)]
     assert all(0 < rate <= 1e-2 * (1 + 1e-12) for rate in rates[:-1])
-    assert all(a <= b for a, b in zip(rates[:warmup], rates[1:warmup], strict=False))
-    assert all(a >= b for a, b in zip(rates[warmup:], rates[warmup + 1 :], strict=False))
+    assert all(a <= b for a, b in pairwise(rates[:warmup]))
+    assert all(a >= b for a, b in pairwise(rates[warmup:]))
     if warmup < steps:
         assert rates[warmup] == pytest.approx(1e-2)
         assert rates[-1] == pytest.approx(1e-2 * floor)
