@@ -327,6 +327,16 @@ esac""")  # fmt: skip
     assert len((tmp_path / "calls").read_text().splitlines()) == 3
 
 
+def test_a_package_cut_short_inside_is_a_damaged_archive(clients: Clients, out: Path, tmp_path: Path) -> None:
+    """Without compression nothing but the tar's own sizes tells that a member is incomplete."""
+    content = gzip.decompress(tarball({"./set.mm": b"x" * 5000}))[:3000]
+    (tmp_path / "content.tar").write_bytes(content)
+    clients.add("dpkg-deb", f"cat '{tmp_path}/content.tar'")
+    clients.serve("apt-get", DEB, "tiny_1.0_all.deb")
+    with pytest.raises(UserError, match="cut short or damaged"):
+        fetch(config=npm_source(DEB, kind="debian", files=("set.mm",)), out=out)
+
+
 def test_a_dpkg_that_fails_is_a_damaged_archive(clients: Clients, out: Path) -> None:
     clients.add("dpkg-deb", "exit 2")
     clients.serve("apt-get", DEB, "tiny_1.0_all.deb")

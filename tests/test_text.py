@@ -182,7 +182,7 @@ def normal(text: str) -> str:
 
 def words(seed: int, count: int) -> str:
     draw = random.Random(seed)
-    return " ".join("".join(draw.choices("abcdefghij", k=draw.randint(2, 9))) for _ in range(count))
+    return " ".join("".join(draw.choices("abcdefghié", k=draw.randint(2, 9))) for _ in range(count))
 
 
 def library(copies: random.Random) -> list[Document]:
@@ -195,12 +195,10 @@ def library(copies: random.Random) -> list[Document]:
             altered = source.split(" ")
             altered[len(altered) // 2] = "changed"
             at = copies.randrange(max(1, len(source) - 260))
-            forms = [
-                source,
-                source.upper().replace(" ", "  "),
-                " ".join(altered),
-                source[at : at + 260] + blocks[0],
-            ]
+            # Six short lines in a row: none is long enough to be a copy, but together they are a long span.
+            lines = "\n\n".join(words(-line, 6) for line in range(1, 8))
+            span = source[at : at + 260] + blocks[0]
+            forms = [source, source.upper().replace(" ", "  "), " ".join(altered), span, lines]
             blocks.insert(copies.randrange(len(blocks) + 1), copies.choice(forms))
         documents.append(Document("prose", f"d{number}", f"g{number // 2}", "\n\n".join(blocks)))
     return documents
@@ -212,9 +210,9 @@ def test_no_group_copy_or_long_span_is_on_both_sides(drawn: int, seed: int) -> N
     """Catches a split by document alone, and one that removes only exact copies."""
     documents = library(random.Random(drawn))
     group = {d.name: d.group for d in documents}
-    train, heldout = split(documents, replace(SMALL, seed=seed))
+    train, heldout = split(documents, replace(SMALL, seed=seed, train_bytes=150_000))
     assert sum(d.size for d in heldout) >= SMALL.heldout_bytes * 0.9
-    assert sum(d.size for d in train) <= SMALL.train_bytes
+    assert sum(d.size for d in train) <= 150_000
     assert not {group[d.name] for d in train} & {group[d.name] for d in heldout}
     assert not shared_spans([d.text for d in train], [d.text for d in heldout])
     blocks = [{normal(b) for d in side for b in split_paragraphs(d.text)} for side in (train, heldout)]
@@ -233,6 +231,26 @@ def test_a_near_copy_never_crosses(seed: int) -> None:
     held = {d.name.replace("copy", "d") for d in heldout}
     assert held
     assert not held & {d.name.replace("copy", "d") for d in train}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_short_paragraph_never_meets_a_longer_one_that_quotes_it(seed: int) -> None:
+    """Twelve words: too few for a long span, and few beside the paragraph that quotes them."""
+    documents = []
+    for i in range(100):
+        quote = words(i, 12)
+        documents.append(Document("prose", f"short{i}", f"short{i}", quote + "\n\n" + words(1000 + i, 100)))
+        documents.append(Document("prose", f"long{i}", f"long{i}", words(2000 + i, 60) + " " + quote))
+    sides = split(documents, replace(SMALL, seed=seed, train_bytes=150_000))
+    crossed = 0
+    for one, other in (sides, sides[::-1]):
+        names = {d.name for d in one}
+        blocks = {block for d in one for block in split_paragraphs(d.text)}
+        text = "\n".join(d.text for d in other)
+        for i in range(100):
+            assert words(i, 12) not in blocks or words(i, 12) not in text
+            crossed += f"short{i}" in names and words(i, 12) in text
+    assert crossed
 
 
 def test_boilerplate_stays_only_where_it_is_first() -> None:
@@ -328,8 +346,9 @@ def test_real_code_does_not_leak(sources: dict[str, Path], tmp_path: Path) -> No
 
 def test_the_corpora_that_were_built_here_do_not_leak() -> None:
     """Whatever corpora this checkout has made; a fresh clone has none yet."""
-    for path in sorted(ROOT.glob("data/*/btx/*/mixed.parquet")):
-        no_leak(read(path.parent))
+    corpora = {path.read_bytes(): path.parent for path in ROOT.glob("data/*/btx/*/mixed.parquet")}
+    for folder in corpora.values():
+        no_leak(read(folder))
 
 
 def test_a_mixed_document_changes_where_it_says(sources: dict[str, Path], tmp_path: Path) -> None:
