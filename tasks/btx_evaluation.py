@@ -84,6 +84,7 @@ def evaluate(
     from models.moe import average, expert_layers
 
     keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     text = Text.load(tokens)
     seed = load_model(seed_model)
     context = seed.config.context
@@ -107,7 +108,7 @@ def evaluate(
     rows: list[Row] = []
     logs: dict[str, dict[str, Tensor]] = {}
     for arm, model in arms.items():
-        model.eval()
+        model.to(device).eval()
         with _Gates(model) as gates:
             logs[arm] = {split: log_probabilities(model, windows) for split, windows in splits.items()}
         if expert_layers(model) and not arm.endswith("-router"):

@@ -188,5 +188,16 @@ def test_an_expert_without_tokens_has_no_effect_and_no_gradient() -> None:
     assert moe.gate_up.grad[1].abs().max() > 0
 
 
+def test_half_precision_where_the_device_has_it() -> None:
+    """Autocast mixes 16 and 32 bits inside a layer; the result must stay close and keep its gradient."""
+    model = mix([dense(seed).state_dict() for seed in range(2)], SMALL, Mixture(experts=2))
+    seen = tokens()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = next_token_loss(model(seen), seen.roll(1, 1))
+    loss.backward()
+    torch.testing.assert_close(loss, next_token_loss(model(seen), seen.roll(1, 1)), atol=0.05, rtol=0)
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+
+
 def test_a_mixture_decoder_has_experts_in_every_layer() -> None:
     assert len(expert_layers(mixture_decoder(SMALL, Mixture(experts=3)))) == SMALL.layers
