@@ -9,7 +9,7 @@ of this size are at chance.
 
 from dataclasses import replace
 
-from flows.engine.paper import Claim, Paper, Profiles, Scale, Source, Stage, profiles
+from flows.engine.paper import Paper, Profiles, Scale, Source, Stage, profiles
 from models.config import Mixture, Optimisation, Transformer
 from tasks import btx, btx_evaluation, lm, text
 from tasks.report import Table

@@ -69,6 +69,7 @@ class Pusher:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
+        SPOOL.mkdir(parents=True, exist_ok=True)
         self._client = mlflow.MlflowClient(tracking_uri())
         self._about: dict[str, str] = json.loads(EXPERIMENTS.read_text()) if EXPERIMENTS.exists() else {}
         self._experiments: dict[str, str] = {}
@@ -103,7 +104,7 @@ class Pusher:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
         profile, paper = _profile_and_paper(start["pipeline"])
-        parent = self._parent(folder, paper, start)
+        parent = self._parent(folder, paper, profile, start)
         tags = {
             "mlflow.parentRunId": parent,
             "mlflow.source.name": start["function"],
@@ -167,19 +168,24 @@ class Pusher:
         for event in _events(folder / "own.jsonl", state):
             if event["kind"] == "stages":
                 rows = [{**row, "run": _read(RUNS).get(row["out"], "")} for row in event["rows"]]
-                parent = self._parent(folder, event["paper"], event)
+                parent = self._parent(folder, event["paper"], event["tags"]["profile"], event)
                 columns = {name: [row[name] for row in rows] for name in rows[0]}
                 self._client.log_table(parent, columns, "stages.json")
                 for name, value in event["tags"].items():
                     self._client.set_tag(parent, name, value)
         _write(folder / "own.state", state)
 
-    def _parent(self, folder: Path, paper: str, event: dict[str, Any]) -> str:
+    def _parent(self, folder: Path, paper: str, profile: str, event: dict[str, Any]) -> str:
+        """The run of a paper's part in this reproduction, made when it is first needed."""
         parents = _read(folder / "parents.json")
         if paper not in parents:
-            tags = {"reproduction": folder.name, "kind": "reproduction"}
+            engine = "dvc repro" if folder.name.startswith("dvc-") else "tenfold reproduce"
+            started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
             run = self._client.create_run(
-                self._experiment(paper), start_time=_milliseconds(event), tags=tags, run_name=folder.name
+                self._experiment(paper),
+                start_time=_milliseconds(event),
+                tags={"reproduction": folder.name, "profile": profile, "engine": engine},
+                run_name=f"{profile} {started}".strip(),
             )
             parents[paper] = run.info.run_id
             _write(folder / "parents.json", parents)

@@ -22,7 +22,10 @@ def compiled(experiments: dict[str, Experiment], variants: list[Variant] | None 
     pipelines = [source_stages(), [report_stage(experiments)]]
     for chosen in [*(Variant(profile) for profile in PROFILES), *(variants or [])]:
         pipelines += [expand(experiment, chosen) for experiment in experiments.values()]
-    files = {"prefect.yaml": HEADER + _yaml(_deployments(experiments))}
+    files = {
+        "prefect.yaml": HEADER + _yaml(_deployments(experiments)),
+        "mlflow/experiments.json": json.dumps(_descriptions(experiments), indent=1, ensure_ascii=False) + "\n",
+    }
     for stages in pipelines:
         files[stages[0].pipeline_file] = HEADER + _yaml({"stages": {s.name: _dvc_stage(s) for s in stages}})
         files[stages[0].params_file] = json.dumps({s.name: s.settings for s in stages}, indent=1) + "\n"
@@ -31,10 +34,8 @@ def compiled(experiments: dict[str, Experiment], variants: list[Variant] | None 
 
 def stale(files: dict[str, str]) -> list[str]:
     """The compiled files that differ from what is on disk, and those on disk that no paper has any more."""
-    differing = [
-        path for path, text in files.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != text
-    ]
-    return differing + _leftover(files)
+    on_disk = {path: (ROOT / path).read_text() for path in files if (ROOT / path).exists()}
+    return [path for path, text in files.items() if on_disk.get(path) != text] + _leftover(files)
 
 
 def write(files: dict[str, str]) -> list[str]:
@@ -93,6 +94,34 @@ def _deployments(experiments: dict[str, Experiment]) -> dict[str, Any]:
         "work_pool": pool,
     }
     return {"name": "tenfold", "deployments": [*one_each, every]}
+
+
+def _descriptions(experiments: dict[str, Experiment]) -> dict[str, str]:
+    """What MLflow's page says above each experiment's runs, in Markdown."""
+    return {name: "\n\n".join(_description(experiment)) for name, experiment in experiments.items()}
+
+
+def _description(experiment: Experiment) -> list[str]:
+    paper = experiment.paper
+    measured = {
+        quantity: meaning
+        for stage in experiment.stages.values()
+        for quantity, meaning in getattr(stage.function, "measures", {}).items()
+    }
+    reading = (
+        "A run that is named after a profile and a time is one reproduction; beneath it lies a run for each stage "
+        "that ran then, and its `stages.json` names the run behind each stage that was up to date. To compare "
+        "reproductions, select those runs and open their charts: each metric is `quantity/row/column` of the "
+        "result tables. A stage's run holds its settings as parameters, its inputs with DVC's digests as datasets, "
+        "and its curves as metrics."
+    )
+    lines = [f"**{paper.title}** ({paper.authors} {paper.year}, arXiv {paper.arxiv})", experiment.about]
+    lines += ["### How to read these runs", reading]
+    lines += ["### What is measured", "\n".join(f"- `{name}`: {meaning}" for name, meaning in measured.items())]
+    if paper.claims:
+        claims = [f"- `{c.id}` ({c.source}): {c.says}. Expected here: {c.expected}." for c in paper.claims]
+        lines += ["### The claims", "\n".join(claims)]
+    return lines
 
 
 def _yaml(data: dict[str, Any]) -> str:

@@ -18,12 +18,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tasks.closure import ROOT
 from tasks.errors import UserError
 from tasks.run import STATE
 
-HOME = STATE / "prefect"
+HOME = Path(os.environ.get("PREFECT_HOME") or STATE / "prefect")
 START_SECONDS = 120
 
 SETTINGS = {
@@ -75,9 +76,9 @@ def wait_until_up(address: str) -> None:
     """
     deadline = time.monotonic() + START_SECONDS
     while not _answers(address):
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or (address == _known().get("address") and not _running()):
             raise UserError(
-                f"The Prefect server did not answer within {START_SECONDS} s; see {HOME / 'server.log'}. "
+                f"The Prefect server at {address} does not answer; see {HOME / 'server.log'}. "
                 "Run the same command again."
             )
         time.sleep(0.1)
@@ -90,7 +91,7 @@ def _start(port: int) -> str:
         child = subprocess.Popen(
             [sys.executable, "-m", "flows.engine.server", str(port)],
             cwd=ROOT,
-            env={**os.environ, **SETTINGS},
+            env={**SETTINGS, **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -102,12 +103,20 @@ def _start(port: int) -> str:
 
 def _running() -> str | None:
     """The address of the server that another user has started, if it lives."""
+    known = _known()
     try:
-        known = json.loads((HOME / "server.json").read_text())
         command = Path(f"/proc/{known['pid']}/cmdline").read_bytes()
-    except (FileNotFoundError, json.JSONDecodeError, ProcessLookupError):
+    except (KeyError, FileNotFoundError, ProcessLookupError):
         return None
     return str(known["address"]) if b"flows.engine.server" in command else None
+
+
+def _known() -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads((HOME / "server.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return known
 
 
 def _answers(address: str) -> bool:

@@ -1,0 +1,171 @@
+"""Temporary clones in which the engine runs for real, on a paper small enough for a test."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PAPER = Path(__file__).parent / "tiny"
+"""A paper with a stage of every kind: `paper.py` goes to flows/, `stages.py` to tasks/."""
+
+
+@dataclass
+class Clone:
+    """A checkout of this repository's files with its own record, cache and tracking store."""
+
+    root: Path
+    environment: dict[str, str]
+
+    def tenfold(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("-m", "flows.engine.cli", *arguments, check=check)
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("-m", "dvc", *arguments, check=check)
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        ended = subprocess.run(
+            [sys.executable, *arguments], cwd=self.root, env=self.environment, capture_output=True, text=True
+        )
+        if check:
+            assert ended.returncode == 0, f"{arguments}\n{ended.stdout}\n{ended.stderr}"
+        return ended
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a tenfold command and go on; its output can be read line by line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.engine.cli", *arguments],
+            cwd=self.root,
+            env={**self.environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def digests(self) -> dict[str, str]:
+        """The recorded digest of every output, from the lock files alone."""
+        found = {}
+        for lock in [*self.root.glob("pipelines/**/dvc.lock"), *self.root.glob("dvc.lock")]:
+            for stage in yaml.safe_load(lock.read_text())["stages"].values():
+                found |= {out["path"]: out["md5"] for out in stage["outs"]}
+        return found
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        before = (self.root / path).read_text()
+        after = change(before)
+        assert after != before, f"the edit of {path} changes nothing"
+        (self.root / path).write_text(after)
+
+    def copy(self, to: Path) -> "Clone":
+        shutil.copytree(self.root, to, symlinks=True)
+        return Clone(to, self.environment)
+
+
+def new_clone(to: Path, environment: dict[str, str]) -> Clone:
+    """This checkout's files, uncommitted ones too, with the tiny paper in place of the real ones."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        kept = not name.startswith(("pipelines/", "tests/", "bench/")) and not name.endswith("dvc.lock")
+        if kept and (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)
+    for paper in (to / "flows").glob("*.py"):
+        if paper.name != "__init__.py":
+            paper.unlink()
+    shutil.copy(PAPER / "paper.py", to / "flows/tiny.py")
+    shutil.copy(PAPER / "stages.py", to / "tasks/tiny.py")
+    shutil.copytree(PAPER / "texts", to / "texts")
+    shutil.copy(PAPER / "sources.yaml", to / "data/sources.yaml")
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "The tiny paper"]):
+        subprocess.run([*git, *command], cwd=to, check=True)
+    return Clone(to, environment)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
+    home = tmp_path_factory.mktemp("prefect")
+    made = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "TENFOLD"))}
+    made["PATH"] = f"{Path(sys.executable).parent}:{made['PATH']}"
+    made["OMP_NUM_THREADS"] = "1"
+    made.pop("PYTHONPATH", None)
+    made["PREFECT_HOME"] = str(home)
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", KEEP_SERVER],
+        cwd=ROOT,
+        env=made,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert keeper.stdin
+    assert keeper.stdout
+    made["PREFECT_API_URL"] = keeper.stdout.readline().decode().strip()
+    yield made
+    keeper.stdin.close()
+    keeper.wait()
+
+
+KEEP_SERVER = """
+import sys
+from flows.engine import server
+with server.prefect_server() as address:
+    server.wait_until_up(address)
+    print(address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def untouched(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which nothing has run; the tracking store's tables exist. Copy it, do not change it."""
+    clone = new_clone(tmp_path_factory.mktemp("untouched") / "clone", environment)
+    clone.tenfold("compile")
+    clone.run("-c", "from tasks.tracking import Pusher; Pusher().push()", check=True)
+    return clone
+
+
+@pytest.fixture(scope="session")
+def finished(untouched: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which everything has run once, undisturbed. Copy it, do not change it."""
+    clone = untouched.copy(tmp_path_factory.mktemp("finished") / "clone")
+    clone.tenfold("reproduce")
+    return clone
+
+
+@pytest.fixture
+def clone(untouched: Clone, tmp_path: Path) -> Clone:
+    """A clone of the test's own, in which nothing has run."""
+    return untouched.copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def done(finished: Clone, tmp_path: Path) -> Clone:
+    """A clone of the test's own, in which everything has run."""
+    return finished.copy(tmp_path / "clone")
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """The first true value of `condition`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())

@@ -1,0 +1,255 @@
+"""The engine for real: what runs, what is kept, what happens when it is killed, stopped or doubled."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Clone, read_json, wait_for
+
+from tasks.run import folder_digest
+
+CLOCKED = ("clocked", "results", "report")
+"""What holds a time measured against the clock, so that its bytes differ each time."""
+
+
+def comparable(clone: Clone) -> dict[str, str]:
+    return {path: digest for path, digest in clone.digests().items() if not path.endswith(CLOCKED)}
+
+
+def test_a_second_run_does_nothing_and_loads_nothing(done: Clone) -> None:
+    code = (
+        "import sys; from flows.engine.cli import main\n"
+        "sys.argv = ['tenfold', 'reproduce']\n"
+        "main()\n"
+        "print('loaded:', sorted({'prefect', 'mlflow', 'torch'} & set(sys.modules)))"
+    )
+    ended = done.run("-c", code)
+    assert "Nothing to do: 10 stages are up to date." in ended.stdout
+    assert "loaded: []" in ended.stdout
+
+
+def test_stages_run_side_by_side_one_thread_each(untouched: Clone, finished: Clone, tmp_path: Path) -> None:
+    clone = untouched.copy(tmp_path / "clone")
+    clone.edit("tasks/tiny.py", lambda code: code.replace(
+        '    spool.note("The texts are clean.")',
+        '    import os\n    (out / "threads").write_text(os.environ["OMP_NUM_THREADS"])',
+    ))  # fmt: skip
+    output = clone.tenfold("reproduce", "--jobs", "2").stdout
+    lines = [line for line in output.splitlines() if "tiny/line-" in line]
+    assert [line[0] for line in lines] == ["●", "●", "✓", "✓"], "both fits must have begun before one has ended"
+    assert (clone.root / "data/quick/tiny/cleaned/threads").read_text() == "1"
+
+
+def test_a_failed_stage_stops_only_what_depends_on_it(clone: Clone) -> None:
+    clone.edit("flows/tiny.py", lambda code: code.replace(
+        "config=tiny.Counting())\nletters", "config=tiny.Counting(fail=True))\nletters"
+    ))  # fmt: skip
+    ended = clone.tenfold("reproduce", check=False)
+    assert ended.returncode == 1
+    assert "set count.fail to false" in ended.stdout, "the stage's last lines are shown"
+    assert "python -m tasks.run tasks.tiny:count" in ended.stdout, "with the command to run it alone"
+    assert "1 of 10 stages failed: tiny/counted." in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    data = clone.root / "data/quick/tiny"
+    assert (data / "clocked").exists()
+    assert (data / "line-1").exists()
+    assert not (data / "counted").exists()
+    assert not (data / "results").exists()
+    clone.edit("flows/tiny.py", lambda code: code.replace("fail=True", ""))
+    again = clone.tenfold("reproduce").stdout
+    assert "tiny/line-0" not in again, "what had succeeded is kept"
+
+
+def test_dvc_and_tenfold_give_the_same_digests_after_every_kind_of_change(done: Clone, tmp_path: Path) -> None:
+    other = done.copy(tmp_path / "other")
+
+    def new_parameter(clone: Clone) -> None:
+        clone.edit(
+            "flows/tiny.py", lambda code: code.replace("Letters(", "Letters(keep='aeiou', ")
+        )
+
+    def new_source(clone: Clone) -> None:
+        (clone.root / "texts/c.txt").write_text("sphinx of black quartz judge my vow")
+        clone.edit("data/sources.yaml", lambda text: text.replace("Two lines", "Three lines"))
+
+    def new_code(clone: Clone) -> None:
+        clone.edit("tasks/tiny.py", lambda code: code.replace('c in config.keep + " "', "c in config.keep"))
+
+    def new_command(clone: Clone) -> None:
+        clone.edit("flows/tiny.py", lambda code: code.replace('each={"seed": (0, 1)}', 'each={"seed": (1, 2)}'))
+
+    def lost_output(clone: Clone) -> None:
+        for path in (clone.root / "data/quick/tiny/cleaned").iterdir():
+            path.unlink()
+
+    def nothing(clone: Clone) -> None:
+        pass
+
+    for change in (nothing, new_parameter, new_source, new_code, new_command, lost_output):
+        change(done)
+        change(other)
+        done.tenfold("reproduce")
+        other.tenfold("compile")
+        other.dvc("repro")
+        assert comparable(done) == comparable(other), f"after {change.__name__}"
+        other.tenfold("reproduce")
+        assert "Nothing to do" in other.tenfold("reproduce").stdout, f"tenfold trusts what dvc did: {change.__name__}"
+        status = done.dvc("repro").stdout
+        ran = [
+            line
+            for line in status.splitlines()
+            if "Running stage" in line and ":environment'" not in line and ":machine'" not in line
+        ]
+        assert ran == [], f"dvc trusts what tenfold did: {change.__name__}"
+
+
+def test_two_reproductions_at_once_compute_each_stage_once(clone: Clone, finished: Clone) -> None:
+    first, second = clone.start("reproduce"), clone.start("reproduce")
+    outputs = [process.communicate()[0] for process in (first, second)]
+    assert first.returncode == second.returncode == 0, outputs
+    assert comparable(clone) == comparable(finished)
+    logs = "".join(path.read_text() for path in (clone.root / ".tenfold/logs").glob("*.log"))
+    assert "Unable to acquire" not in "".join(outputs)
+    assert logs.count("400 steps") <= 2
+
+
+def test_a_dvc_repro_beside_a_reproduction(clone: Clone, finished: Clone) -> None:
+    ours = clone.start("reproduce")
+    time.sleep(random.Random(5).uniform(1, 3))
+    theirs = clone.dvc("repro", check=False)
+    output = ours.communicate()[0]
+    assert theirs.returncode == 0, theirs.stderr
+    assert ours.returncode == 0, output
+    assert comparable(clone) == comparable(finished)
+
+
+KINDS = ("sources/texts", "tiny/cleaned", "tiny/line-0", "tiny/clocked", "tiny/counted")
+TRIES = 4
+
+
+def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
+    """Kill -9 at 20 seeded moments, in every kind of stage; nothing finished is lost, nothing half is kept."""
+    chance = random.Random(2026)
+    resumed = 0
+    for target in KINDS:
+        for _ in range(TRIES):
+            process = clone.start("reproduce")
+            assert process.stdout
+            for line in process.stdout:
+                if line.startswith(f"● {target}"):
+                    time.sleep(chance.uniform(0, 1.8 if "line" in target else 0.7))
+                    break
+            process.kill()
+            process.wait()
+            log = clone.root / ".tenfold/logs/data--quick--tiny--line-0.log"
+            resumed += log.exists() and "resumed at step" in log.read_text()
+            for path, digest in comparable(clone).items():
+                if (clone.root / path).exists():
+                    assert folder_digest(str(clone.root / path)) == digest, f"{path} is not what the record says"
+    clone.tenfold("reproduce")
+    assert comparable(clone) == comparable(finished)
+    assert resumed >= 1, "no training went on from its checkpoint"
+    status = clone.dvc("status", "pipelines/quick/tiny/dvc.yaml").stdout
+    assert "up to date" in status, status
+    assert not list(clone.root.glob("data/**/.*.partial"))
+    assert not list((clone.root / ".tenfold/checkpoints").glob("*")), "a finished training leaves no checkpoint"
+
+
+def test_control_c_ends_the_children_and_marks_the_run(clone: Clone) -> None:
+    process = clone.start("reproduce")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("● tiny/line-0"):
+            break
+    children = children_of(process.pid)
+    assert any("tasks.run" in command for command in children.values())
+    process.send_signal(signal.SIGINT)
+    output = process.communicate()[0]
+    assert process.returncode == 130, output
+    assert "the same command goes on from here" in output
+    wait_for(
+        lambda: not any("tasks.run" in command for command in children_of(None).values() if str(clone.root) in command),
+        "the end of the stages",
+    )
+    spool = clone.root / ".tenfold/tracking"
+    wait_for(lambda: not list(spool.glob("2*")), "the push of what was said")
+    query = (
+        "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
+        "experiment = client.get_experiment_by_name('tiny')\n"
+        "for run in client.search_runs([experiment.experiment_id]): print(run.info.run_name, run.info.status)"
+    )
+    runs = clone.run("-c", query).stdout
+    parent = next(line for line in runs.splitlines() if line.startswith("quick "))
+    assert parent.endswith("KILLED"), runs
+    assert "line-0 KILLED" in runs
+
+
+def stages_of(clone: Clone) -> list[str]:
+    """The command lines of the stages that run in the clone."""
+    return [line for line in children_of(None).values() if str(clone.root) in line and "tasks.run" in line]
+
+
+def children_of(pid: int | None) -> dict[int, str]:
+    """The command lines of a process's children, or of all processes."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                where = os.readlink(folder / "cwd")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            if pid in (None, parent):
+                found[int(folder.name)] = f"{where} {command}"
+    return found
+
+
+def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) -> None:
+    process = clone.start("reproduce")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("● tiny/line-0"):
+            break
+    (clone.root / "tasks/tiny.py").write_text((clone.root / "tasks/tiny.py").read_text() + "\n# edited\n")
+    output = process.communicate()[0]
+    assert process.returncode == 1
+    assert "was edited while it ran" in output
+    assert "data/quick/tiny/line-0" not in clone.digests()
+
+
+@pytest.fixture
+def worker(done: Clone) -> Iterator[Clone]:
+    """A clone whose deployments are known to the server, with a process worker beside."""
+    done.run("-m", "prefect", "--no-prompt", "work-pool", "create", "tenfold", "--type", "process", "--overwrite")
+    done.run("-m", "prefect", "--no-prompt", "deploy", "--all")
+    import sys
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "tenfold", "--type", "process"],
+        cwd=done.root,
+        env=done.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield done
+    process.terminate()
+    process.wait()
+
+
+def test_a_deployment_gives_the_same_digests(worker: Clone, finished: Clone) -> None:
+    for folder in ("cleaned", "counted"):
+        for path in (worker.root / "data/quick/tiny" / folder).iterdir():
+            path.unlink()
+    (worker.root / "pipelines/quick/tiny/dvc.lock").unlink()
+    for path in (worker.root / ".dvc/cache/runs").glob("*"):
+        subprocess.run(["rm", "-r", str(path)], check=True)
+    ended = worker.run("-m", "prefect", "deployment", "run", "reproduce/tiny", "--watch")
+    assert "Completed" in ended.stdout
+    assert comparable(worker) == comparable(finished)
+    assert read_json(worker.root / "data/quick/tiny/counted/metrics.json")

@@ -1,0 +1,96 @@
+"""Small real work of every kind, for the engine's own tests."""
+
+import json
+import time
+from pathlib import Path
+
+from models.config import Count, Index, Optimisation, config
+from tasks import spool
+from tasks.errors import UserError
+from tasks.measures import measures
+
+
+@config
+class Letters:
+    """Which letters to keep, and how long to take over it."""
+
+    keep: str = "abcdefghijklmnopqrstuvwxyz"
+    milliseconds: Index = 0
+
+
+@config
+class Line:
+    """A straight line, fitted by the training loop of every paper."""
+
+    seed: Index
+    optimisation: Optimisation
+    milliseconds: Index = 0
+
+
+@config
+class Counting:
+    """How often to count."""
+
+    repeats: Count = 1
+    seed: Index = 0
+    fail: bool = False
+
+
+def clean(*, texts: Path, config: Letters, out: Path) -> None:
+    """Keep some letters of every text."""
+    for path in sorted(texts.glob("*.txt")):
+        time.sleep(config.milliseconds / 2000)
+        (out / path.name).write_text("".join(c for c in path.read_text() if c in config.keep + " "))
+    spool.note("The texts are clean.")
+
+
+def fit(*, cleaned: Path, config: Line, out: Path) -> None:
+    """Fit a line to the letters' positions: a training stage with checkpoints."""
+    import torch
+    from safetensors.torch import save_file
+    from torch import nn
+
+    from tasks.train import train
+
+    codes = torch.tensor([float(ord(c)) for path in sorted(cleaned.glob("*.txt")) for c in path.read_text()])
+    model = nn.Linear(1, 1)
+
+    def batch(step: int) -> torch.Tensor:
+        time.sleep(config.milliseconds / 1000 / config.optimisation.steps)
+        chance = torch.Generator().manual_seed(1000 * config.seed + step)
+        return codes[torch.randint(len(codes), (8,), generator=chance)]
+
+    def loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        return ((model(batch[:, None] / 128) - 1) ** 2).mean() + 0.01 * torch.rand(())
+
+    train(
+        model,
+        batch=batch,
+        loss=loss,
+        config=config.optimisation,
+        tokens_per_step=8,
+        flops_per_step=100,
+        checkpoint_seconds=0.2,
+    )
+    save_file(model.state_dict(), out / "model.safetensors")
+
+
+@measures(letters="how many letters there are", seconds="how long counting took, in seconds")
+def clock(*, cleaned: Path, config: Counting, out: Path) -> None:
+    """Count letters against the clock: a measuring stage, whose bytes differ each time."""
+    start = time.perf_counter()
+    for _ in range(config.repeats):
+        letters = sum(len(path.read_text()) for path in cleaned.glob("*.txt"))
+        time.sleep(0.2)
+    row = {"arm": "clock", "domain": "all", "letters": letters, "seconds": time.perf_counter() - start}
+    (out / "metrics.json").write_text(json.dumps([row]))
+
+
+@measures(letters="how many letters there are")
+def count(*, cleaned: Path, lines: dict[str, Path], config: Counting, out: Path) -> None:
+    """Count letters, with one row for each fitted line."""
+    if config.fail:
+        raise UserError("The counting was told to fail: set count.fail to false.")
+    letters = sum(len(path.read_text()) for path in cleaned.glob("*.txt"))
+    rows = [{"arm": f"line-{label}", "domain": "all", "letters": letters} for label in lines]
+    (out / "metrics.json").write_text(json.dumps(rows))
