@@ -73,9 +73,7 @@ class Decoder(nn.Module):
     `feed_forward` makes the block of each layer; the default is one dense SwiGLU.
     """
 
-    def __init__(
-        self, config: Transformer, feed_forward: Callable[[Transformer], nn.Module] = FeedForward
-    ) -> None:
+    def __init__(self, config: Transformer, feed_forward: Callable[[Transformer], nn.Module] = FeedForward) -> None:
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.width)

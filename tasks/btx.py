@@ -83,8 +83,7 @@ def mix(*, experts: dict[str, Path], seed_model: Path, config: Mix, out: Path) -
     states = [load_weights(folder) for _, folder in sorted(experts.items())] + [load_weights(seed_model)]
     if len(states) != config.mixture.experts:
         raise UserError(
-            f"{len(states)} models are merged, so mixture.experts must be {len(states)}, not "
-            f"{config.mixture.experts}."
+            f"{len(states)} models are merged, so mixture.experts must be {len(states)}, not {config.mixture.experts}."
         )
     torch.manual_seed(config.seed)
     save_model(merge(states, load_model(seed_model).config, config.mixture), None, Training(), out)

@@ -88,9 +88,7 @@ def evaluate(
     text = Text.load(tokens)
     seed = load_model(seed_model)
     context = seed.config.context
-    splits = {
-        domain: cut_windows(text, f"heldout/{domain}", context, config.windows) for domain in text.domains
-    }
+    splits = {domain: cut_windows(text, f"heldout/{domain}", context, config.windows) for domain in text.domains}
     splits[MIXED] = cut_windows(text, MIXED, context, config.windows, around="mixed.switches")
 
     members = {name: load_model(folder) for name, folder in sorted(experts.items())} | {GENERALIST: seed}
@@ -120,9 +118,7 @@ def evaluate(
         rows.append({"arm": "btx", "domain": "shuffled", "bits_per_byte": value})
 
     ensemble = {name: logs[arm] for name, arm in zip(members, list(arms)[: len(members)], strict=True)}
-    owners = {
-        domain: torch.full_like(splits[domain].targets, _index(members, domain)) for domain in text.domains
-    }
+    owners = {domain: torch.full_like(splits[domain].targets, _index(members, domain)) for domain in text.domains}
     owners[MIXED] = _owners_of_mixed(text, splits[MIXED], tokens, members)
     for split, windows in splits.items():
         stack = torch.stack([logs_of[split] for logs_of in ensemble.values()])
@@ -181,9 +177,7 @@ class _Gates:
 
     def __enter__(self) -> Self:
         self.hooks = [
-            layer.register_forward_hook(
-                lambda module, _, __, seen=seen: seen.append(module.routing.gates.cpu())
-            )
+            layer.register_forward_hook(lambda module, _, __, seen=seen: seen.append(module.routing.gates.cpu()))
             for layer, seen in zip(self.layers, self.seen, strict=True)
         ]
         return self
@@ -197,9 +191,7 @@ class _Gates:
         import torch
 
         sizes = [windows.targets.shape for windows in splits.values()]
-        layers = [
-            torch.split(torch.cat(seen), [count * length for count, length in sizes]) for seen in self.seen
-        ]
+        layers = [torch.split(torch.cat(seen), [count * length for count, length in sizes]) for seen in self.seen]
         shares = {}
         for index, (split, windows) in enumerate(splits.items()):
             gates = torch.stack([layer[index].view(*sizes[index], -1) for layer in layers])
@@ -304,9 +296,7 @@ def _owners_of_mixed(text: Text, windows: "Windows", tokens: Path, members: Mapp
     import torch
 
     sides = json.loads((tokens / "mixed.json").read_text())
-    pairs = torch.tensor(
-        [[_index(members, side["first"]), _index(members, side["second"])] for side in sides]
-    )
+    pairs = torch.tensor([[_index(members, side["first"]), _index(members, side["second"])] for side in sides])
     switch = torch.from_numpy(text.streams["mixed.switches"])[windows.document]
     place = windows.starts[:, None] + 1 + torch.arange(windows.targets.shape[1])
     return pairs[windows.document].gather(1, (place >= switch[:, None]).long())

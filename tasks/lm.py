@@ -279,9 +279,7 @@ def save_model(model: "Decoder", optimisation: Optimisation | None, done: Traini
 
     layers = expert_layers(model)
     mixture = {"experts": layers[0].router.out_features, "top_k": layers[0].top_k} if layers else None
-    save_file(
-        {name: weight.contiguous() for name, weight in model.state_dict().items()}, out / "model.safetensors"
-    )
+    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, out / "model.safetensors")
     write_json(out / "config.json", {"transformer": asdict(model.config), "mixture": mixture})
     write_json(
         out / "training.json",
@@ -349,9 +347,7 @@ def _token_bytes(tokenizer: Any) -> "np.ndarray":
     return np.array([0 if name == END else len(name) for name in names], np.uint16)
 
 
-def _positions(
-    stream: "np.ndarray", starts: "np.ndarray", offsets: list[int], lengths: "np.ndarray"
-) -> "np.ndarray":
+def _positions(stream: "np.ndarray", starts: "np.ndarray", offsets: list[int], lengths: "np.ndarray") -> "np.ndarray":
     """The place in the stream of the first token that ends after each document's byte offset."""
     import numpy as np
 

@@ -43,9 +43,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         made.mkdir()
         return made
 
-    made = {
-        name: folder(name) for name in ("tokens", "seed", "mix", "btx", "dense", "dense-path", "upcycled")
-    }
+    made = {name: folder(name) for name in ("tokens", "seed", "mix", "btx", "dense", "dense-path", "upcycled")}
     tokens, seed = made["tokens"], made["seed"]
     lm.tokenize(
         corpus=make_corpus(root / "corpus"),
@@ -94,9 +92,7 @@ def rows(arms: dict[str, Path]) -> list[dict[str, Any]]:
 
 def score(rows: list[dict[str, Any]], arm: str, domain: str) -> float:
     (value,) = [
-        row["bits_per_byte"]
-        for row in rows
-        if "bits_per_byte" in row and (row["arm"], row["domain"]) == (arm, domain)
+        row["bits_per_byte"] for row in rows if "bits_per_byte" in row and (row["arm"], row["domain"]) == (arm, domain)
     ]
     return float(value)
 
@@ -116,9 +112,7 @@ def test_equal_compute_is_within_one_percent(arms: dict[str, Path]) -> None:
     st.integers(1, 64),
 )
 @settings(max_examples=50)
-def test_equal_compute_holds_for_any_budget(
-    arm: str, expert: int, tune: int, batch: int, tune_batch: int
-) -> None:
+def test_equal_compute_holds_for_any_budget(arm: str, expert: int, tune: int, batch: int, tune_batch: int) -> None:
     config = baseline(
         expert=replace(EXPERT, steps=expert, batch=batch),
         finetune=replace(FINETUNE, steps=tune, batch=tune_batch),
@@ -201,9 +195,7 @@ def test_the_trained_router_is_used(rows: list[dict[str, Any]]) -> None:
     assert sum(shares) == pytest.approx(len(WORDS) + 1)
 
 
-def test_metrics_are_declared_and_repeat(
-    arms: dict[str, Path], rows: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_metrics_are_declared_and_repeat(arms: dict[str, Path], rows: list[dict[str, Any]], tmp_path: Path) -> None:
     keys = {"arm", "domain", "seed", "expert"}
     assert {key for row in rows for key in row} - keys == set(evaluate.measures)  # type: ignore[attr-defined]
     _evaluate(arms, tmp_path)

@@ -69,9 +69,7 @@ def test_dvc_and_tenfold_give_the_same_digests_after_every_kind_of_change(done: 
     other = done.copy(tmp_path / "other")
 
     def new_parameter(clone: Clone) -> None:
-        clone.edit(
-            "flows/tiny.py", lambda code: code.replace("Letters(", "Letters(keep='aeiou', ")
-        )
+        clone.edit("flows/tiny.py", lambda code: code.replace("Letters(", "Letters(keep='aeiou', "))
 
     def new_source(clone: Clone) -> None:
         (clone.root / "texts/c.txt").write_text("sphinx of black quartz judge my vow")
@@ -142,7 +140,9 @@ def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
             assert process.stdout
             for line in process.stdout:
                 if line.startswith(f"● {target}"):
-                    time.sleep(chance.uniform(0, 1.8 if "line" in target else 0.7))
+                    if "line" in target:
+                        wait_for(lambda: process.poll() is not None or checkpoints(clone), "a checkpoint")
+                    time.sleep(chance.uniform(0, 0.7))
                     break
             process.kill()
             process.wait()
@@ -157,7 +157,11 @@ def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
     status = clone.dvc("status", "pipelines/quick/tiny/dvc.yaml").stdout
     assert "up to date" in status, status
     assert not list(clone.root.glob("data/**/.*.partial"))
-    assert not list((clone.root / ".tenfold/checkpoints").glob("*")), "a finished training leaves no checkpoint"
+    assert not checkpoints(clone), "a finished training leaves no checkpoint"
+
+
+def checkpoints(clone: Clone) -> list[Path]:
+    return list((clone.root / ".tenfold/checkpoints").glob("*/*.safetensors"))
 
 
 def test_control_c_ends_the_children_and_marks_the_run(clone: Clone) -> None:
@@ -166,17 +170,15 @@ def test_control_c_ends_the_children_and_marks_the_run(clone: Clone) -> None:
     for line in process.stdout:
         if line.startswith("● tiny/line-0"):
             break
+    spool = clone.root / ".tenfold/tracking"
+    wait_for(lambda: any('"stage": "line-0"' in path.read_text() for path in spool.glob("2*/*.jsonl")), "line-0")
     children = children_of(process.pid)
     assert any("tasks.run" in command for command in children.values())
     process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
     assert process.returncode == 130, output
     assert "the same command goes on from here" in output
-    wait_for(
-        lambda: not any("tasks.run" in command for command in children_of(None).values() if str(clone.root) in command),
-        "the end of the stages",
-    )
-    spool = clone.root / ".tenfold/tracking"
+    wait_for(lambda: not stages_of(clone), "the end of the stages")
     wait_for(lambda: not list(spool.glob("2*")), "the push of what was said")
     query = (
         "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"

@@ -37,9 +37,7 @@ class Killed(Exception):
     pass
 
 
-def run(
-    model: nn.Module, *, kill_at: int | None = None, poison: int | None = None, **changes: float
-) -> Training:
+def run(model: nn.Module, *, kill_at: int | None = None, poison: int | None = None, **changes: float) -> Training:
     def batch(step: int) -> torch.Tensor:
         if step == kill_at:
             raise Killed
@@ -85,9 +83,7 @@ def test_a_resumed_training_ends_in_the_same_bytes(
     assert expected.flops == 120
 
 
-def test_a_finished_checkpoint_is_not_trained_further(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_checkpoint_is_not_trained_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_CHECKPOINTS", str(tmp_path))
     first, second = Noisy(), Noisy()
     assert run(first) == run(second)

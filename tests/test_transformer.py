@@ -62,9 +62,7 @@ def test_order_matters() -> None:
 @pytest.mark.parametrize("mixture", [None, Mixture(experts=4), Mixture(experts=3, top_k=3)])
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_formula_counts_what_torch_counts(mixture: Mixture | None, tied: bool) -> None:
-    config = Transformer(
-        vocabulary=50, width=32, layers=2, heads=4, feed_forward=48, context=16, tied_embeddings=tied
-    )
+    config = Transformer(vocabulary=50, width=32, layers=2, heads=4, feed_forward=48, context=16, tied_embeddings=tied)
     model = Decoder(config) if mixture is None else mixture_decoder(config, mixture)
     seen = tokens()
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
@@ -72,9 +70,7 @@ def test_the_formula_counts_what_torch_counts(mixture: Mixture | None, tied: boo
     assert counter.get_total_flops() == seen.numel() * training_flops(config, mixture)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"width": 30}, {"width": -32}, {"layers": 0}, {"vocabulary": 50.0}, {"width": "32"}]
-)
+@pytest.mark.parametrize("wrong", [{"width": 30}, {"width": -32}, {"layers": 0}, {"vocabulary": 50.0}, {"width": "32"}])
 def test_impossible_sizes_are_refused(wrong: dict[str, object]) -> None:
     sizes = {"vocabulary": 50, "width": 32, "layers": 2, "heads": 4, "feed_forward": 48, "context": 16}
     with pytest.raises(ValidationError):

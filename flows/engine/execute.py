@@ -88,8 +88,8 @@ class Executor:
                 return self._tell(Outcome(stage, "unchanged"))
             if stage.kind != "environment" and self.store.restore(stage):
                 return self._tell(Outcome(stage, "restored", time.monotonic() - start))
-            self._tell(Outcome(stage, "started"))
             before = self.store.snapshot(stage)
+            self._tell(Outcome(stage, "started"))
             try:
                 self._run_command(stage)
                 self.store.commit(stage, before)
