@@ -20,20 +20,20 @@ SEEDS = Profiles(quick=(0, 1), cpu=range(8), gpu=range(8))
 
 # Most parameters lie in the feed-forwards, which become the experts; the rest is averaged (section 3.2).
 SMALL = Transformer(vocabulary=1024, width=64, layers=2, heads=4, feed_forward=512, context=128)
-LARGE = Transformer(vocabulary=4096, width=512, layers=8, heads=8, feed_forward=4096, context=512)
+LARGE = Transformer(vocabulary=4096, width=256, layers=4, heads=8, feed_forward=2048, context=512)
 ARCHITECTURE = Profiles(quick=SMALL, cpu=SMALL, gpu=LARGE)
 
 # The three domains and the seed model as a generalist; two experts a token (section 3.2).
 MIXTURE = Mixture(experts=len(DOMAINS) + 1, top_k=2)
 
 # One learning rate and one schedule in every arm, as in the paper (section 4.1).
-QUICK = Optimisation(steps=380, batch=4, learning_rate=3e-3, warmup=20)
-CPU = Optimisation(steps=12_000, batch=4, learning_rate=3e-3, warmup=100)
-GPU = Optimisation(steps=8_000, batch=256, learning_rate=6e-4, warmup=100)
+QUICK = Optimisation(steps=380, batch=4, learning_rate=3e-3, warmup=40)
+CPU = Optimisation(steps=8000, batch=4, learning_rate=3e-3, warmup=100)
+GPU = Optimisation(steps=2000, batch=64, learning_rate=1e-3, warmup=100)
 SEED_TRAINING = Profiles(quick=QUICK, cpu=CPU, gpu=GPU)
-EXPERT_TRAINING = Profiles(quick=replace(QUICK, steps=130), cpu=replace(CPU, steps=800), gpu=replace(GPU, steps=2000))
+EXPERT_TRAINING = Profiles(quick=replace(QUICK, steps=130), cpu=replace(CPU, steps=800), gpu=replace(GPU, steps=500))
 # The paper gives 23 % of the operations to this step; small models need about 40 %.
-FINETUNING = Profiles(quick=replace(QUICK, steps=150), cpu=replace(CPU, steps=1000), gpu=replace(GPU, steps=2000))
+FINETUNING = Profiles(quick=replace(QUICK, steps=150), cpu=replace(CPU, steps=1000), gpu=replace(GPU, steps=700))
 
 # 1. Corpora: three domains and documents that switch between them, split by document, without copies.
 corpus = Stage(
@@ -120,7 +120,7 @@ evaluation = Stage(
         "models": {"btx": finetuned, "dense": dense},
     },
     config=Profiles(
-        quick=btx_evaluation.Evaluation(seed=0, windows=128),
+        quick=btx_evaluation.Evaluation(seed=0, windows=64),
         cpu=btx_evaluation.Evaluation(seed=0),
         gpu=btx_evaluation.Evaluation(seed=0),
     ),
@@ -134,8 +134,8 @@ paper = Paper(
     arxiv="2403.07816",
     claims=[],
     scales=[
-        Scale("parameters of the seed model", paper="7B", here=Profiles("0.3M", "0.3M", "60M")),
-        Scale("tokens", paper="533B", here=Profiles("0.5M", "up to 8M", "2B")),
+        Scale("parameters of the seed model", paper="7B", here=Profiles("0.3M", "0.3M", "8M")),
+        Scale("tokens", paper="533B", here=Profiles("0.5M", "6M", "140M")),
         Scale("domains", paper="3 and a generalist", here="3 and a generalist"),
         Scale("seeds", paper="1", here=Profiles("2", "8", "8")),
     ],

@@ -13,6 +13,9 @@ from tasks.train import Training
 if TYPE_CHECKING:
     from models.config import Transformer
 
+STAND_INS = {"mathematics": "conversation"}
+"""Where Debian's Metamath package cannot be had, the third domain is chats, and the run says so."""
+
 GENERALIST = "seed"
 """The name of the last expert: the seed model itself (section 4.1)."""
 
@@ -65,13 +68,24 @@ class Baseline:
 def train_expert(*, tokens: Path, seed_model: Path, config: Expert, out: Path) -> None:
     """Branch and train: continue from the seed model on one domain, talking to no other expert."""
     text = Text.load(tokens)
-    if config.domain not in text.domains:
-        raise UserError(f"There is no domain {config.domain!r}; the text has {', '.join(text.domains)}.")
+    domain = domain_in(text, config.domain)
     shares = {d: config.general / len(text.domains) for d in text.domains}
-    shares[config.domain] += 1 - config.general
+    shares[domain] += 1 - config.general
     model = load_model(seed_model)
-    done = fit(model, text, shares, config.optimisation, (config.domain, config.seed))
+    done = fit(model, text, shares, config.optimisation, (domain, config.seed))
     save_model(model, config.optimisation, done, out)
+
+
+def domain_in(text: Text, domain: str) -> str:
+    """The domain itself, or the one that stands in for it where its source could not be had.
+
+    Raises:
+        UserError: the text has neither.
+    """
+    for name in (domain, STAND_INS.get(domain)):
+        if name in text.domains:
+            return str(name)
+    raise UserError(f"There is no domain {domain!r}; the text has {', '.join(text.domains)}.")
 
 
 def mix(*, experts: dict[str, Path], seed_model: Path, config: Mix, out: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from models.config import Count, Index, config
 from models.flops import forward_flops
 from tasks import spool
-from tasks.btx import GENERALIST
+from tasks.btx import GENERALIST, domain_in
 from tasks.lm import (
     Text,
     Windows,
@@ -86,12 +86,14 @@ def evaluate(
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     text = Text.load(tokens)
+    # In the order of the mixture's experts, by the domain that each was really trained on.
+    experts = {domain_in(text, name): folder for name, folder in sorted(experts.items())}
     seed = load_model(seed_model)
     context = seed.config.context
     splits = {domain: cut_windows(text, f"heldout/{domain}", context, config.windows) for domain in text.domains}
     splits[MIXED] = cut_windows(text, MIXED, context, config.windows, around="mixed.switches")
 
-    members = {name: load_model(folder) for name, folder in sorted(experts.items())} | {GENERALIST: seed}
+    members = {name: load_model(folder) for name, folder in experts.items()} | {GENERALIST: seed}
     arms: dict[str, Decoder] = {
         (name if name == GENERALIST else f"expert-{name}"): model for name, model in members.items()
     }

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     SPOOL.mkdir(parents=True, exist_ok=True)
     closed = threading.Event()
     if follow:
-        threading.Thread(target=lambda: (sys.stdin.read(), closed.set()), daemon=True).start()
+        threading.Thread(target=_wait_for_end_of_input, args=(closed,), daemon=True).start()
     with _only_pusher(patience=float("inf") if follow else PATIENCE) as alone:
         if alone and (follow or _pending()):
             pusher = Pusher()
@@ -56,6 +56,11 @@ def main(arguments: list[str]) -> int:
                 time.sleep(PAUSE)
                 pusher.push()
     return 0
+
+
+def _wait_for_end_of_input(closed: threading.Event) -> None:
+    sys.stdin.read()
+    closed.set()
 
 
 class Pusher:

@@ -141,7 +141,7 @@ def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
             for line in process.stdout:
                 if line.startswith(f"● {target}"):
                     if "line" in target:
-                        wait_for(lambda: process.poll() is not None or checkpoints(clone), "a checkpoint")
+                        wait_for_checkpoint(clone, process)
                     time.sleep(chance.uniform(0, 0.7))
                     break
             process.kill()
@@ -158,6 +158,10 @@ def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
     assert "up to date" in status, status
     assert not list(clone.root.glob("data/**/.*.partial"))
     assert not checkpoints(clone), "a finished training leaves no checkpoint"
+
+
+def wait_for_checkpoint(clone: Clone, process: subprocess.Popen[str]) -> None:
+    wait_for(lambda: process.poll() is not None or checkpoints(clone), "a checkpoint")
 
 
 def checkpoints(clone: Clone) -> list[Path]:
