@@ -9,7 +9,7 @@ cleaned = Stage(tiny.clean, inputs={"texts": Source("texts")}, config=tiny.Lette
 line = Stage(
     tiny.fit,
     inputs={"cleaned": cleaned},
-    config=tiny.Line(seed=0, optimisation=Optimisation(steps=400, batch=8, learning_rate=0.01), milliseconds=1500),
+    config=tiny.Line(seed=0, optimisation=Optimisation(steps=400, batch=8, learning_rate=0.01), milliseconds=2500),
     each={"seed": (0, 1)},
 )
 clocked = Stage(tiny.clock, inputs={"cleaned": cleaned}, config=tiny.Counting(), kind="measure")

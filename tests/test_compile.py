@@ -1,0 +1,164 @@
+"""Papers compile to files that say exactly what a stage depends on."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Clone
+
+from flows.engine.compile import compiled, stale
+from flows.engine.discover import papers, read
+from flows.engine.expand import expand
+from flows.engine.paper import Claim, Paper, Stage, less
+from flows.engine.variant import Variant, variant
+from tasks.closure import import_closure
+from tasks.errors import UserError
+
+
+def test_the_compiled_files_are_current() -> None:
+    assert stale(compiled(papers())) == []
+
+
+def test_papers_load_without_heavy_libraries() -> None:
+    code = (
+        "import sys; from flows.engine.discover import papers; papers()\n"
+        "print(sorted({'torch', 'numpy', 'datasets', 'prefect', 'mlflow', 'dvc'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_no_python_file_shadows_mlflow() -> None:
+    assert not list((ROOT / "mlflow").rglob("*.py"))
+    assert not (ROOT / "mlflow.py").exists()
+
+
+@pytest.mark.parametrize("name", sorted(papers()))
+def test_the_closure_holds_every_module_that_loading_a_stage_loads(name: str) -> None:
+    """Against the interpreter itself: what import really loads must be in the list that was read from the text."""
+    modules = {stage.function.__module__ for stage in papers()[name].stages.values()}
+    for module in sorted(modules):
+        code = (
+            f"import sys, pathlib; import {module}\n"
+            "for m in list(sys.modules.values()):\n"
+            "    f = getattr(m, '__file__', None)\n"
+            "    if f and f.startswith(str(pathlib.Path.cwd())) and '.venv' not in f:\n"
+            "        print(pathlib.Path(f).relative_to(pathlib.Path.cwd()))"
+        )
+        loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert set(loaded.stdout.split()) <= set(import_closure(module))
+
+
+def test_an_edit_reruns_exactly_the_stages_that_import_the_module(done: Clone) -> None:
+    """For each module of the tiny paper's world: the stages to run are those whose text reaches it by imports."""
+    pipeline = yaml.safe_load((done.root / "pipelines/quick/tiny/dvc.yaml").read_text())["stages"]
+    for module in ("tasks/tiny.py", "tasks/train.py", "tasks/report.py", "models/config.py"):
+        before = (done.root / module).read_text()
+        (done.root / module).write_text(before + "\n# edited\n")
+        status = done.tenfold("status").stdout
+        must_run = {line.split()[1] for line in status.splitlines() if line.startswith("●")}
+        importers = {f"tiny/{name}" for name, stage in pipeline.items() if reaches(done, stage["cmd"], module)}
+        assert {title for title in must_run if title.startswith("tiny/")} == importers, module
+        (done.root / module).write_text(before)
+
+
+def reaches(clone: Clone, command: str, wanted: str) -> bool:
+    """Whether the command's function, or the runner, imports a file directly or not, by a search of its own."""
+    waiting, seen = [command.split()[3].split(":")[0], "tasks.run"], set()
+    while waiting:
+        module = waiting.pop()
+        path = clone.root / (module.replace(".", "/") + ".py")
+        if module in seen or not path.exists():
+            continue
+        seen.add(module)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+    return wanted.removesuffix(".py").replace("/", ".") in seen
+
+
+def test_an_undeclared_import_fails_the_stage(done: Clone) -> None:
+    (done.root / "tasks/hidden.py").write_text('"""A module that no import statement names."""\n')
+    hidden = '    import importlib\n\n    importlib.import_module("tasks." + "hidden")'
+    said = '    spool.note("The texts are clean.")'
+    done.edit("tasks/tiny.py", lambda code: code.replace(said, hidden))
+    ended = done.tenfold("reproduce", check=False)
+    assert ended.returncode == 1
+    assert "imported tasks/hidden.py" in ended.stdout
+    assert "run tenfold compile" in ended.stdout
+
+
+def test_a_variant_holds_only_what_the_change_reaches() -> None:
+    btx = papers()["btx"]
+    plain = {stage.name for stage in expand(btx, Variant("quick"))}
+    changed = {stage.name: stage for stage in expand(btx, variant("quick", ["finetuned.balance=0.0"]))}
+    assert set(changed) == {"finetuned-0", "finetuned-1", "evaluation-0", "evaluation-1", "results"}
+    assert set(changed) < plain
+    assert changed["finetuned-0"].inputs["mixture"] == "data/quick/btx/merged-0"
+    assert changed["finetuned-0"].out == "data/quick+finetuned.balance=0.0/btx/finetuned-0"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("finetuned.balanse=0", "Did you mean balance?"),
+        ("finetund.balance=0", "Did you mean finetuned?"),
+        ("finetuned.balance=-1", "greater than or equal to 0"),
+        ("finetuned.balance=NaN", "balance"),
+        ("finetuned.optimisation.steps=0", "greater than 0"),
+        ("finetuned.optimisation.steps=ten", "valid integer"),
+        ("finetuned.optimisation=3", "a group of settings"),
+        ("expert.domain=code", "runs once for each domain"),
+        ("finetuned", "not of the form"),
+        ("finetuned.balance=$(rm)", "must be a number"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(change: str, said: str) -> None:
+    with pytest.raises(UserError, match=r"(?s).") as caught:
+        expand(papers()["btx"], variant("quick", [change]))
+    assert said in str(caught.value)
+
+
+def test_a_claim_on_a_quantity_that_nobody_measures_does_not_compile() -> None:
+    import flows.btx as module
+
+    bits = module.evaluation["bits_per_bite"]
+    claim = Claim("x", "x", "Table 1", "P", "1", less(bits, bits), "holds")
+    before = module.paper
+    try:
+        module.paper = Paper("t", "a", 2024, "1", [claim], [], [])
+        with pytest.raises(UserError, match="Did you mean bits_per_byte"):
+            expand(read(module), Variant("quick"))
+    finally:
+        module.paper = before
+
+
+def test_a_stage_with_a_wrong_input_does_not_compile() -> None:
+    import flows.btx as module
+
+    before = module.merged
+    try:
+        module.merged = Stage(before.function, before.config, {"expert": module.expert}, before.each)
+        with pytest.raises(UserError, match="also needs the input experts"):
+            expand(read(module), Variant("quick"))
+        module.merged = Stage(before.function, before.config, {**before.inputs, "experts": module.tokens}, before.each)
+        with pytest.raises(UserError, match="the input experts is one stage"):
+            expand(read(module), Variant("quick"))
+    finally:
+        module.merged = before
+
+
+def test_commands_run_without_tenfold(done: Clone) -> None:
+    """A compiled command is all that is needed to make a stage's output."""
+    pipeline = yaml.safe_load((done.root / "pipelines/quick/tiny/dvc.yaml").read_text())["stages"]
+    command = pipeline["cleaned"]["cmd"].split()
+    before = {path.name: path.read_bytes() for path in (done.root / "data/quick/tiny/cleaned").iterdir()}
+    for path in (done.root / "data/quick/tiny/cleaned").iterdir():
+        path.unlink()
+    done.run(*command[1:])
+    assert {path.name: path.read_bytes() for path in Path(done.root / "data/quick/tiny/cleaned").iterdir()} == before

@@ -1,0 +1,161 @@
+"""DVC's record and cache: reasons, damage, remotes."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Clone, wait_for
+from test_reproduce import comparable
+
+from tasks.run import folder_digest
+
+
+def test_why_names_what_changed(done: Clone) -> None:
+    assert "tiny/counted is up to date" in done.tenfold("why", "counted").stdout
+    done.edit("flows/tiny.py", lambda code: code.replace("steps=400", "steps=300"))
+    assert "its setting optimisation.steps changed: 400 → 300" in done.tenfold("why", "line-0").stdout
+    done.edit("tasks/train.py", lambda code: code + "\n# edited\n")
+    assert "the code tasks/train.py is modified" in done.tenfold("why", "tiny/line-1").stdout
+    (done.root / "data/quick/tiny/cleaned/a.txt").write_text("other")
+    assert "the input data/quick/tiny/cleaned is modified" in done.tenfold("why", "counted").stdout
+    assert "its output data/quick/tiny/cleaned is modified" in done.tenfold("why", "cleaned").stdout
+    shutil.rmtree(done.root / "data/environment")
+    assert "environment" in done.tenfold("why", "environment").stdout
+
+
+def test_the_digest_of_a_folder_is_dvcs(done: Clone) -> None:
+    for path, digest in done.digests().items():
+        assert folder_digest(str(done.root / path)) == digest
+
+
+def test_lock_files_are_sorted_whatever_finished_first(done: Clone) -> None:
+    import yaml
+
+    for lock in done.root.glob("pipelines/**/dvc.lock"):
+        names = list(yaml.safe_load(lock.read_text())["stages"])
+        assert names == sorted(names)
+
+
+def flip(path: Path) -> None:
+    """Change one bit, keeping size and times, as a failing disk would."""
+    times = path.stat()
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    os.chmod(path, 0o644)
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def cached(clone: Clone, path: str) -> Path:
+    from hashlib import md5
+
+    name = md5((clone.root / path).read_bytes(), usedforsecurity=False).hexdigest()
+    return clone.root / ".dvc/cache/files/md5" / name[:2] / name[2:]
+
+
+def test_verify_finds_what_dvc_does_not_and_its_command_mends_it(done: Clone) -> None:
+    before = done.digests()
+    assert "are what the record says" in done.tenfold("verify").stdout
+    shutil.copytree(done.root / ".dvc/cache", done.root / "cache-before")
+    for victim in ("data/quick/tiny/cleaned/a.txt", str(cached(done, "data/quick/tiny/cleaned/b.txt"))):
+        flip(done.root / victim)
+        assert "up to date" in done.dvc("status", "pipelines/quick/tiny/dvc.yaml").stdout
+        ended = done.tenfold("verify", check=False)
+        assert ended.returncode == 1
+        assert Path(victim).name in ended.stdout
+        mend = next(line for line in ended.stdout.splitlines() if "To mend it: " in line).partition("To mend it: ")[2]
+        remove, _, again = mend.partition(" && ")
+        subprocess.run(remove.split(), cwd=done.root, check=True)
+        done.tenfold(*again.split()[1:])
+        assert "are what the record says" in done.tenfold("verify").stdout
+        assert {k: v for k, v in before.items() if "cleaned" in k} == {
+            k: v for k, v in done.digests().items() if "cleaned" in k
+        }
+
+
+def test_a_damaged_cache_is_not_restored(done: Clone) -> None:
+    victim = cached(done, "data/quick/tiny/cleaned/a.txt")
+    text = (done.root / "data/quick/tiny/cleaned/a.txt").read_text()
+    shutil.rmtree(done.root / "data/quick/tiny/cleaned")
+    flip(victim)
+    output = done.tenfold("reproduce").stdout
+    assert "✓ tiny/cleaned" in output, "it ran again instead of being restored"
+    assert (done.root / "data/quick/tiny/cleaned/a.txt").read_text() == text
+
+
+def test_rerun_compares_a_fresh_result_with_the_record(done: Clone) -> None:
+    assert "gave the same bytes again" in done.tenfold("verify", "--rerun", "line-0").stdout
+    done.edit("tasks/tiny.py", lambda code: code.replace("manual_seed(1000", "manual_seed(1001"))
+    ended = done.tenfold("verify", "--rerun", "line-0", check=False)
+    assert ended.returncode == 1
+    assert "not reproducible here" in ended.stderr
+    refused = done.tenfold("verify", "--rerun", "clocked", check=False)
+    assert "measures time" in refused.stderr
+
+
+def second_clone(done: Clone, to: Path) -> Clone:
+    """What git would clone, with the lock files, and nothing of the data or the cache."""
+    subprocess.run(["git", "add", "-A"], cwd=done.root, check=True)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run([*git, "commit", "-qm", "Record the run"], cwd=done.root, check=True)
+    subprocess.run(["git", "clone", "-q", str(done.root), str(to)], check=True)
+    shutil.copytree(done.root / "mlflow", to / "mlflow", dirs_exist_ok=True)
+    return Clone(to, done.environment)
+
+
+def check_remote(done: Clone, url: str, tmp_path: Path, *settings: tuple[str, str]) -> None:
+    done.dvc("remote", "add", "-d", "store", url)
+    for name, value in settings:
+        done.dvc("remote", "modify", "store", name, value)
+    assert int(done.tenfold("data", "push").stdout.split()[0]) > 0
+    second = second_clone(done, tmp_path / "second")
+    assert int(second.tenfold("data", "pull").stdout.split()[0]) > 0
+    assert "Nothing to do" in second.tenfold("reproduce").stdout
+    assert comparable(second) == comparable(done)
+    changed = subprocess.run(["git", "status", "--short"], cwd=second.root, capture_output=True, text=True, check=True)
+    assert changed.stdout.strip() == ""
+
+
+def test_push_and_pull_through_a_folder(done: Clone, tmp_path: Path) -> None:
+    check_remote(done, str(tmp_path / "remote"), tmp_path)
+
+
+@pytest.fixture
+def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A real OpenSSH server on loopback, with a key of its own: its port and the client's key."""
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    for key in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
+    shutil.copy(folder / "client.pub", folder / "authorized_keys")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    Path("/run/sshd").mkdir(exist_ok=True)
+    config = folder / "sshd_config"
+    config.write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n"
+        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        "Subsystem sftp internal-sftp\n"
+    )
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers, "the SSH server's start")
+    yield port, folder / "client"
+    server.terminate()
+    server.wait()
+
+
+def test_push_and_pull_through_ssh(done: Clone, tmp_path: Path, ssh_server: tuple[int, Path]) -> None:
+    port, key = ssh_server
+    url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/remote"
+    check_remote(done, url, tmp_path, ("keyfile", str(key)), ("allow_agent", "false"))

@@ -1,0 +1,115 @@
+"""What stages say reaches MLflow: once, whole, and also when the server was down."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clone, read_json, wait_for
+
+from flows.engine.server import free_port
+
+QUERY = (
+    "import json, os, mlflow\n"
+    "client = mlflow.MlflowClient(os.environ.get('MLFLOW_TRACKING_URI', 'sqlite:///mlflow/mlflow.db'))\n"
+    "found = {}\n"
+    "for experiment in client.search_experiments():\n"
+    "    for run in client.search_runs([experiment.experiment_id]):\n"
+    "        found.setdefault(experiment.name, []).append({\n"
+    "            'name': run.info.run_name, 'status': run.info.status, 'tags': run.data.tags,\n"
+    "            'params': run.data.params, 'folder': run.info.artifact_uri, 'metrics': run.data.metrics, 'id': run.info.run_id,\n"
+    "            'curve': [m.step for m in client.get_metric_history(run.info.run_id, 'loss')],\n"
+    "            'inputs': {d.dataset.name: d.dataset.digest for d in run.inputs.dataset_inputs},\n"
+    "            'files': [f.path for f in client.list_artifacts(run.info.run_id)],\n"
+    "            'about': experiment.tags.get('mlflow.note.content', '')})\n"
+    "print(json.dumps(found))"
+)
+
+
+def runs_of(clone: Clone) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = json.loads(clone.run("-c", QUERY).stdout)
+    return found
+
+
+def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clone) -> None:
+    runs = {run["name"]: run for run in runs_of(finished)["tiny"]}
+    (parent,) = [run for name, run in runs.items() if str(name).startswith("quick ")]
+    assert parent["status"] == "FINISHED"
+    assert parent["tags"]["engine"] == "tenfold reproduce"
+    assert parent["metrics"]["letters/line-0/all"] > 0
+    assert "stages.json" in parent["files"]
+    line = runs["line-0"]
+    assert line["tags"]["mlflow.parentRunId"] == parent["id"]
+    assert line["tags"]["dvc"] == "pipelines/quick/tiny/dvc.yaml:line-0"
+    assert line["params"]["optimisation.steps"] == "400"
+    assert line["inputs"] == {"data/quick/tiny/cleaned": finished.digests()["data/quick/tiny/cleaned"]}
+    assert len(line["curve"]) == len(set(line["curve"])) == 50
+    assert "The texts are clean." in runs["cleaned"]["tags"]["mlflow.note.content"]
+    assert "How to read these runs" in parent["about"]
+
+
+def test_a_cached_stage_names_the_run_that_made_it(done: Clone) -> None:
+    first = {run["name"]: run["id"] for run in runs_of(done)["tiny"]}
+    old, new = "config=tiny.Counting())\nletters", "config=tiny.Counting(repeats=2))\nletters"
+    done.edit("flows/tiny.py", lambda code: code.replace(old, new))
+    done.tenfold("reproduce")
+    newest = next(run for run in runs_of(done)["tiny"] if str(run["name"]).startswith("quick "))
+    table = read_json(Path(str(newest["folder"]).removeprefix("file://")) / "stages.json")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    cached = next(row for row in rows if row["stage"] == "line-0")
+    assert cached["state"] == "cached"
+    assert cached["run"] == first["line-0"]
+
+
+def test_dvc_repro_is_tracked_too(clone: Clone) -> None:
+    clone.dvc("repro")
+    wait_for(lambda: not list((clone.root / ".tenfold/tracking").glob("dvc-*")), "the push of what dvc's stages said")
+    runs = {run["name"]: run for run in runs_of(clone)["tiny"]}
+    (parent,) = [run for name, run in runs.items() if str(name).startswith("quick ")]
+    assert parent["tags"]["engine"] == "dvc repro"
+    assert parent["status"] == "FINISHED"
+    assert len(runs["line-1"]["curve"]) == 50
+
+
+@pytest.fixture
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+    """An address, and the command that serves MLflow there."""
+    port = free_port()
+    home = tmp_path_factory.mktemp("server")
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{home}/db", "--artifacts-destination", str(home / "artifacts")]
+    return f"http://127.0.0.1:{port}", command
+
+
+def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[str, list[str]]) -> None:
+    address, command = mlflow_server
+    clone.environment = {**clone.environment, "MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    clone.tenfold("reproduce")
+    assert list((clone.root / ".tenfold/tracking").glob("2*/*.jsonl")), "what could not be pushed is kept"
+    process = subprocess.Popen(command, cwd=clone.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: clone.run("-c", QUERY, check=False).returncode == 0, "the server's start")
+        clone.run("-m", "tasks.tracking")
+        assert not list((clone.root / ".tenfold/tracking").glob("2*"))
+        runs = {run["name"]: run for run in runs_of(clone)["tiny"]}
+        assert len(runs["line-0"]["curve"]) == 50
+        assert runs["counted"]["status"] == "FINISHED"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_killed_reproduction_is_marked(clone: Clone) -> None:
+    process = clone.start("reproduce")
+    spool = clone.root / ".tenfold/tracking"
+    wait_for(lambda: any('"stage": "line-0"' in path.read_text() for path in spool.glob("2*/*.jsonl")), "line-0")
+    process.kill()
+    process.wait()
+    wait_for(lambda: not list(spool.glob("2*")), "the push of what was said")
+    status = {str(run["name"]): run["status"] for run in runs_of(clone)["tiny"]}
+    assert status["line-0"] == "KILLED"
+    assert next(status[name] for name in status if name.startswith("quick ")) == "KILLED"
+    shutil.rmtree(clone.root / "data")
