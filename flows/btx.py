@@ -140,6 +140,16 @@ paper = Paper(
         Scale("seeds", paper="1", here=Profiles("2", "8", "8")),
     ],
     tables=[
-        Table(title="Bits per byte on held-out text", quantity="bits_per_byte", rows="arm", columns="domain"),
+        Table(title="Bits per byte on held-out text", rows="arm", quantities=("bits_per_byte",), columns="domain"),
+        Table(
+            title="What each arm cost to train after the seed",
+            rows="arm",
+            quantities=("flops", "tokens", "serial_steps", "learning_rate", "inference_flops"),
+        ),
+        Table(
+            title="Routing",
+            rows="arm",
+            quantities=("mutual_information", "mutual_information_null", "minimum_load", "expert_distance"),
+        ),
     ],
 )

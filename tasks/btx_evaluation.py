@@ -114,10 +114,6 @@ def evaluate(
         if expert_layers(model) and not arm.endswith("-router"):
             rows += _routing(arm, gates.shares(splits), splits, list(members), config)
             rows.append({"arm": arm, "expert_distance": _closest(model)})
-    if "btx" in models:
-        shuffled = _shuffled(splits[text.domains[0]], config.seed)
-        value = bits_per_byte(log_probabilities(arms["btx"], shuffled), shuffled, config.prefix)
-        rows.append({"arm": "btx", "domain": "shuffled", "bits_per_byte": value})
 
     ensemble = {name: logs[arm] for name, arm in zip(members, list(arms)[: len(members)], strict=True)}
     owners = {domain: torch.full_like(splits[domain].targets, _index(members, domain)) for domain in text.domains}
@@ -133,6 +129,10 @@ def evaluate(
         values = {split: bits_per_byte(by_split[split], splits[split], config.prefix) for split in splits}
         values["mean"] = sum(values[domain] for domain in text.domains) / len(text.domains)
         rows += [{"arm": arm, "domain": domain, "bits_per_byte": value} for domain, value in values.items()]
+    if "btx" in models:
+        shuffled = _shuffled(splits[text.domains[0]], config.seed)
+        value = bits_per_byte(log_probabilities(arms["btx"], shuffled), shuffled, config.prefix)
+        rows.append({"arm": "btx", "domain": "shuffled", "bits_per_byte": value})
     rows += _costs(seed_model, experts, models)
     rows = [{**row, "seed": config.seed} for row in rows]
     write_json(out / "metrics.json", rows)

@@ -12,12 +12,20 @@ from tasks import spool
 
 @config
 class Table:
-    """A table that a paper shows: the mean over seeds of `quantity`, by the labels `rows` and `columns`."""
+    """A table that a paper shows, its cells the mean over seeds.
+
+    There is a row for each value of the label `rows`. The columns are the values of the label `columns`, for a
+    single quantity; without that label, the quantities.
+    """
 
     title: str
-    quantity: str
     rows: str
-    columns: str
+    quantities: tuple[str, ...]
+    columns: str = ""
+
+    def __post_init__(self) -> None:
+        if self.columns and len(self.quantities) != 1:
+            raise ValueError(f"the table {self.title!r} has columns by {self.columns}, so it shows one quantity")
 
 
 @config
@@ -50,22 +58,24 @@ def collect(*, measured: dict[str, Path], config: Results, out: Path) -> None:
         for label, *values in table["rows"]:
             for column, value in zip(table["columns"][1:], values, strict=True):
                 if value is not None:
-                    spool.metric(f"{table['quantity']}/{label}/{column}", value)
+                    spool.metric("/".join(filter(None, [table["quantity"], label, column])), value)
 
 
 def pivot(rows: Iterable[dict[str, Any]], table: Table) -> dict[str, Any]:
-    """One table: rows and columns in order of first appearance, each cell the mean over seeds."""
+    """One table: rows in order of first appearance, columns too, but those that few rows have come last."""
     cells: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if table.quantity in row and table.rows in row and table.columns in row:
-            cells.setdefault((row[table.rows], row[table.columns]), []).append(row[table.quantity])
+        for quantity in table.quantities:
+            if quantity in row and table.rows in row and (not table.columns or table.columns in row):
+                column = row[table.columns] if table.columns else quantity
+                cells.setdefault((row[table.rows], column), []).append(row[quantity])
     down = list(dict.fromkeys(place[0] for place in cells))
     across = list(dict.fromkeys(place[1] for place in cells))
-    counts = {len(values) for values in cells.values()}
+    across.sort(key=lambda column: -sum((row, column) in cells for row in down))
     return {
         "title": table.title,
-        "quantity": table.quantity,
-        "runs": max(counts, default=0),
+        "quantity": "/".join(table.quantities) if table.columns else "",
+        "runs": max((len(values) for values in cells.values()), default=0),
         "columns": [table.rows, *across],
         "rows": [[r, *(mean(cells[r, c]) if (r, c) in cells else None for c in across)] for r in down],
     }
@@ -92,7 +102,7 @@ def cell(value: Any) -> str:
     """A value as a table shows it."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:#.4g}" if isinstance(value, float) else str(value)
 
 
 def write_json(path: Path, data: Any) -> None:

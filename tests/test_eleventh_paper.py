@@ -18,7 +18,7 @@ paper = Paper(
     title="Vowels", authors="the walk-through", year=2026, arxiv="0000.00001",
     claims=[Claim("some", "There are vowels", "Table 1", "P", "many", greater(letters, letters), "holds")],
     scales=[Scale("texts", paper="1000", here="2")],
-    tables=[Table(title="Vowels", quantity="letters", rows="arm", columns="domain")],
+    tables=[Table(title="Vowels", rows="arm", quantities=("letters",), columns="domain")],
 )
 '''
 

@@ -31,13 +31,15 @@ def read(module: ModuleType) -> Experiment:
     """Read one paper's module.
 
     Raises:
-        UserError: the module defines no paper.
+        UserError: the module defines no paper, or names a stage twice.
     """
     name = module.__name__.rpartition(".")[2]
     paper = getattr(module, "paper", None)
     if not isinstance(paper, Paper):
         raise UserError(f"flows/{name}.py defines no paper: give it a module-level `paper = Paper(…)`.")
     stages = {variable.replace("_", "-"): value for variable, value in vars(module).items() if isinstance(value, Stage)}
+    if len({id(stage) for stage in stages.values()}) < len(stages):
+        raise UserError(f"flows/{name}.py holds one stage under two names: keep one variable for each stage.")
     return Experiment(name, paper, stages, (module.__doc__ or "").strip())
 
 

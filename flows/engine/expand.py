@@ -95,6 +95,8 @@ class _Expansion:
         """The last stage of every paper: gather what its measuring stages measured."""
         config = Results(tables=tuple(self._experiment.paper.tables))
         measuring = [name for name, stage in self._experiment.stages.items() if _measures(stage)]
+        if not measuring:
+            raise UserError(f"flows/{self._experiment.name}.py: no stage measures anything; see tasks/measures.py.")
         measured = {stage.name: stage.out for name in measuring for stage in self._made[name]}
         return self._concrete("results", Stage(collect, config), config, {}, {"measured": measured})
 

@@ -15,6 +15,8 @@ from flows.engine.stages import ConcreteStage
 from tasks.report import cell
 
 console = Console(highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console.width = 160  # a file or a log has no edge at which to cut a table
 
 MARKS = {"ran": "[green]✓[/]", "restored": "[green]↺[/]", "unchanged": "[dim]=[/]", "failed": "[red]✗[/]"}
 WORDS = {"restored": "from the cache", "unchanged": "unchanged after all"}

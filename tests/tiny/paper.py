@@ -23,5 +23,5 @@ paper = Paper(
     arxiv="0000.00000",
     claims=[],
     scales=[],
-    tables=[Table(title="Letters", quantity="letters", rows="arm", columns="domain")],
+    tables=[Table(title="Letters", rows="arm", quantities=("letters",), columns="domain")],
 )

@@ -1,0 +1,183 @@
+"""The same stages by `tenfold reproduce`, `dvc repro` and snakemake: cold wall time, CPU a stage, no-op.
+
+    pip install -c constraints.txt -e '.[bench]'
+    python bench/engines.py dag      # 100 stages of small real work
+    python bench/engines.py btx      # Branch-Train-MiX at quick (sources fetched beforehand)
+
+Each engine runs in a fresh clone of its own, one after the other on the same machine, with the same commands
+and two stages at a time where the engine can (dvc cannot). `bare` is the commands alone, one after
+the other, so that an engine's own CPU is what it uses beyond that.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = 100
+JOBS = 2
+
+DAG = '''"""A hundred stages of small real work: ten chains of ten, each counting the words of a part of a text."""
+
+from flows.engine.paper import Paper, Stage
+from tasks import chain
+
+first = Stage(chain.count, config=chain.Part(), each={"part": range(10)})
+last = first
+for depth in range(9):
+    last = Stage(chain.recount, inputs={"before": last}, config=chain.Part(), each={"part": range(10)})
+    globals()[f"step_{depth}"] = last
+del last
+
+paper = Paper(title="A chain", authors="bench", year=2026, arxiv="0000.00000", claims=[], scales=[], tables=[])
+'''
+CHAIN = '''"""Count words of the licence, part by part."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from models.config import Index, config
+from tasks.measures import measures
+
+
+@config
+class Part:
+    """Which tenth of the text."""
+
+    part: Index = 0
+
+
+def count(*, config: Part, out: Path) -> None:
+    """Count the words of one tenth of the licence."""
+    words = Path("LICENSE").read_text().split()
+    size = len(words) // 10
+    counts = Counter(words[config.part * size : (config.part + 1) * size])
+    (out / "counts.json").write_text(json.dumps(dict(sorted(counts.items()))))
+
+
+@measures(words="how many words were counted")
+def recount(*, before: Path, config: Part, out: Path) -> None:
+    """Add the words of the tenth to the counts before."""
+    counts = Counter(json.loads((before / "counts.json").read_text()))
+    counts.update(Path("LICENSE").read_text().split()[: 100 + config.part])
+    (out / "counts.json").write_text(json.dumps(dict(sorted(counts.items()))))
+    row = {"arm": "chain", "domain": str(config.part), "words": sum(counts.values())}
+    (out / "metrics.json").write_text(json.dumps([row]))
+'''
+
+
+def clone(to: Path, workload: str) -> list[dict[str, Any]]:
+    """A checkout whose quick profile is the workload; returns its stages in running order."""
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(to)], check=True)
+    for lock in to.glob("pipelines/**/dvc.lock"):
+        lock.unlink()
+    (to / "dvc.lock").unlink(missing_ok=True)
+    if workload == "dag":
+        for paper in to.glob("flows/[!_]*.py"):
+            paper.unlink()
+        shutil.rmtree(to / "pipelines")
+        (to / "flows/chain.py").write_text(DAG)
+        (to / "tasks/chain.py").write_text(CHAIN)
+    python(to, "-m", "flows.engine.cli", "compile")
+    stages: list[dict[str, Any]] = []
+    for pipeline in ("pipelines/sources", *sorted(str(p.relative_to(to)) for p in to.glob("pipelines/quick/*"))):
+        stages += yaml.safe_load((to / pipeline / "dvc.yaml").read_text())["stages"].values()
+    if workload == "dag":
+        stages = [stage for stage in stages if "data/sources" not in stage["outs"][0]]
+    elif (ROOT / "data/sources").exists():
+        # Fetching is the network's time, not an engine's: all of them begin with the sources at hand.
+        shutil.copytree(ROOT / "data/sources", to / "data/sources")
+        stages = [stage for stage in stages if "data/sources" not in stage["outs"][0]]
+        for path in ("pipelines/sources/dvc.lock",):
+            shutil.copy(ROOT / path, to / path)
+        shutil.copytree(ROOT / ".dvc/cache", to / ".dvc/cache")
+        shutil.rmtree(to / ".dvc/cache/runs", ignore_errors=True)
+    return stages
+
+
+def python(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(where)}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=True
+    )
+
+
+def snakefile(where: Path, stages: list[dict[str, Any]]) -> None:
+    """The compiled stages as snakemake rules, with the same commands."""
+    outs = {stage["outs"][0] for stage in stages}
+    rules = [f"rule all:\n    input: {sorted(outs)!r}\n"]
+    for number, stage in enumerate(stages):
+        inputs = [dependency for dependency in stage["deps"] if dependency in outs]
+        rules.append(
+            f"rule r{number}:\n    input: {inputs!r}\n    output: directory({stage['outs'][0]!r})\n"
+            f"    shell: {stage['cmd']!r}\n"
+        )
+    (where / "Snakefile").write_text("\n".join(rules))
+
+
+def timed(where: Path, *arguments: str) -> dict[str, float]:
+    """Wall and CPU seconds of a command and all its children."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    python(where, *arguments)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workload", choices=["dag", "btx"])
+    workload = parser.parse_args().workload
+    engines = {
+        "tenfold": ("-m", "flows.engine.cli", "reproduce", "--jobs", str(JOBS)),
+        "dvc": ("-m", "dvc", "repro"),
+        "snakemake": ("-m", "snakemake", "--cores", str(JOBS), "--quiet", "all"),
+    }
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, command in {"bare": (), **engines}.items():
+            where = Path(folder) / name
+            stages = clone(where, workload)
+            if name == "bare":
+                script = "\n".join(stage["cmd"] for stage in stages)
+                code = "import subprocess, sys; sys.exit(subprocess.run(['sh', '-ec', sys.argv[1]]).returncode)"
+                bare = timed(where, "-c", code, script)
+                rows.append({"engine": name, "cold": bare["wall"], "cpu": bare["cpu"]})
+                continue
+            if name == "snakemake":
+                snakefile(where, stages)
+            cold = timed(where, *command)
+            again = timed(where, *command)
+            overhead = (cold["cpu"] - bare["cpu"]) / len(stages)
+            rows.append(
+                {
+                    "engine": name,
+                    "cold": cold["wall"],
+                    "cpu": cold["cpu"],
+                    "overhead": overhead,
+                    "no-op": again["wall"],
+                    "no-op cpu": again["cpu"],
+                }
+            )
+    print(f"{workload}: {len(stages)} stages, load average {os.getloadavg()[0]:.1f}")
+    for row in rows:
+        print(json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}))
+    by = {row["engine"]: row for row in rows}
+    print(f"tenfold / dvc, cold wall: {by['tenfold']['cold'] / by['dvc']['cold']:.2f}")
+    print(f"tenfold / dvc, CPU overhead a stage: {by['tenfold']['overhead'] / by['dvc']['overhead']:.2f}")
+    print(f"tenfold / dvc, no-op wall: {by['tenfold']['no-op'] / by['dvc']['no-op']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What people see in a browser: the MLflow page of an experiment, in headless Chromium."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clone, wait_for
+from playwright.sync_api import Page, sync_playwright
+
+from flows.engine.server import free_port
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SHOTS = os.environ.get("TENFOLD_SHOTS")
+"""A folder to keep screenshots in, for a person to look at."""
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of Debian's Chromium, which the tests need as they need git."""
+    browser_path = shutil.which("chromium")
+    assert browser_path, "install chromium (apt-get install chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def pages(done: Clone) -> Iterator[dict[str, str]]:
+    """`tenfold ui` as a user starts it, on free ports: the addresses that it prints."""
+    environment = {name: value for name, value in done.environment.items() if name != "PREFECT_API_URL"}
+    ports = [str(free_port()), str(free_port())]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.engine.cli", "ui", "--mlflow-port", ports[0], "--prefect-port", ports[1]],
+        cwd=done.root,
+        env={**environment, "PREFECT_HOME": str(done.root / ".tenfold/prefect")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    found: dict[str, Any] = {}
+    for line in process.stdout:
+        name, _, address = line.partition(":")
+        found[name.lower()] = address.strip()
+        if "Ctrl-C" in line:
+            break
+    yield found
+    process.send_signal(2)
+    assert process.wait(30) == 0
+
+
+def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Page) -> None:
+    def loads() -> bool:
+        try:
+            page.goto(pages["mlflow"] + "/#/experiments")
+            return bool(page.get_by_text("tiny").count())
+        except Exception:
+            return False
+
+    wait_for(loads, "MLflow's page", 90)
+    page.get_by_role("link", name="tiny", exact=True).first.click()
+    page.get_by_text("line-0").or_(page.get_by_text("quick 2")).first.wait_for(timeout=60_000)
+    shoot(page, "mlflow-experiment")
+    assert page.get_by_text("quick 2").count()
+    page.get_by_text("quick 2").first.click()
+    page.get_by_text("letters/line-0/all").first.wait_for(timeout=60_000)
+    shoot(page, "mlflow-run")
+
+
+def shoot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png")
