@@ -11,7 +11,7 @@ reproduce: $(VENV)/installed
 	tenfold reproduce
 
 test: $(VENV)/installed
-	pytest
+	pytest -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	ruff check .

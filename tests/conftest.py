@@ -169,3 +169,17 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> An
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
+
+
+LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package"}
+"""Tests that may be skipped where what they need is missing; any other skip fails the run."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    skipped = {report.nodeid.rpartition("::")[2].partition("[")[0] for report in reporter.stats.get("skipped", [])}
+    if unlisted := skipped - LISTED_SKIPS:
+        reporter.write_line(f"Skipped but not listed in tests/conftest.py: {', '.join(sorted(unlisted))}", red=True)
+        session.exitstatus = 1

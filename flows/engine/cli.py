@@ -34,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="The data sources, and the cache's copy elsewhere.", invoke_without_command=True)
+data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]

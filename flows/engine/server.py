@@ -74,9 +74,12 @@ def wait_until_up(address: str) -> None:
     Raises:
         UserError: it ended, or did not answer in time.
     """
-    deadline = time.monotonic() + START_SECONDS
+    start = time.monotonic()
     while not _answers(address):
-        if time.monotonic() > deadline or (address == _known().get("address") and not _running()):
+        waited = time.monotonic() - start
+        # A process that has just been started may not have its command line yet.
+        ended = waited > 2 and address == _known().get("address") and not _running()
+        if waited > START_SECONDS or ended:
             raise UserError(
                 f"The Prefect server at {address} does not answer; see {HOME / 'server.log'}. "
                 "Run the same command again."

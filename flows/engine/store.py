@@ -160,9 +160,9 @@ class Store:
     def pull(self, remote: str | None) -> int:
         """Fetch every recorded output from a DVC remote and put it in place; returns the number of files."""
         with self._guard, _dvc_errors("pull"):
-            stats = self._repo.pull(remote=remote, run_cache=True, allow_missing=True)
+            result = self._repo.pull(remote=remote, run_cache=True, allow_missing=True)
             self._stages.clear()
-            return int(stats.get("fetched", 0))
+            return int(result["stats"]["fetched"])
 
     def verify(self, stages: Iterable[ConcreteStage]) -> list[Damage]:
         """Re-hash every recorded output and its cached objects; trusts no remembered digest."""
