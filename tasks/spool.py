@@ -93,7 +93,8 @@ def _dvc_process() -> str:
         return ""
     pid = os.getppid()
     while pid > 1:
-        if b"/dvc\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if any(word == b"dvc" or word.endswith(b"/dvc") for word in words):
             return f"dvc-{process(pid)}"
         pid = int(_stat(pid)[1])
     return ""
@@ -107,7 +108,8 @@ def process(pid: int) -> str:
 def is_alive(name: str) -> bool:
     """Whether the process that `process` named still runs."""
     try:
-        return process(int(name.partition("-")[0])) == name
+        pid = int(name.partition("-")[0])
+        return process(pid) == name and _stat(pid)[0] != "Z"
     except FileNotFoundError:
         return False
 

@@ -51,6 +51,11 @@ def main(arguments: list[str]) -> int:
             while follow and not closed.wait(PAUSE):
                 pusher.push()
             pusher.push()
+            # What asked us to follow may be dying at this moment; its run is marked when it is dead.
+            deadline = time.monotonic() + PATIENCE
+            while follow and _pending() and time.monotonic() < deadline:
+                time.sleep(PAUSE / 4)
+                pusher.push()
             # A `dvc repro` says nothing at its end: wait for it, taking up what its later stages say.
             while any(folder.name.startswith("dvc-") for folder in _pending()):
                 time.sleep(PAUSE)
