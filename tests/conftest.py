@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = Path(__file__).parent / "tiny"
-"""A paper with a stage of every kind: `paper.py` goes to flows/, `stages.py` to tasks/."""
+"""A paper with a stage of every kind: `paper.py` goes to flows/, the others to tasks/."""
 
 
 @dataclass
@@ -85,6 +85,7 @@ def new_clone(to: Path, environment: dict[str, str]) -> Clone:
             paper.unlink()
     shutil.copy(PAPER / "paper.py", to / "flows/tiny.py")
     shutil.copy(PAPER / "stages.py", to / "tasks/tiny.py")
+    shutil.copy(PAPER / "fitting.py", to / "tasks/tiny_fitting.py")
     shutil.copytree(PAPER / "texts", to / "texts")
     shutil.copy(PAPER / "sources.yaml", to / "data/sources.yaml")
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clone, wait_for
+from conftest import Clone
 from playwright.sync_api import Page, sync_playwright
 
 from flows.engine.server import free_port
@@ -64,21 +64,22 @@ def pages(done: Clone) -> Iterator[dict[str, str]]:
 
 
 def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Page) -> None:
-    def loads() -> bool:
-        try:
-            page.goto(pages["mlflow"] + "/#/experiments")
-            return bool(page.get_by_text("tiny").count())
-        except Exception:
-            return False
-
-    wait_for(loads, "MLflow's page", 90)
-    page.get_by_role("link", name="tiny", exact=True).first.click()
-    page.get_by_text("line-0").or_(page.get_by_text("quick 2")).first.wait_for(timeout=60_000)
+    page.goto(pages["mlflow"] + "/#/experiments")
+    page.get_by_role("link", name="tiny", exact=True).first.click(timeout=90_000)
+    page.get_by_text("Counting letters").first.wait_for(timeout=60_000)
+    page.get_by_text("quick 2").first.wait_for(timeout=60_000)
     shoot(page, "mlflow-experiment")
-    assert page.get_by_text("quick 2").count()
     page.get_by_text("quick 2").first.click()
     page.get_by_text("letters/line-0/all").first.wait_for(timeout=60_000)
     shoot(page, "mlflow-run")
+
+
+def test_the_prefect_page_reaches_its_server(pages: dict[str, str], page: Page) -> None:
+    page.goto(pages["prefect"] + "/runs")
+    page.get_by_text("Flow runs").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    shoot(page, "prefect-runs")
+    assert not page.get_by_text("Can't connect").count()
 
 
 def shoot(page: Page, name: str) -> None:

@@ -227,7 +227,7 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) ->
     for line in process.stdout:
         if line.startswith("● tiny/line-0"):
             break
-    (clone.root / "tasks/tiny.py").write_text((clone.root / "tasks/tiny.py").read_text() + "\n# edited\n")
+    clone.edit("tasks/tiny_fitting.py", lambda code: code + "\n# edited\n")
     output = process.communicate()[0]
     assert process.returncode == 1
     assert "was edited while it ran" in output

@@ -91,7 +91,7 @@ def test_a_damaged_cache_is_not_restored(done: Clone) -> None:
 
 def test_rerun_compares_a_fresh_result_with_the_record(done: Clone) -> None:
     assert "gave the same bytes again" in done.tenfold("verify", "--rerun", "line-0").stdout
-    done.edit("tasks/tiny.py", lambda code: code.replace("config.seed + step", "config.seed + step + 1"))
+    done.edit("tasks/tiny_fitting.py", lambda code: code.replace("config.seed + step", "config.seed + step + 1"))
     ended = done.tenfold("verify", "--rerun", "line-0", check=False)
     assert ended.returncode == 1
     assert "not reproducible here" in ended.stderr

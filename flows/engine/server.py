@@ -94,7 +94,7 @@ def _start(port: int) -> str:
         child = subprocess.Popen(
             [sys.executable, "-m", "flows.engine.server", str(port)],
             cwd=ROOT,
-            env={**SETTINGS, **os.environ},
+            env={**SETTINGS, **os.environ, "PREFECT_SERVER_UI_API_URL": address},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

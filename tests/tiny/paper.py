@@ -2,14 +2,16 @@
 
 from flows.engine.paper import Paper, Source, Stage
 from models.config import Optimisation
-from tasks import tiny
+from tasks import tiny, tiny_fitting
 from tasks.report import Table
 
 cleaned = Stage(tiny.clean, inputs={"texts": Source("texts")}, config=tiny.Letters(milliseconds=400))
 line = Stage(
-    tiny.fit,
+    tiny_fitting.fit,
     inputs={"cleaned": cleaned},
-    config=tiny.Line(seed=0, optimisation=Optimisation(steps=400, batch=8, learning_rate=0.01), milliseconds=2500),
+    config=tiny_fitting.Line(
+        seed=0, optimisation=Optimisation(steps=400, batch=8, learning_rate=0.01), milliseconds=1500
+    ),
     each={"seed": (0, 1)},
 )
 clocked = Stage(tiny.clock, inputs={"cleaned": cleaned}, config=tiny.Counting(), kind="measure")

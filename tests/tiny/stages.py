@@ -4,7 +4,7 @@ import json
 import time
 from pathlib import Path
 
-from models.config import Count, Index, Optimisation, config
+from models.config import Count, Index, config
 from tasks import spool
 from tasks.errors import UserError
 from tasks.measures import measures
@@ -15,15 +15,6 @@ class Letters:
     """Which letters to keep, and how long to take over it."""
 
     keep: str = "abcdefghijklmnopqrstuvwxyz"
-    milliseconds: Index = 0
-
-
-@config
-class Line:
-    """A straight line, fitted by the training loop of every paper."""
-
-    seed: Index
-    optimisation: Optimisation
     milliseconds: Index = 0
 
 
@@ -42,37 +33,6 @@ def clean(*, texts: Path, config: Letters, out: Path) -> None:
         time.sleep(config.milliseconds / 2000)
         (out / path.name).write_text("".join(c for c in path.read_text() if c in config.keep + " "))
     spool.note("The texts are clean.")
-
-
-def fit(*, cleaned: Path, config: Line, out: Path) -> None:
-    """Fit a line to the letters' positions: a training stage with checkpoints."""
-    import torch
-    from safetensors.torch import save_file
-    from torch import nn
-
-    from tasks.train import train
-
-    codes = torch.tensor([float(ord(c)) for path in sorted(cleaned.glob("*.txt")) for c in path.read_text()])
-    model = nn.Linear(1, 1)
-
-    def batch(step: int) -> torch.Tensor:
-        time.sleep(config.milliseconds / 1000 / config.optimisation.steps)
-        chance = torch.Generator().manual_seed(1000 * config.seed + step)
-        return codes[torch.randint(len(codes), (8,), generator=chance)]
-
-    def loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-        return ((model(batch[:, None] / 128) - 1) ** 2).mean() + 0.01 * torch.rand(())
-
-    train(
-        model,
-        batch=batch,
-        loss=loss,
-        config=config.optimisation,
-        tokens_per_step=8,
-        flops_per_step=100,
-        checkpoint_seconds=0.2,
-    )
-    save_file(model.state_dict(), out / "model.safetensors")
 
 
 @measures(letters="how many letters there are", seconds="how long counting took, in seconds")
