@@ -212,8 +212,6 @@ class Pusher:
             else:
                 folder = ROOT / json.loads(SETTINGS.read_text())["artifacts"] / paper
                 identifier = self._client.create_experiment(paper, folder.as_uri())
-            # Without this the page opens on the view for language-model traces, which shows no runs.
-            self._client.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
             if paper in self._about:
                 self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
             self._experiments[paper] = identifier

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -17,6 +18,8 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
     Raises:
         UserError: the MLflow server ended by itself.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     settings = json.loads((ROOT / "mlflow/server.json").read_text())
     with prefect_server(prefect_port) as address:
         mlflow = subprocess.Popen(
@@ -34,6 +37,7 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
         try:
             wait_until_up(address)
             console.print(f"MLflow:  http://127.0.0.1:{mlflow_port}")
+            console.print("         (choose Model training at the top left: the page opens on another view)")
             console.print(f"Prefect: {address.removesuffix('/api')}")
             console.print("Ctrl-C ends both.")
             _, problem = mlflow.communicate()
