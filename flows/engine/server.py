@@ -75,7 +75,7 @@ def wait_until_up(address: str) -> None:
         UserError: it ended, or did not answer in time.
     """
     start = time.monotonic()
-    while not _answers(address):
+    while not answers(f"{address}/health"):
         waited = time.monotonic() - start
         # A process that has just been started may not have its command line yet.
         ended = waited > 2 and address == _known().get("address") and not _running()
@@ -122,9 +122,10 @@ def _known() -> dict[str, Any]:
     return known
 
 
-def _answers(address: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server answers there."""
     try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2):
+        with urllib.request.urlopen(url, timeout=2):
             return True
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False

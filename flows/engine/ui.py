@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
-from flows.engine.server import prefect_server, wait_until_up
+from flows.engine.server import answers, prefect_server, wait_until_up
 from flows.engine.terminal import console
 from tasks.closure import ROOT
 from tasks.errors import UserError
@@ -36,6 +37,8 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
         )  # fmt: skip
         try:
             wait_until_up(address)
+            while mlflow.poll() is None and not answers(f"http://127.0.0.1:{mlflow_port}/health"):
+                time.sleep(0.2)
             console.print(f"MLflow:  http://127.0.0.1:{mlflow_port}")
             console.print("         (choose Model training at the top left: the page opens on another view)")
             console.print(f"Prefect: {address.removesuffix('/api')}")
