@@ -105,7 +105,7 @@ def status(papers: Papers = None, profile: Profile = "quick", settings: Settings
         tenfold status btx --profile cpu
     """
     planned = _plan(papers, variant(profile, settings or []))
-    show_status(planned, papers or [])
+    show_status(planned)
 
 
 @app.command()

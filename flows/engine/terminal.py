@@ -1,6 +1,5 @@
 """What a person sees in the terminal: the plan, the stages that run, and what became of them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +10,6 @@ from rich.text import Text
 
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
-from flows.engine.stages import ConcreteStage
 from tasks.report import cell
 
 console = Console(highlight=False, soft_wrap=True)
@@ -80,7 +78,7 @@ def show_plan(plan: Plan, jobs: int) -> None:
     console.print(f"{len(plan.stages)} stages, {cached} up to date, {len(plan.work)} to do{estimate}, {jobs} at a time")
 
 
-def show_status(plan: Plan, papers: Sequence[str]) -> None:
+def show_status(plan: Plan) -> None:
     """One line for each stage: up to date, to run and why, or waiting for an earlier one."""
     for stage in plan.stages:
         reasons = plan.reasons[stage.out]
@@ -102,7 +100,3 @@ def show_table(title: str, data: dict[str, Any]) -> None:
     for row in data["rows"]:
         shown.add_row(*(cell(value) for value in row))
     console.print(shown)
-
-
-def stage_line(stage: ConcreteStage) -> str:
-    return f"{stage.title}  {stage.function}"
