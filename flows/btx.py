@@ -8,15 +8,33 @@ chance.
 """
 
 from dataclasses import replace
+from typing import Any, Literal
 
-from flows.engine.paper import Paper, Profiles, Scale, Source, Stage, profiles
+from flows.engine.paper import (
+    Claim,
+    Control,
+    NotTested,
+    Paper,
+    Profiles,
+    Scale,
+    Source,
+    Stage,
+    all_of,
+    at_least,
+    at_most,
+    equivalent,
+    greater,
+    less,
+    profiles,
+)
 from models.config import Mixture, Optimisation, Transformer
 from tasks import btx, btx_evaluation, lm, text
 from tasks.report import Table
 from tasks.train import Plateau
 
 DOMAINS = ("encyclopedia", "code", "mathematics")
-SEEDS = Profiles(quick=(0, 1), cpu=range(8), gpu=range(8))
+# Learning rate, vocabulary and depth were chosen on seed 0, so the seeds that verdicts rest on begin at 1.
+SEEDS = Profiles(quick=(0, 1), cpu=range(1, 9), gpu=range(1, 9))
 
 # Most parameters lie in the feed-forwards, which become the experts; the rest is averaged (section 3.2).
 SMALL = Transformer(vocabulary=1024, width=64, layers=2, heads=4, feed_forward=512, context=128)
@@ -97,19 +115,39 @@ finetuned = Stage(
     each={"seed": SEEDS},
 )
 
-# 7. Baseline: the seed model goes on as one dense model, at the operations of steps 4 and 6 together.
-dense = Stage(
-    btx.train_dense,
-    inputs={"tokens": tokens, "seed_model": seed_model},
-    config=profiles(
-        lambda p: btx.Baseline(
-            seed=0, workers=len(DOMAINS), expert=EXPERT_TRAINING.at(p), finetune=FINETUNING.at(p), mixture=MIXTURE
-        )
-    ),
+# 7. Ablation: the same without the loss that balances the experts' loads (Table 5).
+unbalanced = Stage(
+    btx.finetune,
+    inputs={"tokens": tokens, "mixture": merged},
+    config=profiles(lambda p: btx.Finetuning(seed=0, optimisation=FINETUNING.at(p), balance=0.0)),
     each={"seed": SEEDS},
 )
 
-# 8. Every arm on the same positions of the same held-out text.
+
+# 8. Baselines: the seed model goes on as one dense model, or as a mixture of copies of itself, with as much
+#    of something as steps 4 and 6 together.
+def budget(match: Literal["flops", "data", "path", "worker"]) -> Profiles[btx.Baseline]:
+    """What a baseline may spend: see `btx.Baseline`."""
+    return profiles(
+        lambda p: btx.Baseline(
+            seed=0,
+            workers=len(DOMAINS),
+            expert=EXPERT_TRAINING.at(p),
+            finetune=FINETUNING.at(p),
+            mixture=MIXTURE,
+            match=match,
+        )
+    )
+
+
+SEED_AND_TOKENS = {"tokens": tokens, "seed_model": seed_model}
+dense = Stage(btx.train_dense, inputs=SEED_AND_TOKENS, config=budget("flops"), each={"seed": SEEDS})
+dense_data = Stage(btx.train_dense, inputs=SEED_AND_TOKENS, config=budget("data"), each={"seed": SEEDS})
+dense_path = Stage(btx.train_dense, inputs=SEED_AND_TOKENS, config=budget("path"), each={"seed": SEEDS})
+dense_worker = Stage(btx.train_dense, inputs=SEED_AND_TOKENS, config=budget("worker"), each={"seed": SEEDS})
+upcycled = Stage(btx.train_upcycled, inputs=SEED_AND_TOKENS, config=budget("flops"), each={"seed": SEEDS})
+
+# 9. Every arm on the same positions of the same held-out text.
 evaluation = Stage(
     btx_evaluation.evaluate,
     inputs={
@@ -117,7 +155,15 @@ evaluation = Stage(
         "seed_model": seed_model,
         "experts": expert,
         "merged": merged,
-        "models": {"btx": finetuned, "dense": dense},
+        "models": {
+            "btx": finetuned,
+            "btx-unbalanced": unbalanced,
+            "dense": dense,
+            "dense-data": dense_data,
+            "dense-path": dense_path,
+            "dense-worker": dense_worker,
+            "upcycled": upcycled,
+        },
     },
     config=Profiles(
         quick=btx_evaluation.Evaluation(seed=0, windows=64),
@@ -127,12 +173,224 @@ evaluation = Stage(
     each={"seed": SEEDS},
 )
 
+
+def bits(arm: str, domain: str = "mean") -> Any:
+    """Bits per byte of an arm on a domain's held-out text; lower is better."""
+    return evaluation["bits_per_byte"].where(arm=arm, domain=domain)
+
+
+MIXED = "mixed"
+NOT_AT_CHANCE = "The paper measures this on tasks at which models of this size are at chance."
+NOT_BUILT = "The arms of this ablation are not built."
+
+CLAIMS = [
+    Claim(
+        "experts-specialise",
+        says="Each expert is better than the seed model in its own domain",
+        source="Table 1",
+        evidence="P",
+        paper_value="GSM8K 14.7 → 39.5, HumanEval 12.8 → 31.7, NQ 16.4 → 21.8",
+        test=all_of(less(bits(f"expert-{domain}", domain), bits("seed", domain)) for domain in DOMAINS),
+        expected="holds",
+    ),
+    Claim(
+        "experts-forget",
+        says="Experts are worse than the seed model in most of the domains of the others",
+        source="Table 1",
+        evidence="P",
+        paper_value="worse in 5 of 6, as NQ 16.4 → 14.4 (mathematics) and 11.5 (code)",
+        test=at_least(
+            4,
+            (
+                greater(bits(f"expert-{one}", other), bits("seed", other))
+                for one in DOMAINS
+                for other in DOMAINS
+                if one != other
+            ),
+        ),
+        expected="holds",
+    ),
+    Claim(
+        "finetuning-heals-the-merge",
+        says="Finetuning improves the merged mixture by 0.1 bits per byte or more",
+        source="section 3.2",
+        evidence="P",
+        paper_value="not printed as a number",
+        test=less(bits("btx"), bits("merged"), margin=0.1),
+        expected="holds",
+    ),
+    Claim(
+        "mixture-beats-soup",
+        says="BTX is better than the average of the same models' weights by 0.1 bits per byte or more",
+        source="section 3.2",
+        evidence="P",
+        paper_value="not printed as a number",
+        test=less(bits("btx"), bits("soup"), margin=0.1),
+        expected="does not hold at this scale",
+    ),
+    Claim(
+        "beats-the-seed-everywhere",
+        says="BTX is better than the seed model in every domain and on documents that switch between them",
+        source="Table 2",
+        evidence="P",
+        paper_value="47.9 against 40.7 on average, better in each of five categories",
+        test=all_of(less(bits("btx", domain), bits("seed", domain)) for domain in (*DOMAINS, MIXED)),
+        expected="holds",
+    ),
+    Claim(
+        "beats-btm-on-mixed-documents",
+        says="BTX is better than Branch-Train-Merge, top-1 and top-2, on documents that switch between domains",
+        source="Table 2 (by category there; mixed documents are our test)",
+        evidence="P",
+        paper_value="47.9 against 43.1 (top-1) and 43.4 (top-2) on average",
+        test=all_of(less(bits("btx", MIXED), bits(f"btm-top-{top}", MIXED)) for top in (1, 2)),
+        expected="holds",
+    ),
+    Claim(
+        "beats-btm-on-average",
+        says="BTX is better than Branch-Train-Merge, top-1 and top-2, on the average of the domains",
+        source="Table 2",
+        evidence="P",
+        paper_value="47.9 against 43.1 (top-1) and 43.4 (top-2) on average",
+        test=all_of(less(bits("btx"), bits(f"btm-top-{top}")) for top in (1, 2)),
+        expected="does not hold at this scale",
+    ),
+    Claim(
+        "beats-dense-at-equal-data",
+        says="BTX is better than the seed model trained on as one dense model on the same amount of data",
+        source="Table 2",
+        evidence="P",
+        paper_value="47.9 against 44.5 on average",
+        test=less(bits("btx"), bits("dense-data")),
+        expected="does not hold at this scale",
+    ),
+    Claim(
+        "beats-dense-at-equal-operations",
+        says="BTX is better than the seed model trained on as one dense model at equal operations",
+        source="section 4.2 (the paper matches data; equal operations is the stricter test)",
+        evidence="P",
+        paper_value="not printed",
+        test=less(bits("btx"), bits("dense")),
+        expected="does not hold at this scale",
+    ),
+    Claim(
+        "beats-dense-on-the-same-workers",
+        says="BTX is better than synchronous dense training with as many workers and as many serial steps",
+        source="section 1 (training apart needs no communication)",
+        evidence="P",
+        paper_value="not printed",
+        test=less(bits("btx"), bits("dense-path")),
+        expected="does not hold at this scale",
+    ),
+    Claim(
+        "workers-apart-beat-one-worker",
+        says="BTX is better than what one worker reaches with dense training in as many serial steps",
+        source="section 1 (training apart needs no communication)",
+        evidence="P",
+        paper_value="not printed",
+        test=less(bits("btx"), bits("dense-worker")),
+        expected="holds",
+    ),
+    Claim(
+        "not-worse-than-upcycling",
+        says="BTX is at most 0.02 bits per byte worse than sparse upcycling at equal operations",
+        source="Table 3",
+        evidence="P",
+        paper_value="47.9 against 47.3 on average",
+        test=at_most(bits("btx"), bits("upcycled"), margin=0.02),
+        expected="does not hold at this scale",
+    ),
+    Claim(
+        "balance-keeps-the-average",
+        says="Load balancing leaves the average as it is, within 0.02 bits per byte",
+        source="Table 5",
+        evidence="P",
+        paper_value="34.7 with, 34.6 without",
+        test=equivalent(bits("btx"), bits("btx-unbalanced"), margin=0.02),
+        expected="holds",
+    ),
+    Claim(
+        "balance-revives-the-least-used-expert",
+        says="Load balancing raises the load of the least used expert",
+        source="section 4.3, Table 5",
+        evidence="P",
+        paper_value="the code expert is dead without it (HumanEval 19.5 → 27.4 with it)",
+        test=greater(
+            evaluation["minimum_load"].where(arm="btx"), evaluation["minimum_load"].where(arm="btx-unbalanced")
+        ),
+        expected="holds",
+    ),
+    Claim(
+        "routing-follows-domains",
+        says="Which expert a token goes to tells its domain: more than with the documents' domains permuted",
+        source="section 4.3, Figure 3",
+        evidence="P",
+        paper_value="shown as a figure",
+        test=greater(
+            evaluation["mutual_information"].where(arm="btx"), evaluation["mutual_information_null"].where(arm="btx")
+        ),
+        expected="holds",
+    ),
+    Claim(
+        "downstream-average",
+        says="BTX reaches a better average over five categories of tasks than the larger dense Llama-2 13B",
+        source="Table 2",
+        evidence="P",
+        paper_value="47.9 against 45.4",
+        test=NotTested(NOT_AT_CHANCE),
+        expected="not tested",
+    ),
+    Claim(
+        "blending-destroys",
+        says="Cutting the experts and blending their parts destroys them; splitting and freezing do not",
+        source="Table 5",
+        evidence="P",
+        paper_value="34.7 falls to 22.2 with blending",
+        test=NotTested(NOT_BUILT),
+        expected="not tested",
+    ),
+    Claim(
+        "routing-variants",
+        says="Soft routing is as good as or better than top-2, then sampled top-1, then Switch",
+        source="Table 4",
+        evidence="P",
+        paper_value="35.8, 34.6, 33.0, 24.7 after 10B tokens",
+        test=NotTested(NOT_BUILT),
+        expected="not tested",
+    ),
+]
+
+CONTROLS = [
+    Control(
+        "noise-is-found",
+        "planted",
+        says="A copy of BTX with noise on its weights is found to be worse",
+        test=greater(bits("btx-noised"), bits("btx")),
+    ),
+    Control(
+        "shuffled-tokens-are-hard",
+        "shuffled",
+        says="With the tokens of each window shuffled, BTX loses a bit per byte or more",
+        test=greater(bits("btx", "shuffled"), bits("btx", DOMAINS[0]), margin=1.0),
+    ),
+    Control(
+        "shuffled-domains-tell-nothing",
+        "shuffled",
+        says="With the documents' domains permuted, routing tells no more of them than the null",
+        test=less(
+            evaluation["mutual_information_shuffled"].where(arm="btx"),
+            evaluation["mutual_information_null"].where(arm="btx"),
+        ),
+    ),
+]
+
 paper = Paper(
     title="Branch-Train-MiX: Mixing Expert LLMs into a Mixture-of-Experts LLM",
     authors="Sukhbaatar et al.",
     year=2024,
     arxiv="2403.07816",
-    claims=[],
+    claims=CLAIMS,
+    controls=CONTROLS,
     scales=[
         Scale("parameters of the seed model", paper="7B", here=Profiles("0.3M", "0.3M", "8M")),
         Scale("tokens", paper="533B", here=Profiles("0.5M", "6M", "140M")),
@@ -151,5 +409,13 @@ paper = Paper(
             rows="arm",
             quantities=("mutual_information", "mutual_information_null", "minimum_load", "expert_distance"),
         ),
+    ],
+    caveats=[
+        "Learning rate, vocabulary and depth were chosen on seed 0 with the held-out text in view. All arms share "
+        "them, and the cpu profile's seeds begin at 1.",
+        "A trial of one seed (0) at nearly the cpu profile's sizes was seen before the predictions were written.",
+        "The seed model meets the plateau rule (less than 0.01 bits per byte in 500 steps) only as its cosine decays.",
+        "BTM weighs experts by their posterior over the first 16 tokens with equal priors, the seed among them; the "
+        "paper uses the tf-idf similarity of the context.",
     ],
 )

@@ -53,7 +53,8 @@ class Baseline:
 
     `flops`: the same operations as all experts and the finetuning together (the paper's compute
     matching, Table 3); `data`: the same number of sequences in the same two phases; `path`: the same
-    number of serial steps, each with the batches of all the workers together.
+    number of serial steps, each with the batches of all the workers together; `worker`: the same number of
+    serial steps with one worker's batch, which is what one worker can do in the same time.
     """
 
     seed: Index
@@ -61,7 +62,7 @@ class Baseline:
     expert: Optimisation
     finetune: Optimisation
     mixture: Mixture
-    match: Literal["flops", "data", "path"] = "flops"
+    match: Literal["flops", "data", "path", "worker"] = "flops"
     balance: NotNegative = 0.01
 
 
@@ -153,6 +154,6 @@ def baseline_optimisation(config: Baseline, flops: int, architecture: "Transform
     elif config.match == "data":
         steps = round((experts + finetuning) / batch)
     else:
-        batch *= config.workers
+        batch *= config.workers if config.match == "path" else 1
         steps = config.expert.steps + config.finetune.steps
     return replace(config.expert, steps=steps, batch=batch)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from models.config import Count, Index, config
+from models.config import Count, Index, Positive, config
 from models.flops import forward_flops
 from tasks import spool
 from tasks.btx import GENERALIST, domain_in
@@ -38,13 +38,16 @@ Row = dict[str, Any]
 class Evaluation:
     """`windows` of held-out text a domain; the first `prefix` tokens of each are read but not scored.
 
-    `permutations` of the documents' domains make the null of the mutual information.
+    `permutations` of the documents' domains make the null of the mutual information, and as many more the
+    shuffled control. `noise` is the planted control: how much noise, in units of each weight
+    matrix's standard deviation, spoils a copy of the finetuned mixture.
     """
 
     seed: Index
     windows: Count = 400
     prefix: Count = 16
     permutations: Count = 200
+    noise: Positive = 0.2
 
 
 @measures(
@@ -52,6 +55,7 @@ class Evaluation:
     gate_share="share of the gates that a domain's tokens give an expert, mean of the layers",
     mutual_information="bits that the chosen expert tells about the domain, mean of the layers",
     mutual_information_null="95th percentile of the same with the documents' domains permuted",
+    mutual_information_shuffled="mean of the same over as many other permutations",
     minimum_load="smallest share of the gates of any expert in any layer, over all domains",
     expert_distance="smallest distance of two experts: |a - b| / (|a| + |b|) over their weights",
     flops="training operations after the seed (for the seed, its own)",
@@ -75,9 +79,9 @@ def evaluate(
     Arms: seed; expert-DOMAIN; soup (the average of experts and seed); merged (the mixture before
     finetuning); each label of `models`, of which `btx` is the finetuned mixture and those that
     begin with btx cost what the experts cost, too; btm-top-1, btm-top-2
-    and btm-oracle (Branch-Train-Merge, Li et al. 2022); btx-uniform-router and btx-random-router.
-    Domains: each, `mean` (their plain mean), `mixed`, and for btx `shuffled`, a control whose tokens
-    are in random order.
+    and btm-oracle (Branch-Train-Merge, Li et al. 2022); btx-uniform-router, btx-random-router and the
+    planted control btx-noised. Domains: each, `mean` (their plain mean), `mixed`, and for btx
+    `shuffled`, a control whose tokens are in random order.
     """
     import torch
 
@@ -104,6 +108,7 @@ def evaluate(
     if "btx" in models:
         torch.manual_seed(config.seed)
         arms |= {f"btx-{kind}-router": _ablated(models["btx"], kind) for kind in ("uniform", "random")}
+        arms["btx-noised"] = _noised(models["btx"], config.noise)
 
     rows: list[Row] = []
     logs: dict[str, dict[str, Tensor]] = {}
@@ -111,7 +116,7 @@ def evaluate(
         model.to(device).eval()
         with _Gates(model) as gates:
             logs[arm] = {split: log_probabilities(model, windows) for split, windows in splits.items()}
-        if expert_layers(model) and not arm.endswith("-router"):
+        if expert_layers(model) and not arm.endswith(("-router", "-noised")):
             rows += _routing(arm, gates.shares(splits), splits, list(members), config)
             rows.append({"arm": arm, "expert_distance": _closest(model)})
 
@@ -231,16 +236,18 @@ def _routing(
         return sum(mutual_information(layer, by_window, len(domains)) for layer in gates) / len(gates)
 
     generator = torch.Generator().manual_seed(config.seed)
-    null = [
+    permuted = [
         information(of_group[torch.randperm(len(of_group), generator=generator)][groups])
-        for _ in range(config.permutations)
+        for _ in range(2 * config.permutations)
     ]
+    null, shuffled = torch.tensor(permuted).chunk(2)
     load = torch.stack([shares[domain].mean(1) for domain in domains]).mean(0)
     rows.append(
         {
             "arm": arm,
             "mutual_information": information(labels),
-            "mutual_information_null": torch.tensor(null).quantile(0.95).item(),
+            "mutual_information_null": null.quantile(0.95).item(),
+            "mutual_information_shuffled": shuffled.mean().item(),
             "minimum_load": load.min().item(),
         }
     )
@@ -260,6 +267,18 @@ def _ablated(folder: Path, kind: str) -> "Decoder":
             torch.nn.init.zeros_(layer.router.weight)
         else:
             torch.nn.init.normal_(layer.router.weight, std=layer.router.weight.detach().std().item())
+    return model
+
+
+def _noised(folder: Path, noise: float) -> "Decoder":
+    """The finetuned mixture with noise on every weight matrix: its evaluation must find that it is worse."""
+    import torch
+
+    model = load_model(folder)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.add_(noise * weight.std() * torch.randn_like(weight))
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.config import config
 
-LIBRARIES = ("torch", "numpy", "datasets", "tokenizers", "safetensors", "accelerate")
+LIBRARIES = ("torch", "numpy", "scipy", "datasets", "tokenizers", "safetensors", "accelerate")
 
 
 @config

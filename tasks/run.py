@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
-from tasks import spool
+from tasks import registration, spool
 from tasks.closure import ROOT, import_closure, imports_library
+from tasks.environment import device_class, processor_model
 from tasks.errors import RetryableError, UserError
 
 STATE = ROOT / ".tenfold"
@@ -153,6 +155,8 @@ def compute(command: Command, identity: str) -> None:
     function(**folders(command.inputs), config=settings, out=fresh)
     check_imports(command)
     check_metrics(function, fresh)
+    if hasattr(function, "measures"):
+        registration.register(Path(command.params), command.key)
     publish(fresh, out)
     record(command.out, identity)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -293,7 +297,9 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: str) -> str:
-    """The digest of a folder as DVC computes it, so that one name for the bytes holds everywhere."""
+    """The digest of a folder or file as DVC computes it, so that one name for the bytes holds everywhere."""
+    if Path(folder).is_file():
+        return file_digest(Path(folder))
     files = (path for path in Path(folder).rglob("*") if path.is_file())
     listing = [{"md5": file_digest(path), "relpath": path.relative_to(folder).as_posix()} for path in files]
     listing.sort(key=lambda entry: entry["relpath"])
@@ -301,10 +307,12 @@ def folder_digest(folder: str) -> str:
 
 
 def record(out: str, identity: str) -> None:
-    """Note which identity the published folder has, for a process that waited for it."""
+    """Note what made the published folder: for a process that waited for it, and for who asks where it is from."""
     path = STATE / "published" / slug(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"identity": identity, "digest": folder_digest(out)}))
+    made = {"commit": spool.commit(), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    machine = {"processor": processor_model(), "device": device_class()}
+    path.write_text(json.dumps({"identity": identity, "digest": folder_digest(out), **made, **machine}))
 
 
 def is_published(out: str, identity: str) -> bool:
@@ -313,7 +321,7 @@ def is_published(out: str, identity: str) -> bool:
         known = json.loads((STATE / "published" / slug(out)).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    return bool(known == {"identity": identity, "digest": folder_digest(out)})
+    return bool(known["identity"] == identity and known["digest"] == folder_digest(out))
 
 
 def slug(path: str) -> str:

@@ -90,8 +90,9 @@ def train(
 
     every = max(1, config.steps // POINTS)
     started, first, saved = time.perf_counter(), done.steps, time.monotonic()
-    quiet = not sys.stderr.isatty()
-    bar = tqdm(total=config.steps, initial=first, unit="step", mininterval=5 if quiet else 0.2, disable=quiet)
+    # Off a terminal a line every few seconds: `tenfold reproduce` shows the last one of each running stage.
+    pause = 0.2 if sys.stderr.isatty() else 3
+    bar = tqdm(total=config.steps, initial=first, unit="step", mininterval=pause, ncols=100)
     model.train()
     while done.steps < config.steps and done.ended != "plateau":
         rate = learning_rate(config, done.steps)

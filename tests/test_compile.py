@@ -131,7 +131,7 @@ def test_a_claim_on_a_quantity_that_nobody_measures_does_not_compile() -> None:
     claim = Claim("x", "x", "Table 1", "P", "1", less(bits, bits), "holds")
     before = module.paper
     try:
-        module.paper = Paper("t", "a", 2024, "1", [claim], [], [])
+        module.paper = Paper("t", "a", 2024, "1", [claim], [], [], [])
         with pytest.raises(UserError, match="Did you mean bits_per_byte"):
             expand(read(module), Variant("quick"))
     finally:

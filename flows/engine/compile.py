@@ -12,6 +12,7 @@ from flows.engine.paper import PROFILES
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
 from flows.engine.variant import Variant
 from tasks.closure import ROOT
+from tasks.registration import NOTHING_REGISTERED, REGISTER
 
 HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this file.\n"
 WORK_POOL = "tenfold"
@@ -35,19 +36,25 @@ def compiled(experiments: dict[str, Experiment], variants: list[Variant] | None 
 def stale(files: dict[str, str]) -> list[str]:
     """The compiled files that differ from what is on disk, and those on disk that no paper has any more."""
     on_disk = {path: (ROOT / path).read_text() for path in files if (ROOT / path).exists()}
-    return [path for path, text in files.items() if on_disk.get(path) != text] + _leftover(files)
+    differing = [path for path, text in files.items() if on_disk.get(path) != text]
+    return differing + [path for path in _registers(files) if not (ROOT / path).exists()] + _leftover(files)
 
 
 def write(files: dict[str, str]) -> list[str]:
     """Bring the compiled files up to date; returns those that changed."""
     changed = stale(files)
     for path in changed:
-        if path in files:
+        if path in files or path in _registers(files):
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / path).write_text(files[path])
+            (ROOT / path).write_text(files.get(path, NOTHING_REGISTERED))
         else:
             shutil.rmtree((ROOT / path).parent)
     return changed
+
+
+def _registers(files: dict[str, str]) -> list[str]:
+    """The registers of claims: a pipeline begins with an empty one, which only running stages fill."""
+    return [path.replace("dvc.yaml", REGISTER) for path in files if path.endswith("dvc.yaml") and path.count("/") == 3]
 
 
 def _leftover(files: dict[str, str]) -> list[str]:

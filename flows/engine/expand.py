@@ -12,10 +12,15 @@ from pydantic import ValidationError
 
 from flows.engine.discover import Experiment
 from flows.engine.errors import did_you_mean, first_error
-from flows.engine.paper import PROFILES, Profiles, Source, Stage
+from flows.engine.paper import PROFILES, AtLeast, Claim, Control, Measurement, NotTested, Profiles, Source, Stage, Test
 from flows.engine.stages import ConcreteStage, Inputs, catalogue, path, source_folder, to_json
 from flows.engine.variant import Variant, settings
+from tasks.claims import Comparison, Judging, Selection, Statement
+from tasks.claims import Control as CompiledControl
 from tasks.errors import UserError
+from tasks.judge import judge
+from tasks.registration import REGISTER
+from tasks.registration import STAGE as VERDICTS
 from tasks.report import Results, collect
 
 
@@ -69,7 +74,8 @@ class _Expansion:
             where = f"flows/{self._experiment.name}.py, stage {name}"
             _check_settings(stage, where)
             self._made[name] = [self._one(name, stage, axes, where) for axes in _axes(stage, self._chosen.base)]
-        return [*itertools.chain(*self._made.values()), self._results()]
+        results = self._results()
+        return [*itertools.chain(*self._made.values()), results, self._verdicts(results)]
 
     def _one(self, name: str, stage: Stage, axes: dict[str, Any], where: str) -> ConcreteStage:
         config = self._settings[name]
@@ -99,6 +105,46 @@ class _Expansion:
             raise UserError(f"flows/{self._experiment.name}.py: no stage measures anything; see tasks/measures.py.")
         measured = {stage.name: stage.out for name in measuring for stage in self._made[name]}
         return self._concrete("results", Stage(collect, config), config, {}, {"measured": measured})
+
+    def _verdicts(self, results: ConcreteStage) -> ConcreteStage:
+        """The stage after the results: judge each claim."""
+        paper = self._experiment.paper
+        judging = Judging(
+            claims=tuple(self._statement(claim) for claim in paper.claims),
+            controls=tuple(
+                CompiledControl(id=c.id, kind=c.kind, says=c.says, **self._comparisons(c.test)) for c in paper.controls
+            ),
+        )
+        inputs = {"results": results.out, "registered": f"{results.pipeline}/{REGISTER}"}
+        return self._concrete(VERDICTS, Stage(judge, judging), judging, {}, inputs)
+
+    def _statement(self, claim: Claim) -> Statement:
+        if isinstance(claim.test, NotTested):
+            how: dict[str, Any] = {"not_tested": claim.test.reason}
+        else:
+            how = self._comparisons(claim.test)
+        words = {field.name: getattr(claim, field.name) for field in dataclasses.fields(claim) if field.name != "test"}
+        return Statement(**words, **how)
+
+    def _comparisons(self, test: Test | AtLeast) -> dict[str, Any]:
+        group = test if isinstance(test, AtLeast) else AtLeast(1, (test,))
+        comparisons = tuple(
+            Comparison(
+                kind=one.kind,
+                left=self._selection(one.left),
+                right=self._selection(one.right) if isinstance(one.right, Measurement) else one.right,
+                margin=one.margin,
+                paired=one.paired,
+                cluster=one.cluster,
+            )
+            for one in group.tests
+        )
+        return {"comparisons": comparisons, "needed": group.needed}
+
+    def _selection(self, measurement: Measurement) -> Selection:
+        made = self._made[self._names[id(measurement.stage)]]
+        stages = tuple(stage.name for stage in made)
+        return Selection(stages=stages, quantity=measurement.quantity, labels=dict(measurement.labels))
 
     def _concrete(self, name: str, stage: Stage, config: Any, axes: dict[str, Any], inputs: Inputs) -> ConcreteStage:
         place = f"{self._chosen.name}/{self._experiment.name}"
@@ -181,18 +227,35 @@ def _check_inputs(stage: Stage, inputs: Inputs, where: str) -> None:
 
 def _check_claims(experiment: Experiment) -> None:
     handles = {id(stage) for stage in experiment.stages.values()}
-    for claim in experiment.paper.claims:
-        where = f"flows/{experiment.name}.py, claim {claim.id}"
-        for measurement in (claim.test.left, claim.test.right):
-            known = _measures(measurement.stage)
-            if id(measurement.stage) not in handles:
-                raise UserError(f"{where}: its stage is not a variable of the paper.")
-            if measurement.quantity not in known:
-                function = measurement.stage.function.__name__
-                close = did_you_mean(measurement.quantity, known)
-                raise UserError(f"{where}: {function} does not measure {measurement.quantity}.{close}")
-        if not math.isfinite(claim.test.margin) or claim.test.margin < 0:
-            raise UserError(f"{where}: the margin must be zero or more.")
+    tested: list[Claim | Control] = [*experiment.paper.claims, *experiment.paper.controls]
+    for claim in tested:
+        where = f"flows/{experiment.name}.py, {type(claim).__name__.lower()} {claim.id}"
+        if not re.fullmatch(r"[a-z0-9-]+", claim.id) or sum(claim.id == other.id for other in tested) > 1:
+            raise UserError(f"{where}: an id is made of a-z, 0-9 and -, and belongs to one claim or control alone.")
+        if isinstance(claim.test, NotTested) or (isinstance(claim, Claim) and claim.expected == "not tested"):
+            if not (isinstance(claim.test, NotTested) and isinstance(claim, Claim) and claim.expected == "not tested"):
+                raise UserError(f'{where}: a claim with NotTested, and no other, is expected to be "not tested".')
+            continue
+        group = claim.test if isinstance(claim.test, AtLeast) else AtLeast(1, (claim.test,))
+        if not 0 < group.needed <= len(group.tests):
+            raise UserError(f"{where}: {group.needed} of {len(group.tests)} comparisons cannot be needed.")
+        for test in group.tests:
+            _check_test(test, handles, where)
+
+
+def _check_test(test: Test, handles: set[int], where: str) -> None:
+    for measurement in (test.left, test.right):
+        if isinstance(measurement, float | int):
+            continue
+        known = _measures(measurement.stage)
+        if id(measurement.stage) not in handles:
+            raise UserError(f"{where}: its stage is not a variable of the paper.")
+        if measurement.quantity not in known:
+            function = measurement.stage.function.__name__
+            close = did_you_mean(measurement.quantity, known)
+            raise UserError(f"{where}: {function} does not measure {measurement.quantity}.{close}")
+    if not math.isfinite(test.margin) or test.margin < 0:
+        raise UserError(f"{where}: the margin must be zero or more.")
 
 
 def _measures(stage: Stage) -> dict[str, str]:

@@ -10,7 +10,7 @@ experiment runs; a stage's name is its variable's name. Stages refer to each oth
 share its own axes (here: its own seed), and a dictionary by label over the axes it does not have.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -84,30 +84,73 @@ class Measurement:
 class Test:
     """How a claim is judged: the difference `left - right`, pair by pair, against a margin.
 
-    `kind` says where the whole interval must lie for the claim to be supported: "less" below
-    `-margin`, "greater" above `margin`, "equivalent" between the two.
+    `kind` says where the whole interval must lie for the claim to be supported: "less" below `-margin`,
+    "greater" above `margin`, "at most" below `+margin`, "equivalent" between `-margin` and `margin`.
+    Pairs share the label `paired`; with "seed" the interval is Student's t, with `cluster` (the label whose
+    values are independent draws) a bootstrap of clusters of examples. Without `paired`, two computed
+    values are compared as they are.
     """
 
-    kind: Literal["less", "greater", "equivalent"]
+    kind: Literal["less", "greater", "at most", "equivalent"]
     left: Measurement
-    right: Measurement
+    right: Measurement | float
     margin: float
     paired: str
+    cluster: str = ""
 
 
-def less(left: Measurement, right: Measurement, *, margin: float = 0.0, paired: str = "seed") -> Test:
+@dataclass(frozen=True)
+class AtLeast:
+    """Several comparisons, of which at least `needed` must hold."""
+
+    needed: int
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True)
+class NotTested:
+    """A claim that the paper makes and this project does not test, and why."""
+
+    reason: str
+
+
+def less(
+    left: Measurement, right: Measurement | float, *, margin: float = 0.0, paired: str = "seed", cluster: str = ""
+) -> Test:
     """`left` is below `right` by more than `margin`."""
-    return Test("less", left, right, margin, paired)
+    return Test("less", left, right, margin, paired, cluster)
 
 
-def greater(left: Measurement, right: Measurement, *, margin: float = 0.0, paired: str = "seed") -> Test:
+def greater(
+    left: Measurement, right: Measurement | float, *, margin: float = 0.0, paired: str = "seed", cluster: str = ""
+) -> Test:
     """`left` is above `right` by more than `margin`."""
-    return Test("greater", left, right, margin, paired)
+    return Test("greater", left, right, margin, paired, cluster)
 
 
-def equivalent(left: Measurement, right: Measurement, *, margin: float, paired: str = "seed") -> Test:
-    """`left` and `right` differ by less than `margin` either way."""
-    return Test("equivalent", left, right, margin, paired)
+def at_most(
+    left: Measurement, right: Measurement | float, *, margin: float, paired: str = "seed", cluster: str = ""
+) -> Test:
+    """`left` is above `right` by less than `margin`: it is not worse, where lower is better."""
+    return Test("at most", left, right, margin, paired, cluster)
+
+
+def equivalent(
+    left: Measurement, right: Measurement | float, *, margin: float, paired: str = "seed", cluster: str = ""
+) -> Test:
+    """`left` and `right` differ by less than `margin` either way; with margin 0 and no pairs, not at all."""
+    return Test("equivalent", left, right, margin, paired, cluster)
+
+
+def all_of(tests: Iterable[Test]) -> AtLeast:
+    """Every one of these comparisons holds."""
+    every = tuple(tests)
+    return AtLeast(len(every), every)
+
+
+def at_least(needed: int, tests: Iterable[Test]) -> AtLeast:
+    """At least `needed` of these comparisons hold."""
+    return AtLeast(needed, tuple(tests))
 
 
 Evidence = Literal["P", "SRC", "R", "DIG", "WEB", "M✓", "MEM-H"]
@@ -119,7 +162,7 @@ class Claim:
     """One claim of the paper, written down before the first run that could show it.
 
     `says` is the claim in words, `source` its table or section, `paper_value` what the paper printed,
-    `expected` our prediction for this scale.
+    `expected` our prediction for this scale, and `method` says how our own figure comes about.
     """
 
     id: str
@@ -127,8 +170,23 @@ class Claim:
     source: str
     evidence: Evidence
     paper_value: str
-    test: Test
-    expected: Literal["holds", "does not hold at this scale"]
+    test: Test | AtLeast | NotTested
+    expected: Literal["holds", "does not hold at this scale", "not tested"]
+    method: Literal["measured", "computed", "simulated"] = "measured"
+
+
+@dataclass(frozen=True)
+class Control:
+    """A check of the measurement itself; when one fails, the paper's verdicts are withheld.
+
+    `planted`: an effect that was put in on purpose is found. `shuffled`: with labels or inputs
+    shuffled, what the claims rest on is gone.
+    """
+
+    id: str
+    kind: Literal["planted", "shuffled"]
+    says: str
+    test: Test | AtLeast
 
 
 @dataclass(frozen=True)
@@ -142,12 +200,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper's citation, its claims, the ledger of its scale against ours, and the tables to show."""
+    """A paper's citation, its claims and controls, the ledger of its scale against ours, the tables to show.
+
+    `caveats` are what a careful reader of the verdicts must know.
+    """
 
     title: str
     authors: str
     year: int
     arxiv: str
     claims: Sequence[Claim]
+    controls: Sequence[Control]
     scales: Sequence[Scale]
     tables: Sequence[Table]
+    caveats: Sequence[str] = ()

@@ -13,6 +13,7 @@ from flows.engine.variant import Variant
 from tasks.closure import ROOT
 from tasks.environment import environment
 from tasks.errors import UserError
+from tasks.registration import STAGE as VERDICTS
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> l
         # A variant reads what it leaves unchanged from the profile it departs from.
         for each in dict.fromkeys([Variant(chosen.base), chosen]):
             stages += expand(experiment, each)
-    wanted = [stage for stage in stages if stage.name == "results" and stage.profile == chosen.name]
+    wanted = [stage for stage in stages if stage.name == VERDICTS and stage.profile == chosen.name]
     if not names and chosen == Variant("quick"):
         stages.append(report_stage(known))
         wanted = stages[-1:]
@@ -57,7 +58,7 @@ def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> l
         out = waiting.pop()
         if out not in needed:
             needed.add(out)
-            waiting += makers[out].input_folders
+            waiting += [folder for folder in makers[out].input_folders if folder in makers]
     return [stage for stage in stages if stage.out in needed]
 
 

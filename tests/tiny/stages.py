@@ -1,6 +1,7 @@
 """Small real work of every kind, for the engine's own tests."""
 
 import json
+import random
 import time
 from pathlib import Path
 
@@ -46,11 +47,16 @@ def clock(*, cleaned: Path, config: Counting, out: Path) -> None:
     (out / "metrics.json").write_text(json.dumps([row]))
 
 
-@measures(letters="how many letters there are")
+@measures(letters="how many letters there are", share="share of the letters that are drawn by chance")
 def count(*, cleaned: Path, lines: dict[str, Path], config: Counting, out: Path) -> None:
-    """Count letters, with one row for each fitted line."""
+    """Count letters, with one row for each fitted line, and draw half or a third of them for each of nine seeds."""
     if config.fail:
         raise UserError("The counting was told to fail: set count.fail to false.")
-    letters = sum(len(path.read_text()) for path in cleaned.glob("*.txt"))
-    rows = [{"arm": f"line-{label}", "domain": "all", "letters": letters} for label in lines]
+    text = "".join(path.read_text() for path in sorted(cleaned.glob("*.txt")))
+    rows = [{"arm": f"line-{label}", "domain": "all", "letters": len(text)} for label in lines]
+    for seed in range(9):
+        chance = random.Random(seed)
+        for arm, rate in (("half", 0.5), ("third", 1 / 3), ("other-half", 0.5)):
+            share = sum(chance.random() < rate for _ in range(4000)) / 4000
+            rows.append({"arm": arm, "domain": "drawn", "seed": seed, "share": share})
     (out / "metrics.json").write_text(json.dumps(rows))
