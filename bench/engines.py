@@ -39,7 +39,9 @@ for depth in range(9):
     globals()[f"step_{depth}"] = last
 del last
 
-paper = Paper(title="A chain", authors="bench", year=2026, arxiv="0000.00000", claims=[], controls=[], scales=[], tables=[])
+paper = Paper(
+    title="A chain", authors="bench", year=2026, arxiv="0000.00000", claims=[], controls=[], scales=[], tables=[]
+)
 '''
 CHAIN = '''"""Count words of the licence, part by part."""
 

@@ -1,5 +1,6 @@
 """What a person sees in the terminal: the plan, the stages that run, and what became of them."""
 
+import threading
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
+from flows.engine.stages import ConcreteStage
 from tasks.report import cell
 
 console = Console(highlight=False, soft_wrap=True)
@@ -17,16 +19,24 @@ if not console.is_terminal:
     console.width = 160  # a file or a log has no edge at which to cut a table
 
 MARKS = {"ran": "[green]✓[/]", "restored": "[green]↺[/]", "unchanged": "[dim]=[/]", "failed": "[red]✗[/]"}
+WORDS_EVERY = 20
+"""Seconds between the last words of a running stage, where they are written into a file."""
 WORDS = {"restored": "from the cache", "unchanged": "unchanged after all"}
 
 
 class Terminal:
-    """Prints a line for each finished stage and, on a terminal, keeps the running ones in view."""
+    """Prints a line for each finished stage and keeps the running ones in view.
+
+    On a terminal those are live lines at the bottom; in a file or a log each running stage's last words
+    are written down now and then.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._left = len(plan.work)
         self._total = len(plan.work)
         self._tasks: dict[str, Any] = {}
+        self._running: dict[str, ConcreteStage] = {}
+        self._over = threading.Event()
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -39,19 +49,30 @@ class Terminal:
 
     def __enter__(self) -> "Terminal":
         self._progress.start()
+        if not console.is_terminal:
+            threading.Thread(target=self._write_down, daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._over.set()
         self._progress.stop()
+
+    def _write_down(self) -> None:
+        while not self._over.wait(WORDS_EVERY):
+            for title, stage in list(self._running.items()):
+                if words := last_line(stage):
+                    console.print(f"  {title}: {escape(words[:100])}")
 
     def hear(self, outcome: Outcome) -> None:
         """Show what has become of a stage."""
         title = outcome.stage.title
         if outcome.state == "started":
+            self._running[title] = outcome.stage
             self._tasks[title] = self._progress.add_task(title, total=None, stage=outcome.stage)
             if not console.is_terminal:
                 console.print(f"● {title}")
             return
+        self._running.pop(title, None)
         if title in self._tasks:
             self._progress.remove_task(self._tasks.pop(title))
         self._left -= 1
