@@ -26,6 +26,9 @@ EXPERIMENTS = ROOT / "mlflow" / "experiments.json"
 RUNS = SPOOL / "runs.json"
 PAUSE = 2.0
 PATIENCE = 3.0
+LEADING = ("results", "verdicts")
+"""The stages whose metrics and tables a paper's parent run carries too."""
+
 BATCH = 900
 """MLflow takes up to 1,000 metrics at once."""
 
@@ -41,6 +44,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tasks.tracking", description=__doc__)
     parser.add_argument("--follow", action="store_true", help="go on until standard input closes")
     follow = parser.parse_args(arguments).follow
+    os.nice(10)  # the stages come first
     SPOOL.mkdir(parents=True, exist_ok=True)
     closed = threading.Event()
     if follow:
@@ -142,7 +146,7 @@ class Pusher:
         if datasets:
             self._client.log_inputs(identifier, datasets)
         _write(RUNS, {**_read(RUNS), start["out"]: identifier})
-        return {"run": identifier, "out": start["out"], "parent": parent if start["stage"] == "results" else None}
+        return {"run": identifier, "out": start["out"], "parent": parent if start["stage"] in LEADING else None}
 
     def _push_events(self, events: list[dict[str, Any]], state: dict[str, Any]) -> None:
         from mlflow.entities import Metric
@@ -155,10 +159,13 @@ class Pusher:
             for event in events
             if event["kind"] == "metric"
         ]
-        # What a paper's results say leads its parent run, where reproductions are compared.
+        # What a paper's results and verdicts say leads its parent run, where reproductions are compared.
         for target in filter(None, [run, state.get("parent")]):
             for start in range(0, len(metrics), BATCH):
                 self._client.log_batch(target, metrics=metrics[start : start + BATCH])
+            for metric in metrics:
+                if metric.key.startswith("verdicts/"):
+                    self._client.set_tag(target, metric.key.replace("/", "."), f"{metric.value:.0f}")
             for event in events:
                 if event["kind"] == "table":
                     columns = {name: [row.get(name) for row in event["rows"]] for name in event["rows"][0]}
@@ -183,6 +190,8 @@ class Pusher:
                 self._client.log_table(parent, columns, "stages.json")
                 for name, value in event["tags"].items():
                     self._client.set_tag(parent, name, value)
+            if event["kind"] == "file":
+                self._client.log_artifact(self._parent(folder, event["paper"], "", event), event["path"])
         _write(folder / "own.state", state)
 
     def _parent(self, folder: Path, paper: str, profile: str, event: dict[str, Any]) -> str:
