@@ -99,7 +99,8 @@ def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> Non
         rows += pyarrow.parquet.read_table(results / "examples.parquet").to_pylist()
     known = json.loads(registered.read_text())["claims"]
     claims, controls = verdicts(rows, config)
-    for judged, statement in zip([*claims, *controls], [*config.claims, *config.controls], strict=True):
+    statements: list[Statement | Control] = [*config.claims, *config.controls]
+    for judged, statement in zip([*claims, *controls], statements, strict=True):
         written = TypeAdapter(type(statement)).dump_python(statement, mode="json")
         judged["post_hoc"] = bool(statement.comparisons) and known.get(statement.id) != digest(written)
     write_json(
@@ -194,7 +195,7 @@ def _pairs(comparison: Comparison, index: Mapping[str, list[Row]]) -> list[dict[
 def _pair(key: tuple[Any, ...], left: Row, right: Row, comparison: Comparison) -> dict[str, Any]:
     quantity = comparison.right.quantity if isinstance(comparison.right, Selection) else comparison.left.quantity
     return {
-        "pair": key[-1],
+        "pair": key[-1] if key else None,
         **({"cluster": key[0]} if comparison.cluster else {}),
         "left": float(left[comparison.left.quantity]),
         "right": float(right[quantity]),

@@ -43,7 +43,8 @@ class Report:
 def collect(*, measured: dict[str, Path], config: Results, out: Path) -> None:
     """Join the rows of every measuring stage in `metrics.json`, and write the tables as `tables.json`.
 
-    Each row of `metrics.json` keeps its labels and gains `stage`, the stage that measured it.
+    Each row of `metrics.json` keeps its labels and gains `stage`, the stage that measured it. Measuring
+    stages with thousands of examples write those as `examples.parquet`, which is joined in the same way.
     """
     rows = [
         {"stage": stage, **row}
@@ -53,12 +54,28 @@ def collect(*, measured: dict[str, Path], config: Results, out: Path) -> None:
     tables = [pivot(rows, table) for table in config.tables]
     write_json(out / "metrics.json", rows)
     write_json(out / "tables.json", tables)
+    _join_examples(measured, out / "examples.parquet")
     for table in tables:
         spool.table(table["title"], [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]])
         for label, *values in table["rows"]:
             for column, value in zip(table["columns"][1:], values, strict=True):
                 if value is not None:
                     spool.metric("/".join(filter(None, [table["quantity"], label, column])), value)
+
+
+def _join_examples(measured: dict[str, Path], out: Path) -> None:
+    paths = {stage: folder / "examples.parquet" for stage, folder in sorted(measured.items())}
+    if any(path.exists() for path in paths.values()):
+        import pyarrow
+        import pyarrow.parquet
+
+        tables = [
+            table.append_column("stage", pyarrow.array([stage] * len(table)))
+            for stage, path in paths.items()
+            if path.exists()
+            for table in [pyarrow.parquet.read_table(path)]
+        ]
+        pyarrow.parquet.write_table(pyarrow.concat_tables(tables, promote_options="default"), out)
 
 
 def pivot(rows: Iterable[dict[str, Any]], table: Table) -> dict[str, Any]:
