@@ -51,9 +51,17 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What is compared, in a few words."""
+        """What is compared, in a few words: what both sides share is said once."""
         left, right = self.comparison.left, self.comparison.right
-        return f"{_name(left)} against {_name(right) if isinstance(right, Selection) else right}"
+        if not isinstance(right, Selection):
+            return f"{_name(left)} against {right:g}"
+        if left.quantity != right.quantity:
+            return f"{_name(left)} against {_name(right)}"
+        own = [
+            " ".join(str(side.labels[k]) for k in side.labels if k in _differing(left, right)) for side in (left, right)
+        ]
+        shared = [str(value) for key, value in left.labels.items() if key not in _differing(left, right)]
+        return f"{own[0]} against {own[1]}" + (f" on {', '.join(shared)}" if shared else "")
 
     def decided_at(self, level: float) -> None:
         """Let the interval at a level decide, and say so in words."""
@@ -355,6 +363,10 @@ def _written(part: Part) -> dict[str, Any]:
         "p": part.p,
         "pairs": part.pairs,
     }
+
+
+def _differing(left: Selection, right: Selection) -> set[str]:
+    return {key for key in {**left.labels, **right.labels} if left.labels.get(key) != right.labels.get(key)}
 
 
 def _told(selection: Selection) -> dict[str, Any]:

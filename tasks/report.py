@@ -98,14 +98,34 @@ def pivot(rows: Iterable[dict[str, Any]], table: Table) -> dict[str, Any]:
     }
 
 
-def report(*, results: dict[str, Path], config: Report, out: Path) -> None:
-    """Write `report.md`: the tables of every paper's quick profile."""
+def report(*, results: dict[str, Path], verdicts: dict[str, Path], config: Report, out: Path) -> None:
+    """Write `report.md`: the verdicts and tables of every paper's quick profile."""
     lines = ["# Tenfold: what the quick profile gave", ""]
     for paper, folder in sorted(results.items()):
+        lines += [
+            f"## {paper}: verdicts",
+            "",
+            *verdict_lines(json.loads((verdicts[paper] / "verdicts.json").read_text())),
+        ]
         for table in json.loads((folder / "tables.json").read_text()):
             lines += [f"## {paper}: {table['title']}", "", *markdown(table), ""]
     (out / "report.md").write_text("\n".join(lines))
     spool.artifact(out / "report.md")
+
+
+def verdict_lines(verdicts: dict[str, Any]) -> list[str]:
+    """A paper's claims and controls in Markdown: what the paper says, what came out, and why."""
+    lines = ["| claim | the paper | verdict | because | predicted |", "|---|---|---|---|---|"]
+    for claim in verdicts["claims"]:
+        post_hoc = ", post hoc" if claim["post_hoc"] else ""
+        said = f"{claim['paper_value']} ({claim['source']})"
+        cells = [claim["says"], said, f"**{claim['verdict']}**{post_hoc}", claim["reason"], claim["expected"]]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines.append("")
+    for control in verdicts["controls"]:
+        passed = "passed" if control["passed"] else "**did not pass**"
+        lines.append(f"- Control {passed} ({control['kind']}): {control['says']}. {control['reason']}")
+    return [*lines, ""]
 
 
 def markdown(table: dict[str, Any]) -> list[str]:
@@ -119,7 +139,9 @@ def cell(value: Any) -> str:
     """A value as a table shows it."""
     if value is None:
         return "–"
-    return f"{value:#.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 10**7):
+        return f"{value:#.4g}"
+    return str(value)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -191,7 +191,7 @@ class Pusher:
                 for name, value in event["tags"].items():
                     self._client.set_tag(parent, name, value)
             if event["kind"] == "file":
-                self._client.log_artifact(self._parent(folder, event["paper"], "", event), event["path"])
+                self._client.log_artifact(self._parent(folder, event["paper"], event["profile"], event), event["path"])
         _write(folder / "own.state", state)
 
     def _parent(self, folder: Path, paper: str, profile: str, event: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = Path(__file__).parent / "tiny"
@@ -184,3 +185,36 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if unlisted := skipped - LISTED_SKIPS:
         reporter.write_line(f"Skipped but not listed in tests/conftest.py: {', '.join(sorted(unlisted))}", red=True)
         session.exitstatus = 1
+
+
+# The browser
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SHOTS = os.environ.get("TENFOLD_SHOTS")
+"""A folder to keep screenshots in, for a person to look at."""
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of Debian's Chromium, which the tests need as they need git."""
+    browser_path = shutil.which("chromium")
+    assert browser_path, "install chromium (apt-get install chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        yield page
+        browser.close()
+
+
+def shoot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png")

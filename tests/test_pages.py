@@ -1,44 +1,17 @@
 """What people see in a browser: the MLflow page of an experiment, in headless Chromium."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clone
-from playwright.sync_api import Page, sync_playwright
+from conftest import Clone, shoot
+from playwright.sync_api import Page
 
 from flows.engine.server import free_port
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SHOTS = os.environ.get("TENFOLD_SHOTS")
-"""A folder to keep screenshots in, for a person to look at."""
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of Debian's Chromium, which the tests need as they need git."""
-    browser_path = shutil.which("chromium")
-    assert browser_path, "install chromium (apt-get install chromium)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -81,9 +54,3 @@ def test_the_prefect_page_asks_its_own_server(pages: dict[str, str]) -> None:
     """A page that asks the default port shows no runs and an error."""
     with urllib.request.urlopen(pages["prefect"] + "/ui-settings") as answer:
         assert json.load(answer)["api_url"] == pages["prefect"] + "/api"
-
-
-def shoot(page: Page, name: str) -> None:
-    if SHOTS:
-        page.wait_for_timeout(1500)
-        page.screenshot(path=Path(SHOTS) / f"{name}.png")

@@ -19,10 +19,12 @@ from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
 from flows.engine.stages import ConcreteStage, catalogue, source_folder
 from flows.engine.store import Store
-from flows.engine.terminal import console, show_plan, show_status, show_table
+from flows.engine.terminal import console, show_plan, show_status, show_table, show_verdicts
 from flows.engine.variant import Variant, variant
+from flows.engine.verdict_commands import add_to
 from tasks.closure import ROOT
 from tasks.errors import UserError
+from tasks.registration import STAGE as VERDICTS
 from tasks.run import STATE, folder_digest, slug
 
 app = typer.Typer(
@@ -36,6 +38,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
+add_to(app)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]
@@ -266,10 +269,12 @@ def _plan(papers: list[str] | None, chosen: Variant) -> Plan:
 
 def _show_results(stages: list[ConcreteStage]) -> None:
     for stage in stages:
-        path = ROOT / stage.out / "tables.json"
-        if stage.name == "results" and path.exists():
-            for table in json.loads(path.read_text()):
+        path = ROOT / stage.out
+        if stage.name == "results" and (path / "tables.json").exists():
+            for table in json.loads((path / "tables.json").read_text()):
                 show_table(stage.paper, table)
+        if stage.name == VERDICTS and (path / "verdicts.json").exists():
+            show_verdicts(stage.paper, json.loads((path / "verdicts.json").read_text()))
 
 
 def _rerun(stage: ConcreteStage) -> None:

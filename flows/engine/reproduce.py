@@ -14,7 +14,8 @@ from flows.engine.execute import StageFailed, cores
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
 from tasks.closure import ROOT
-from tasks.report import markdown
+from tasks.registration import STAGE as VERDICTS
+from tasks.report import markdown, verdict_lines
 
 MANY_THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1000)
 """Every waiting task has a thread; how many stages run at once is the executor's business."""
@@ -111,6 +112,9 @@ def _may_pass(task: Any, run: Any, state: Any) -> bool:
 def _result_lines(stages: list[ConcreteStage]) -> list[str]:
     lines: list[str] = []
     for stage in stages:
+        if stage.name == VERDICTS:
+            verdicts = json.loads((ROOT / stage.out / "verdicts.json").read_text())
+            lines = ["## Verdicts", "", *verdict_lines(verdicts), *lines]
         if stage.name == "results":
             for table in json.loads((ROOT / stage.out / "tables.json").read_text()):
                 lines += [f"## {table['title']}", "", *markdown(table), ""]

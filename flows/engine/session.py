@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,8 @@ from flows.engine.terminal import Terminal
 from flows.engine.variant import variant
 from tasks.closure import ROOT
 from tasks.errors import UserError
+from tasks.registration import STAGE as VERDICTS
+from tasks.run import STATE, slug
 from tasks.spool import SPOOL, commit, process
 
 PUSH_SECONDS = 60
@@ -43,6 +46,11 @@ class Session:
 
     def stage(self, title: str) -> ConcreteStage:
         return next(stage for stage in self.plan.stages if stage.title == title)
+
+    def made(self, stage: ConcreteStage) -> bool:
+        """Whether the stage's output was made or found in this reproduction."""
+        outcome = self.outcomes.get(stage.title)
+        return outcome is not None and outcome.state in ("ran", "restored")
 
     def rows(self) -> list[dict[str, Any]]:
         """What became of every stage, for a table; one that was up to date is "cached"."""
@@ -154,8 +162,27 @@ def tracked(session: Session, profile: str) -> Iterator[None]:
         for paper in sorted({stage.paper for stage in session.plan.work}):
             tags = {"profile": profile, "flow_run": session.executor.marks.get("TENFOLD_FLOW_RUN", "")}
             say({"kind": "stages", "paper": paper, "rows": [r for r in rows if r["paper"] == paper], "tags": tags})
+        if status != "KILLED":
+            for paper, path in _reports(session).items():
+                say({"kind": "file", "paper": paper, "profile": profile, "path": str(path)})
         say({"kind": "end", "status": status})
         assert pusher.stdin
         pusher.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             pusher.wait(PUSH_SECONDS)
+
+
+def _reports(session: Session) -> dict[str, Path]:
+    """Write the report of each paper that has new verdicts, for its run in the tracking store."""
+    written = {}
+    for stage in session.plan.work:
+        if stage.name == VERDICTS and session.made(stage):
+            # Only now: the report's libraries take a second to load.
+            from flows.engine.evidence import gather
+            from flows.engine.report import write_report
+
+            base, *changes = stage.profile.split("+")
+            path = STATE / "reports" / slug(stage.pipeline) / "report.html"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written[stage.paper] = write_report(gather([stage.paper], base, changes), path)
+    return written

@@ -130,7 +130,9 @@ def source_folder(name: str) -> str:
 
 def report_stage(experiments: dict[str, Experiment]) -> ConcreteStage:
     """The stage of the root's dvc.yaml: what every paper's quick profile gave."""
-    inputs: Inputs = {"results": {name: f"data/quick/{name}/results" for name in experiments}}
+    inputs: Inputs = {
+        step: {name: f"data/quick/{name}/{step}" for name in experiments} for step in ("results", "verdicts")
+    }
     return ConcreteStage(REPORT, ".", path(report), to_json(Report()), inputs, {}, "data/report", "compute", None)
 
 

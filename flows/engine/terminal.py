@@ -1,6 +1,7 @@
 """What a person sees in the terminal: the plan, the stages that run, and what became of them."""
 
 import threading
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -110,6 +111,15 @@ def show_status(plan: Plan) -> None:
             console.print(f"[dim]○ {stage.title}  comes after a stage that must run[/]")
         else:
             console.print(f"[green]✓[/] [dim]{stage.title}[/]")
+
+
+def show_verdicts(title: str, verdicts: dict[str, Any]) -> None:
+    """How many claims came out how, on a line, and what to type to see them."""
+    counts = Counter(claim["verdict"] for claim in verdicts["claims"])
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    failing = [control["id"] for control in verdicts["controls"] if not control["passed"]]
+    control = f"; the control {', '.join(failing)} did not pass" if failing else ""
+    console.print(f"[bold]{title}: verdicts[/] {told or 'no claims'}{control}. See tenfold claims, tenfold report.")
 
 
 def show_table(title: str, data: dict[str, Any]) -> None:

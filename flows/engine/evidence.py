@@ -1,0 +1,225 @@
+"""What was judged, joined with where it comes from: the chain from a number back to the data.
+
+A chain is unbroken when the stage that judged and everything that it rests on are up to date: code,
+settings, inputs and environment are then what the record says. Numbers are handed out only with such a
+chain (`Evidence.judged`); without one there is nothing to show.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flows.engine.discover import Experiment
+from flows.engine.paper import PROFILES
+from flows.engine.plan import Plan, compile_papers, plan, select
+from flows.engine.publication import Publication, read
+from flows.engine.stages import SOURCES, ConcreteStage
+from flows.engine.store import Store
+from flows.engine.variant import Variant, variant
+from tasks.closure import ROOT
+from tasks.registration import STAGE as VERDICTS
+from tasks.run import STATE, slug
+from tasks.spool import SPOOL
+
+FIGURE_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a stage's output comes from.
+
+    `made` is what was noted when it was computed on this machine (commit, finished, processor, device);
+    empty when it came out of a cache. `run` is its run in MLflow.
+    """
+
+    stage: ConcreteStage
+    digest: str
+    inputs: Mapping[str, str]
+    made: Mapping[str, str]
+    run: str
+
+    @property
+    def where(self) -> str:
+        """Where and when it was computed, in words."""
+        if not self.made:
+            return "computed elsewhere and restored from the cache"
+        commit = self.made["commit"]
+        short = commit[:12] + (" with uncommitted code" if commit.endswith("+") else "")
+        return f"{self.made['processor']} ({self.made['device']}), {self.made['finished']}, commit {short}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of a paper's tables: the mean of its values, one a seed where there are seeds."""
+
+    name: str
+    quantity: str
+    meaning: str
+    values: tuple[tuple[Any, float, str], ...]
+    interval: tuple[float, float] | None
+
+    @property
+    def value(self) -> float:
+        """The mean; a whole number where all values are the same one."""
+        first = self.values[0][1]
+        if all(value == first for _, value, _ in self.values):
+            return first
+        return sum(value for _, value, _ in self.values) / len(self.values)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(seed for seed, _, _ in self.values if seed is not None)
+
+    @property
+    def stages(self) -> list[str]:
+        return sorted({stage for _, _, stage in self.values})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A paper's verdicts and figures with an unbroken chain; `origins` by the stages' names."""
+
+    claims: list[dict[str, Any]]
+    controls: list[dict[str, Any]]
+    tables: list[dict[str, Any]]
+    figures: dict[str, Figure]
+    origins: dict[str, Origin]
+    environment: dict[str, str]
+
+    def behind(self, stages: list[str]) -> list[Origin]:
+        """The stages with everything that they rest on, the sources first."""
+        by_out = {origin.stage.out: origin for origin in self.origins.values()}
+        wanted: dict[str, Origin] = {}
+        waiting = list(stages)
+        while waiting:
+            name = waiting.pop()
+            if name not in wanted:
+                wanted[name] = self.origins[name]
+                waiting += [by_out[folder].stage.name for folder in self.origins[name].inputs if folder in by_out]
+        return [origin for name, origin in self.origins.items() if name in wanted]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A paper at a profile: its plan, what is published of it and, if the chain is unbroken, what was judged."""
+
+    experiment: Experiment
+    chosen: Variant
+    plan: Plan
+    published: Publication | None
+    judged: Judged | None
+
+    @property
+    def name(self) -> str:
+        return self.experiment.name
+
+    @property
+    def command(self) -> str:
+        """The command that computes all of it."""
+        return command(self.name, self.chosen)
+
+
+def command(paper: str, chosen: Variant) -> str:
+    """The command that computes a paper at a profile, with the changes of a variant."""
+    changes = "".join(f" -S {key}={value}" for key, value in chosen.changes)
+    return f"tenfold reproduce {paper} --profile {chosen.base}{changes}"
+
+
+def gather(names: list[str], profile: str | None, changes: list[str]) -> list[Evidence]:
+    """The evidence of the chosen papers (all by default).
+
+    Without a profile, each paper's is the largest one whose chain is unbroken, or quick.
+
+    Raises:
+        UserError: a name or a setting is wrong.
+    """
+    wanted = variant(profile or "quick", changes)
+    known, _ = compile_papers(wanted)
+    store = Store()
+    chosen = names or list(known)
+    select(chosen, wanted, known)  # a wrong name fails before any reading
+    profiles = [wanted] if profile or changes else [Variant(name) for name in reversed(PROFILES)]
+    return [_best([_evidence(known, name, one, store) for name in [paper] for one in profiles]) for paper in chosen]
+
+
+def _best(candidates: list[Evidence]) -> Evidence:
+    return next((one for one in candidates if one.judged), candidates[-1])
+
+
+def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: Store) -> Evidence:
+    stages = select([name], chosen, known)
+    planned = plan(stages, store)
+    judged = None if planned.work else _judged(known[name], chosen, stages, store)
+    return Evidence(known[name], chosen, planned, read(name), judged)
+
+
+def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:
+    folder = ROOT / "data" / chosen.name / experiment.name
+    verdicts = json.loads((folder / VERDICTS / "verdicts.json").read_text())
+    rows = json.loads((folder / "results" / "metrics.json").read_text())
+    return Judged(
+        claims=verdicts["claims"],
+        controls=verdicts["controls"],
+        tables=json.loads((folder / "results" / "tables.json").read_text()),
+        figures={figure.name: figure for figure in _figures(experiment, rows)},
+        origins=_origins(stages, store),
+        environment=json.loads((ROOT / "data/environment/environment.json").read_text()),
+    )
+
+
+def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
+    runs = SPOOL / "runs.json"
+    known_runs = json.loads(runs.read_text()) if runs.exists() else {}
+    digests = {stage.out: store.digest(stage) for stage in stages}
+    origins = {}
+    for stage in stages:
+        note = STATE / "published" / slug(stage.out)
+        made = json.loads(note.read_text()) if note.exists() else {}
+        if made.get("digest") != digests[stage.out] or "commit" not in made:
+            made = {}
+        inputs = {folder: digests[folder] for folder in stage.input_folders if folder in digests}
+        origins[stage.name] = Origin(stage, digests[stage.out], inputs, made, known_runs.get(stage.out, ""))
+    return origins
+
+
+def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Figure]:
+    """The cells of the paper's tables, with their values."""
+    meanings = {
+        quantity: meaning
+        for stage in experiment.stages.values()
+        for quantity, meaning in getattr(stage.function, "measures", {}).items()
+    }
+    for table in experiment.paper.tables:
+        cells: dict[tuple[str, str], list[tuple[Any, float, str]]] = {}
+        for row in rows:
+            for quantity in table.quantities:
+                if quantity in row and table.rows in row and (not table.columns or table.columns in row):
+                    labels = [quantity, row[table.rows], *([row[table.columns]] if table.columns else [])]
+                    place = ("/".join(str(label) for label in labels), quantity)
+                    cells.setdefault(place, []).append((row.get("seed"), row[quantity], row["stage"]))
+        for (name, quantity), values in cells.items():
+            yield Figure(
+                name, quantity, meanings[quantity], tuple(values), _interval([value for _, value, _ in values])
+            )
+
+
+def _interval(values: list[float]) -> tuple[float, float] | None:
+    if len(values) < 2:
+        return None
+    import numpy as np
+
+    from tasks.intervals import of_pairs
+
+    return of_pairs(np.array(values)).interval(FIGURE_LEVEL)
+
+
+def measured_by(entry: Mapping[str, Any]) -> list[str]:
+    """The stages that measured what a claim or a control rests on."""
+    sides = ("left_stage", "right_stage")
+    return sorted({pair[side] for part in entry["parts"] for pair in part["pairs"] for side in sides if pair[side]})
+
+
+def sources(origins: list[Origin]) -> list[Origin]:
+    """Those of the stages that fetch data."""
+    return [origin for origin in origins if origin.stage.paper == SOURCES and origin.stage.kind == "fetch"]

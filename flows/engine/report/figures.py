@@ -1,0 +1,195 @@
+"""The report's figures, as SVG that takes its colours from the page (light, dark or print)."""
+
+import io
+import re
+from collections.abc import Iterator
+from html import escape
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from flows.engine.evidence import Evidence, Judged
+from tasks.intervals import edges
+from tasks.report import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+INK = "#010203"
+"""Stands for the page's text colour while matplotlib draws."""
+
+VERDICT_CLASS = {"SUPPORTED": "#010211", "CONTRADICTED": "#010212", "INCONCLUSIVE": "#010213", "FAILED": "#010214"}
+ACCENT = "#010215"
+VARIABLES = {
+    INK: "currentColor",
+    ACCENT: "var(--accent)",
+    "#010211": "var(--supported)",
+    "#010212": "var(--contradicted)",
+    "#010213": "var(--inconclusive)",
+    "#010214": "var(--failed)",
+}
+
+
+def forest(judged: Judged) -> str:
+    """Each comparison's effect with its interval and the edge of what is claimed, a panel a quantity."""
+    parts = [
+        (claim, part)
+        for claim in judged.claims
+        for part in claim["parts"]
+        if part["effect"] is not None and part["interval"]
+    ]
+    parts.sort(key=lambda item: str(item[1]["left"]["quantity"]))
+    panels = [(quantity, list(group)) for quantity, group in groupby(parts, lambda item: item[1]["left"]["quantity"])]
+    if not panels:
+        return ""
+    drawing, axes = _canvas(
+        9.5, 0.32 * len(parts) + 0.9 * len(panels), len(panels), [len(group) for _, group in panels]
+    )
+    for axis, (quantity, group) in zip(axes, panels, strict=True):
+        for row, (_, part) in enumerate(group):
+            colour = VERDICT_CLASS[part["verdict"]]
+            low, high = part["interval"]
+            axis.plot([low, high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
+            axis.plot([part["effect"]], [row], "o", color=colour, markersize=5)
+            finite = [edge for edge in edges(part["kind"], part["margin"]) if abs(edge) != float("inf")]
+            axis.plot(finite, [row] * len(finite), "|", color=INK, markersize=11, markeredgewidth=1.4)
+        labels = [f"{claim['id']}{_which(claim, part)}" for claim, part in group]
+        axis.set_yticks(range(len(group)), labels, fontsize=8.5)
+        axis.set_ylim(len(group) - 0.4, -0.6)
+        axis.set_title(f"{quantity}: difference", fontsize=9.5, loc="left", color=INK)
+        axis.grid(axis="x", color=INK, alpha=0.12)
+    return _svg(drawing, "Effects of the claims' comparisons with their intervals")
+
+
+def _which(claim: dict[str, Any], part: dict[str, Any]) -> str:
+    """Which of a claim's comparisons this is, by the labels that tell them apart."""
+    if len(claim["parts"]) == 1:
+        return ""
+    sides = [
+        side["labels"] for other in claim["parts"] for side in (other["left"], other["right"]) if isinstance(side, dict)
+    ]
+    differing = {key for labels in sides for key in labels if len({str(one.get(key)) for one in sides}) > 1}
+    own = [part["left"]["labels"], *([part["right"]["labels"]] if isinstance(part["right"], dict) else [])]
+    words = dict.fromkeys(str(labels[key]) for labels in own for key in labels if key in differing)
+    return f" ({', '.join(words)})"
+
+
+def dots(table: Table, judged: Judged) -> str:
+    """The cells of a table as dots with 95 % intervals: a panel a column, a line a row."""
+    (quantity,) = table.quantities
+    data = next(one for one in judged.tables if one["title"] == table.title)
+    rows, columns = [row[0] for row in data["rows"]], data["columns"][1:]
+    drawing, axes = _canvas(2.6 + 1.75 * len(columns), 0.27 * len(rows) + 1.0, len(columns), None)
+    for axis, column in zip(axes, columns, strict=True):
+        for height, row in enumerate(rows):
+            figure = judged.figures.get(f"{quantity}/{row}/{column}")
+            if figure:
+                if figure.interval:
+                    axis.plot(figure.interval, [height, height], color=ACCENT, linewidth=2)
+                axis.plot([figure.value], [height], "o", color=ACCENT, markersize=4)
+        axis.set_title(str(column), fontsize=9.5, loc="left", color=INK)
+        axis.set_yticks(range(len(rows)), rows if axis is axes[0] else [""] * len(rows), fontsize=8.5)
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.grid(color=INK, alpha=0.12)
+        axis.locator_params(axis="x", nbins=4)
+    return _svg(drawing, f"{table.title}: means over seeds with 95 % intervals")
+
+
+def _canvas(width: float, height: float, panels: int, heights: list[int] | None) -> "tuple[Drawing, list[Any]]":
+    """Panels below each other with the given heights, or beside each other."""
+    import matplotlib
+    from matplotlib.figure import Figure as Drawing
+
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tenfold", "font.family": "sans-serif"})
+    drawing = Drawing(figsize=(width, height), layout="constrained")
+    shape = (panels, 1) if heights else (1, panels)
+    grid = drawing.subplots(*shape, squeeze=False, gridspec_kw={"height_ratios": heights} if heights else {})
+    axes = list(grid.flat)
+    for axis in axes:
+        axis.set_facecolor("none")
+        axis.tick_params(colors=INK, labelsize=8.5, length=0)
+        for name, spine in axis.spines.items():
+            spine.set_visible(name == "bottom")
+            spine.set_color(INK)
+            spine.set_alpha(0.4)
+    drawing.patch.set_alpha(0)
+    return drawing, axes
+
+
+def _svg(drawing: "Drawing", title: str) -> str:
+    """The drawing as an SVG element that scales, with the page's own colours and fonts."""
+    buffer = io.StringIO()
+    drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for stand_in, variable in VARIABLES.items():
+        text = text.replace(stand_in, variable)
+    text = re.sub(r"font: (\S+) [^;\"]*", r"font-size: \1; font-family: inherit", text)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+
+
+# The stages
+
+WIDTH, HEIGHT, ACROSS, DOWN = 128, 30, 152, 42
+
+
+def graph(evidence: Evidence) -> str:
+    """The paper's stages, each family one box, layered by what they wait for; dashed where they have to run."""
+    families = _families(evidence)
+    depth: dict[str, int] = {}
+    for name, family in families.items():
+        depth[name] = 1 + max((depth[one] for one in family["reads"] if one in depth), default=-1)
+    layers: dict[int, list[str]] = {}
+    for name, layer in depth.items():
+        layers.setdefault(layer, []).append(name)
+    tallest = max(len(names) for names in layers.values())
+    place: dict[str, tuple[float, float]] = {
+        name: (layer * ACROSS, (tallest - len(names)) * DOWN / 2 + row * DOWN)
+        for layer, names in layers.items()
+        for row, name in enumerate(names)
+    }
+    lines = list(_edges(families, place)) + list(_boxes(families, place))
+    size = f"0 0 {(len(layers) - 1) * ACROSS + WIDTH + 2} {tallest * DOWN}"
+    label = f"The stages of {escape(evidence.name)}"
+    return f'<svg role="img" aria-label="{label}" viewBox="-1 -1 {size[4:]}" class="graph">{"".join(lines)}</svg>'
+
+
+def _families(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Stages by the paper's variable that made them: how many, how many have to run, which they read."""
+    variables = sorted(evidence.experiment.stages, key=len, reverse=True)
+    made: dict[str, str] = {}
+    families: dict[str, dict[str, Any]] = {}
+    work = {stage.out for stage in evidence.plan.work}
+    for stage in evidence.plan.stages:
+        if stage.kind == "environment":
+            continue
+        known = [name for name in variables if stage.name == name or stage.name.startswith(f"{name}-")]
+        name = known[0] if known and stage.axes else stage.name
+        made[stage.out] = name
+        family = families.setdefault(name, {"count": 0, "to_run": 0, "reads": set()})
+        family["count"] += 1
+        family["to_run"] += stage.out in work
+        family["reads"] |= {made[folder] for folder in stage.input_folders if made.get(folder, name) != name}
+    return families
+
+
+def _edges(families: dict[str, dict[str, Any]], place: dict[str, tuple[float, float]]) -> Iterator[str]:
+    for name, family in families.items():
+        for before in sorted(family["reads"]):
+            (x1, y1), (x2, y2) = place[before], place[name]
+            x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT / 2, y2 + HEIGHT / 2
+            middle = (x1 + x2) / 2
+            yield f'<path d="M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"/>'
+
+
+def _boxes(families: dict[str, dict[str, Any]], place: dict[str, tuple[float, float]]) -> Iterator[str]:
+    for name, family in families.items():
+        x, y = place[name]
+        times = f" × {family['count']}" if family["count"] > 1 else ""
+        state = f"{family['to_run']} to run" if family["to_run"] else "up to date"
+        kind = "waiting" if family["to_run"] else "current"
+        yield (
+            f'<g class="{kind}"><title>{escape(name)}: {state}</title>'
+            f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4"/>'
+            f'<text x="{x + WIDTH / 2}" y="{y + HEIGHT / 2 + 4}">{escape(name)}{times}</text></g>'
+        )

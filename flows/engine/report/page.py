@@ -1,0 +1,116 @@
+"""Write `report.html`. Numbers reach the template only through `Evidence.judged`, that is with their chain."""
+
+import os
+import subprocess
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from flows.engine.evidence import Evidence, Judged, Origin, measured_by, sources
+from flows.engine.paper import Profiles, Scale
+from flows.engine.publication import VERDICTS, effect_and_interval, predictions
+from flows.engine.report import figures
+from tasks.closure import ROOT
+from tasks.report import cell
+
+TEMPLATE = Path(__file__).parent
+
+
+def write_report(papers: list[Evidence], out: Path) -> Path:
+    """Write the report on the given papers to one file that needs no other, and return its path."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"cell": cell, "shown": _shown, "slug": _slug, "measured_by": measured_by}
+    page = environment.get_template("report.html.jinja").render(
+        papers=[_paper(evidence) for evidence in papers],
+        verdict_words=VERDICTS,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        commit=_commit(),
+    )
+    fresh = out.with_name(f".{out.name}.fresh")
+    fresh.write_text(page)
+    os.replace(fresh, out)
+    return out
+
+
+def _paper(evidence: Evidence) -> dict[str, Any]:
+    judged = evidence.judged
+    return {
+        "evidence": evidence,
+        "paper": evidence.experiment.paper,
+        "judged": judged,
+        "published": evidence.published,
+        "published_claims": {c.id: c for c in evidence.published.claims} if evidence.published else {},
+        "judged_claims": {c["id"]: c for c in judged.claims} if judged else {},
+        "counts": Counter(claim["verdict"] for claim in judged.claims) if judged else None,
+        "published_counts": Counter(c.verdict for c in evidence.published.claims) if evidence.published else None,
+        "predictions": _came_true(judged) if judged else None,
+        "published_predictions": predictions(evidence.published.claims) if evidence.published else None,
+        "scales": [(scale, _here(scale, evidence)) for scale in evidence.experiment.paper.scales],
+        "graph": Markup(figures.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
+        "forest": Markup(figures.forest(judged)) if judged else "",  # noqa: S704
+        "plots": {t.title: Markup(figures.dots(t, judged)) for t in _plotted(evidence)} if judged else {},  # noqa: S704
+        "tables": [_table(table, judged) for table in judged.tables] if judged else [],
+        "card": _cards(judged) if judged else None,
+        "to_run": len(evidence.plan.work),
+    }
+
+
+def _plotted(evidence: Evidence) -> list[Any]:
+    return [table for table in evidence.experiment.paper.tables if table.columns]
+
+
+def _table(table: dict[str, Any], judged: Judged) -> dict[str, Any]:
+    """A table whose cells are figures with their cards."""
+    rows = []
+    for label, *_ in table["rows"]:
+        names = [
+            "/".join([table["quantity"], str(label), str(column)]) if table["quantity"] else f"{column}/{label}"
+            for column in table["columns"][1:]
+        ]
+        rows.append((label, [judged.figures.get(name) for name in names]))
+    return {"title": table["title"], "columns": table["columns"], "rows": rows}
+
+
+def _cards(judged: Judged) -> Any:
+    """What stands behind a number that some stages measured: the stages, and the data they rest on."""
+    known: dict[tuple[str, ...], dict[str, list[Origin]]] = {}
+
+    def card(stages: list[str]) -> dict[str, list[Origin]]:
+        key = tuple(stages)
+        if key not in known:
+            known[key] = {
+                "stages": [judged.origins[name] for name in stages],
+                "data": sources(judged.behind(stages)),
+            }
+        return known[key]
+
+    return card
+
+
+def _came_true(judged: Judged) -> tuple[int, int]:
+    came = [claim["as_expected"] for claim in judged.claims if claim["as_expected"] is not None]
+    return sum(came), len(came)
+
+
+def _here(scale: Scale, evidence: Evidence) -> str:
+    return scale.here.at(evidence.chosen.base) if isinstance(scale.here, Profiles) else scale.here
+
+
+def _shown(claim: Any) -> str:
+    """A claim's effect with its interval; claims come as judged (a dictionary) or as published."""
+    if isinstance(claim, dict):
+        return effect_and_interval(claim["effect"], claim["interval"])
+    return effect_and_interval(claim.effect, claim.interval)
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")
+
+
+def _commit() -> str:
+    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return head.stdout.strip()

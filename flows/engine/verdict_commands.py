@@ -1,0 +1,218 @@
+"""The commands of `tenfold` that show verdicts: claims, trace, report, publish, compare."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.engine import comparison
+from flows.engine import publish as publishing
+from flows.engine.errors import did_you_mean
+from flows.engine.evidence import Evidence, Judged, gather, measured_by, sources
+from flows.engine.publication import effect_and_interval
+from flows.engine.terminal import console
+from tasks.closure import ROOT
+from tasks.errors import UserError
+
+COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "INCONCLUSIVE": "yellow", "NOT TESTED": "dim", "FAILED": "red"}
+
+Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", "-p", help="quick, cpu or gpu; by default the largest that is up to date.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="A setting, as in expert.steps=500.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the command line these commands."""
+    for function in (claims, trace, report, publish, compare):
+        app.command()(function)
+
+
+def claims(papers: Papers = None, profile: Profile = None, settings: Settings = None) -> None:
+    """Show each claim with its verdict.
+
+    Examples:
+
+        tenfold claims
+
+        tenfold claims btx --profile cpu
+    """
+    for evidence in gather(papers or [], profile, settings or []):
+        console.print(_claims_table(evidence))
+        if evidence.judged is None:
+            console.print(f"No verdicts of {evidence.chosen.name} are up to date here: run {evidence.command}.\n")
+            continue
+        came = [claim["as_expected"] for claim in evidence.judged.claims if claim["as_expected"] is not None]
+        if came:
+            console.print(f"{sum(came)} of the {len(came)} predictions on which there is a verdict came true.")
+        for control in evidence.judged.controls:
+            mark = "[green]passed[/]" if control["passed"] else "[red]did not pass[/]"
+            console.print(f"Control {control['id']} {mark}: {escape(control['reason'])}")
+        console.print()
+
+
+def _claims_table(evidence: Evidence) -> Table:
+    published = {claim.id: claim for claim in evidence.published.claims} if evidence.published else {}
+    judged = {claim["id"]: claim for claim in evidence.judged.claims} if evidence.judged else {}
+    table = Table(
+        "claim",
+        "verdict",
+        "effect \\[interval]",
+        "predicted",
+        f"published ({evidence.published.profile})" if evidence.published else "published",
+        title=f"{evidence.name}: the claims at {evidence.chosen.name}",
+        title_justify="left",
+        title_style="bold",
+    )
+    for claim in evidence.experiment.paper.claims:
+        here = judged.get(claim.id)
+        verdict, effect, predicted = "–", "–", str(claim.expected)
+        if here:
+            post_hoc = " (post hoc)" if here["post_hoc"] else ""
+            verdict = f"[{COLOURS[here['verdict']]}]{here['verdict']}[/]{post_hoc}"
+            effect = escape(effect_and_interval(here["effect"], here["interval"]))
+            predicted += {True: " ✓", False: " ✗", None: ""}[here["as_expected"]]
+        before = published[claim.id].verdict if claim.id in published else "–"
+        table.add_row(claim.id, verdict, effect, predicted, before)
+    return table
+
+
+def trace(
+    claim: Annotated[str, typer.Argument(help="A claim or control, as in btx/experts-specialise.")],
+    profile: Profile = None,
+    settings: Settings = None,
+) -> None:
+    """Show what a verdict rests on: test, values, stages, digests, commands.
+
+    Example:
+
+        tenfold trace btx/experts-specialise
+    """
+    paper, _, name = claim.rpartition("/")
+    found = [
+        (evidence, entry, evidence.judged)
+        for evidence in gather([paper] if paper else [], profile, settings or [])
+        if evidence.judged
+        for entry in [*evidence.judged.claims, *evidence.judged.controls]
+        if entry["id"] == name
+    ]
+    if len(found) > 1:
+        raise UserError(
+            f"Several papers have a claim {name}: say {' or '.join(f'{e.name}/{name}' for e, _, _ in found)}."
+        )
+    if not found:
+        _explain_missing(claim, paper, profile, settings or [])
+    for evidence, entry, judged in found:
+        _show_trace(evidence, entry, judged)
+
+
+def _explain_missing(claim: str, paper: str, profile: str | None, settings: list[str]) -> None:
+    every = gather([paper] if paper else [], profile, settings)
+    known = []
+    for one in every:
+        paper_of = one.experiment.paper
+        known += [
+            f"{one.name}/{name}" for name in [*(c.id for c in paper_of.claims), *(c.id for c in paper_of.controls)]
+        ]
+    matching = [one for one in every for entry in known if entry in (claim, f"{one.name}/{claim}")]
+    if matching:
+        raise UserError(f"No verdict on {claim} is up to date here: run {matching[0].command}.")
+    raise UserError(f"There is no claim {claim}.{did_you_mean(claim, known)}")
+
+
+def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> None:
+    say = console.print
+    say(f"[bold]{evidence.name}/{entry['id']}[/]: {escape(entry['says'])}")
+    if "verdict" in entry:
+        post_hoc = ", post hoc" if entry["post_hoc"] else ""
+        say(f"The paper: {escape(entry['paper_value'])} ({escape(entry['source'])}, evidence {entry['evidence']})")
+        say(f"Verdict at {evidence.chosen.name}: [{COLOURS[entry['verdict']]}]{entry['verdict']}[/]{post_hoc} "
+            f"({entry['method']}; predicted: {entry['expected']})")  # fmt: skip
+        say(f"Because {escape(entry['reason'])}", f"Method: {entry['statistic']}", sep="\n")
+    else:
+        say(f"Control, {entry['kind']}: {'passed' if entry['passed'] else 'did not pass'}: {escape(entry['reason'])}")
+    for part in entry["parts"]:
+        _show_part(part)
+    stages = measured_by(entry)
+    behind = judged.behind([*stages, "verdicts"]) if stages else []
+    for name in [*stages, *(["results", "verdicts"] if stages else [])]:
+        origin = judged.origins[name]
+        run = f", MLflow run {origin.run}" if origin.run else ""
+        say(f"{origin.stage.title}: {origin.digest}; {origin.where}{run}", markup=False)
+        say(f"  {origin.stage.command}", markup=False)
+    for origin in sources(behind):
+        say(f"data {origin.stage.name}: {origin.digest}", markup=False)
+    say(f"All {len(behind)} stages behind it: tenfold status {evidence.name} --profile {evidence.chosen.base}")
+    say(f"To compute it again: {evidence.command}")
+
+
+SIDES = ("left_stage", "right_stage")
+
+
+def _show_part(part: dict[str, Any]) -> None:
+    shown = effect_and_interval(part["effect"], part["interval"])
+    level = f" at {part['level']:.2%}" if part["level"] else ""
+    p = f", sign-flip p {part['p']:.3g}" if part["p"] is not None else ""
+    console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown)}{level}{p}: {part['verdict']}")
+    table = Table("pair", "left", "right", "difference", "measured by", box=None, padding=(0, 2, 0, 0))
+    for pair in part["pairs"]:
+        stages = " and ".join(dict.fromkeys(pair[side] for side in SIDES if pair[side]))
+        label = "" if pair["pair"] is None else str(pair["pair"])
+        difference = f"{pair['left'] - pair['right']:+.4f}"
+        table.add_row(label, f"{pair['left']:.4f}", f"{pair['right']:.4f}", difference, stages)
+    console.print(table)
+
+
+def report(
+    papers: Papers = None,
+    profile: Profile = None,
+    settings: Settings = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = ROOT / "report.html",
+) -> None:
+    """Write all verdicts, figures and their origins into one HTML file.
+
+    Example:
+
+        tenfold report --out report.html
+    """
+    from flows.engine.report import write_report
+
+    console.print(f"Wrote {write_report(gather(papers or [], profile, settings or []), out)}")
+
+
+def publish(
+    paper: Annotated[str, typer.Argument(help="A paper's short name.")],
+    profile: Annotated[str, typer.Option("--profile", "-p", help="The profile whose verdicts we stand for.")] = "cpu",
+) -> None:
+    """Write published/PAPER.json and the README's table, from a clean checkout.
+
+    Example:
+
+        tenfold publish btx --profile cpu
+    """
+    path = publishing.publish(paper, profile)
+    console.print(f"Wrote {path.relative_to(ROOT)} and the README's table. Commit both.")
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A profile, a variant's folder name, or `published`.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    paper: Annotated[str | None, typer.Option(help="Only this paper.")] = None,
+) -> None:
+    """Show what differs between two runs: settings, verdicts, figures.
+
+    Examples:
+
+        tenfold compare quick cpu
+
+        tenfold compare published quick+finetuned.balance=0.0 --paper btx
+    """
+    for title, table in comparison.compare(first, second, [paper] if paper else []):
+        console.print(title)
+        if table:
+            console.print(table)
