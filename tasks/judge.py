@@ -20,6 +20,7 @@ from tasks.intervals import (
     nearest_edge,
     of_clusters,
     of_pairs,
+    region,
     sign_flip_p,
 )
 from tasks.registration import digest
@@ -27,6 +28,8 @@ from tasks.report import write_json
 
 VERDICTS = ("SUPPORTED", "CONTRADICTED", "INCONCLUSIVE", "NOT TESTED", "FAILED")
 Row = Mapping[str, Any]
+Index = tuple[Mapping[str, list[Row]], Mapping[str, list[Row]]]
+"""The rows of metrics.json and those of single examples, each by quantity."""
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Part:
 
     comparison: Comparison
     pairs: list[dict[str, Any]] = field(default_factory=list)
+    means: tuple[float, float] | None = None
     estimate: Estimate | None = None
     verdict: str = ""
     reason: str = ""
@@ -46,8 +50,7 @@ class Part:
     def effect(self) -> float | None:
         if self.estimate:
             return self.estimate.effect
-        whole = [pair["left"] - pair["right"] for pair in self.pairs]
-        return sum(whole) / len(whole) if whole and self.verdict != "FAILED" else None
+        return self.means[0] - self.means[1] if self.means else None
 
     @property
     def name(self) -> str:
@@ -70,28 +73,16 @@ class Part:
         self.level, self.interval = level, self.estimate.interval(level)
         self.verdict = decide(kind, margin, self.interval)
         low, high = self.interval
-        shown = f"{self.estimate.effect:+.3g} [{low:+.3g}, {high:+.3g}]"
-        self.reason = f"{shown} {WHERE[self.verdict]} {region(kind, margin)}"
+        straddled = [f"{edge + 0.0:g}" for edge in sorted({*edges(kind, margin)}) if low <= edge <= high]
+        where = {
+            "SUPPORTED": f"lies wholly {region(kind, margin)}",
+            "CONTRADICTED": f"lies wholly outside of what is claimed ({region(kind, margin)})",
+            "INCONCLUSIVE": f"{'straddles' if low < high else 'lies exactly on'} {' and '.join(straddled)}",
+        }[self.verdict]
+        self.reason = f"{self.estimate.effect:+.3g} [{low:+.3g}, {high:+.3g}] {where}"
         sign = {"less": -1, "greater": 1}.get(kind, 0)
-        if self.verdict == "CONTRADICTED" and sign * low > 0 and sign * high > 0:
+        if self.verdict == "CONTRADICTED" and sign * self.estimate.effect > 0:
             self.reason += ": in the claimed direction, but by less than the margin"
-
-
-WHERE = {
-    "SUPPORTED": "lies wholly",
-    "CONTRADICTED": "lies wholly outside of what is claimed,",
-    "INCONCLUSIVE": "is not wholly",
-}
-
-
-def region(kind: str, margin: float) -> str:
-    """Where the difference must lie, in words."""
-    return {
-        "less": f"below {-margin:g}",
-        "greater": f"above {margin:g}",
-        "at most": f"below {margin:g}",
-        "equivalent": f"between {-margin:g} and {margin:g}",
-    }[kind].replace("-0", "0", 1 if margin == 0 else 0)
 
 
 def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> None:
@@ -101,16 +92,16 @@ def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> Non
     control did not pass, no verdict either way is given.
     """
     rows = json.loads((results / "metrics.json").read_text())
+    examples = []
     if (results / "examples.parquet").exists():
         import pyarrow.parquet
 
-        rows += pyarrow.parquet.read_table(results / "examples.parquet").to_pylist()
+        examples = pyarrow.parquet.read_table(results / "examples.parquet").to_pylist()
     known = json.loads(registered.read_text())["claims"]
-    claims, controls = verdicts(rows, config)
-    statements: list[Statement | Control] = [*config.claims, *config.controls]
-    for judged, statement in zip([*claims, *controls], statements, strict=True):
-        written = TypeAdapter(type(statement)).dump_python(statement, mode="json")
-        judged["post_hoc"] = bool(statement.comparisons) and known.get(statement.id) != digest(written)
+    claims, controls = verdicts(rows, config, examples)
+    for judged, claim in zip(claims, config.claims, strict=True):
+        written = TypeAdapter(Statement).dump_python(claim, mode="json")
+        judged["post_hoc"] = bool(claim.comparisons) and known.get(claim.id) != digest(written)
     write_json(
         out / "verdicts.json",
         {"alpha": config.alpha, "minimum_seeds": config.minimum_seeds, "claims": claims, "controls": controls},
@@ -118,11 +109,16 @@ def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> Non
     _say(claims, controls)
 
 
-def verdicts(rows: Sequence[Row], config: Judging) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The claims and the controls with their verdicts, as verdicts.json holds them (without `post_hoc`)."""
-    index = _by_quantity(rows)
+def verdicts(
+    rows: Sequence[Row], config: Judging, examples: Sequence[Row] = ()
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The claims and the controls with their verdicts, as verdicts.json holds them (without `post_hoc`).
+
+    Comparisons with a cluster read `examples`, all others `rows`: a quantity may be in both.
+    """
+    index = _by_quantity(rows), _by_quantity(examples)
     parts = {
-        claim.id: [_prepared(comparison, index, config.minimum_seeds) for comparison in claim.comparisons]
+        claim.id: [_prepared(comparison, index, config.minimum_seeds, config.alpha) for comparison in claim.comparisons]
         for claim in config.claims
     }
     family = [part for group in parts.values() for part in group if part.estimate and not part.verdict]
@@ -138,14 +134,16 @@ def verdicts(rows: Sequence[Row], config: Judging) -> tuple[list[dict[str, Any]]
     return [_judged(claim, parts[claim.id], len(by_seed), failing) for claim in config.claims], controls
 
 
-def _prepared(comparison: Comparison, index: Mapping[str, list[Row]], minimum: int) -> Part:
+def _prepared(comparison: Comparison, index: Index, minimum: int, alpha: float) -> Part:
     """A comparison with its pairs and their estimate; already decided where no interval can decide."""
     part = Part(comparison)
     try:
-        part.pairs = _pairs(comparison, index)
+        part.pairs = _pairs(comparison, index[bool(comparison.cluster)])
     except _CannotPairError as problem:
         part.verdict, part.reason = "FAILED", str(problem)
         return part
+    left, right = (sum(pair[side] for pair in part.pairs) / len(part.pairs) for side in ("left", "right"))
+    part.means = left, right
     if not comparison.paired:
         _compare_exactly(part)
         return part
@@ -154,20 +152,21 @@ def _prepared(comparison: Comparison, index: Mapping[str, list[Row]], minimum: i
     differences = np.array([pair["left"] - pair["right"] for pair in part.pairs])
     if comparison.cluster:
         clusters = np.array([str(pair["cluster"]) for pair in part.pairs])
-        count, what, needed = len(np.unique(clusters)), f"values of {comparison.cluster}", 2
+        count, what, needed = len(np.unique(clusters)), comparison.cluster, 2
         if count > 1:
             part.estimate = of_clusters(differences, clusters)
         part.pairs = _by_cluster(part.pairs)
     else:
-        count, what, needed = len(differences), f"{comparison.paired}s", minimum
+        count, what, needed = len(differences), comparison.paired, minimum
         if count > 1:
             part.estimate = of_pairs(differences)
     if part.estimate:
         edge = nearest_edge(comparison.kind, comparison.margin, part.estimate.effect)
         part.p = part.estimate.p(edge) if comparison.cluster else sign_flip_p(differences, edge)
-        part.level, part.interval = 0.95, part.estimate.interval(0.95)
+        part.level, part.interval = 1 - alpha, part.estimate.interval(1 - alpha)
     if count < needed:
-        part.verdict, part.reason = "INCONCLUSIVE", f"{count} {what}; a verdict needs {needed}"
+        part.verdict = "INCONCLUSIVE"
+        part.reason = f"{count} {what}{'' if count == 1 else 's'}; a verdict needs {needed}"
     return part
 
 
@@ -195,8 +194,9 @@ def _pairs(comparison: Comparison, index: Mapping[str, list[Row]]) -> list[dict[
     right = dict(_values(comparison.right, comparison, index))
     missing = {key for key, _ in left} ^ set(right)
     if missing:
-        names = ", ".join(sorted(str(key[-1]) for key in missing))
-        raise _CannotPairError(f"{comparison.paired} {names} is on one side only")
+        names = [_which(key, comparison) for key in sorted(missing, key=_in_order)]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise _CannotPairError(f"{', '.join(names[:5])}{more} on one side only")
     return [_pair(key, found, right[key], comparison) for key, found in left]
 
 
@@ -238,9 +238,19 @@ def _values(
     for key, row in keyed:
         value = row[selection.quantity]
         if not isinstance(value, int | float) or not math.isfinite(value):
-            where = f" for {comparison.paired} {key[-1]}" if key else ""
+            where = f" for {_which(key, comparison)}" if key else ""
             raise _CannotPairError(f"{named} is {value}{where}")
-    return sorted(keyed, key=lambda item: tuple(str(part).zfill(9) for part in item[0]))
+    return sorted(keyed, key=lambda item: _in_order(item[0]))
+
+
+def _in_order(key: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(str(value).zfill(9) for value in key)
+
+
+def _which(key: tuple[Any, ...], comparison: Comparison) -> str:
+    """A pair in words: "seed 3", or "seed 3 example 17"."""
+    labels = filter(None, (comparison.cluster, comparison.paired))
+    return " ".join(f"{label} {value}" for label, value in zip(labels, key, strict=True))
 
 
 def _by_quantity(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -267,9 +277,9 @@ def _by_cluster(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _controlled(control: Control, index: Mapping[str, list[Row]], alpha: float) -> dict[str, Any]:
+def _controlled(control: Control, index: Index, alpha: float) -> dict[str, Any]:
     """A control, decided by plain intervals: it has to pass on its own, so nothing is widened."""
-    parts = [_prepared(comparison, index, 2) for comparison in control.comparisons]
+    parts = [_prepared(comparison, index, 2, alpha) for comparison in control.comparisons]
     for part in parts:
         if not part.verdict:
             part.decided_at(1 - alpha)
@@ -287,21 +297,20 @@ def _controlled(control: Control, index: Mapping[str, list[Row]], alpha: float) 
 def _judged(claim: Statement, parts: list[Part], family: int, failing: list[str]) -> dict[str, Any]:
     words = TypeAdapter(Statement).dump_python(claim, mode="json")
     told = {name: words[name] for name in ("id", "says", "source", "evidence", "paper_value", "expected", "method")}
-    if not parts:
-        verdict, reason = "NOT TESTED", claim.not_tested
-    else:
-        verdict, reason = _together(parts, claim.needed)
-        if failing and verdict in ("SUPPORTED", "CONTRADICTED"):
-            verdict, reason = "FAILED", f"withheld: the control {', '.join(failing)} did not pass"
+    verdict, reason = _together(parts, claim.needed) if parts else ("NOT TESTED", claim.not_tested)
+    # The weakest of the parts that made the verdict speaks for the claim.
+    deciding = [part for part in parts if part.verdict == verdict] or parts
+    leading = max(deciding, key=lambda part: -1.0 if part.p is None else part.p, default=None)
+    if failing and verdict in ("SUPPORTED", "CONTRADICTED"):
+        verdict, reason = "FAILED", f"withheld: the control {', '.join(failing)} did not pass"
     came = {("holds", "SUPPORTED"): True, ("does not hold at this scale", "CONTRADICTED"): True}
     decided = verdict in ("SUPPORTED", "CONTRADICTED")
-    leading = max(parts, key=lambda part: -1.0 if part.p is None else part.p, default=None)
     return {
         **told,
         "verdict": verdict,
         "reason": reason,
         "as_expected": came.get((claim.expected, verdict), False) if decided else None,
-        "statistic": _statistic(claim, family),
+        "statistic": _statistic(leading, family),
         "n": len(leading.pairs) if leading else 0,
         "effect": leading.effect if leading else None,
         "interval": list(leading.interval) if leading and leading.interval else None,
@@ -326,26 +335,24 @@ def _together(parts: list[Part], needed: int) -> tuple[str, str]:
     else:
         verdict = "INCONCLUSIVE"
     reason = f"{counts['SUPPORTED']} of {len(parts)} comparisons hold and {needed} must"
-    other = [part for part in parts if part.verdict != "SUPPORTED"]
-    if other:
-        reason += f"; {other[0].name}: {other[0].reason}"
+    telling = [part for part in parts if (part.verdict == verdict) != (verdict == "SUPPORTED")]
+    if telling:
+        reason += f"; {telling[0].name}: {telling[0].reason}"
     return verdict, reason
 
 
-def _statistic(claim: Statement, family: int) -> str:
-    if not claim.comparisons:
+def _statistic(part: Part | None, family: int) -> str:
+    if part is None:
         return "none"
-    first = claim.comparisons[0]
-    if not first.paired:
+    if not part.comparison.paired:
         return "computed values compared as they are"
-    if first.cluster:
-        return f"bootstrap of clusters by {first.cluster}, Student t with one degree less than clusters"
-    return f"Student t over pairs by {first.paired}, Holm over {family} comparisons"
+    if part.comparison.cluster:
+        return f"Student t over a bootstrap of {len(part.pairs)} clusters by {part.comparison.cluster}"
+    return f"Student t over {part.comparison.paired}s, Holm over {family} comparison{'' if family == 1 else 's'}"
 
 
 def _written(part: Part) -> dict[str, Any]:
     comparison = part.comparison
-    count = len(part.pairs)
     return {
         "kind": comparison.kind,
         "margin": comparison.margin,
@@ -354,9 +361,9 @@ def _written(part: Part) -> dict[str, Any]:
         "name": part.name,
         "verdict": part.verdict,
         "reason": part.reason,
-        "n": count,
-        "left_mean": sum(pair["left"] for pair in part.pairs) / count if count else None,
-        "right_mean": sum(pair["right"] for pair in part.pairs) / count if count else None,
+        "n": len(part.pairs),
+        "left_mean": part.means[0] if part.means else None,
+        "right_mean": part.means[1] if part.means else None,
         "effect": part.effect,
         "interval": list(part.interval) if part.interval else None,
         "level": part.level,
@@ -380,9 +387,14 @@ def _name(selection: Selection) -> str:
 
 def _say(claims: list[dict[str, Any]], controls: list[dict[str, Any]]) -> None:
     """Tell the tracking store: a table of the verdicts, and their counts."""
-    columns = ("id", "verdict", "expected", "effect", "interval", "n", "post_hoc", "reason")
-    if claims:
-        spool.table("verdicts", [{name: claim[name] for name in columns} for claim in claims])
+    columns = ("claim", "verdict", "expected", "effect", "low", "high", "n", "post_hoc")
+    rows = []
+    for claim in claims:
+        low, high = claim["interval"] or (None, None)
+        told = {**claim, "claim": claim["id"], "low": low, "high": high}
+        rows.append({name: told[name] for name in columns})
+    if rows:
+        spool.table("verdicts", rows)
     counts = Counter(claim["verdict"] for claim in claims)
     for verdict in VERDICTS:
         spool.metric(f"verdicts/{verdict.lower().replace(' ', '-')}", counts[verdict])

@@ -95,6 +95,7 @@ def read(paper: str) -> Publication | None:
 def write(publication: Publication) -> Path:
     """Write the paper's file, and the table in the README that is made of all of them."""
     path = FOLDER / f"{publication.paper}.json"
+    FOLDER.mkdir(exist_ok=True)
     data = TypeAdapter(Publication).dump_python(publication, mode="json")
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     README.write_text(with_table(README.read_text()))

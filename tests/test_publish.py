@@ -1,0 +1,89 @@
+"""What is published: only from a clean checkout with passing controls, in a fixed shape; the README follows."""
+
+import json
+import subprocess
+
+import pytest
+from conftest import ROOT, Clone, read_json
+
+from flows.engine import publication
+from flows.engine.discover import papers
+from flows.engine.publication import README, with_table
+
+
+def commit(clone: Clone) -> None:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    subprocess.run([*git, "add", "-A"], cwd=clone.root, check=True)
+    subprocess.run([*git, "commit", "-qm", "Results"], cwd=clone.root, check=True)
+
+
+def refusal(clone: Clone) -> str:
+    ended = clone.tenfold("publish", "tiny", "--profile", "quick", check=False)
+    assert ended.returncode == 1
+    assert not (clone.root / "published/tiny.json").exists()
+    return ended.stderr
+
+
+def test_the_readme_shows_what_is_published() -> None:
+    assert with_table(README.read_text()) == README.read_text(), (
+        "run tenfold publish, or edit between the lines no more"
+    )
+
+
+def test_every_publication_has_the_shape_and_its_controls_passed() -> None:
+    for path in (ROOT / "published").glob("*.json"):
+        found = publication.read(path.stem)
+        assert found is not None
+        assert all(control.passed for control in found.controls)
+        assert {control.kind for control in found.controls} == {"planted", "shuffled"}
+        assert not found.profile.startswith("quick")
+
+
+def test_a_clean_checkout_publishes(done: Clone) -> None:
+    assert "The checkout is not clean" in refusal(done)
+    commit(done)
+    done.tenfold("publish", "tiny", "--profile", "quick")
+    found = read_json(done.root / "published/tiny.json")
+    assert list(found) == ["paper", "profile", "commit", "environment", "figures", "controls", "claims"]
+    assert set(found["claims"][0]) == {
+        "id", "says", "source", "evidence", "expected", "method", "verdict", "reason", "n", "effect", "interval", "p",
+        "paper_value", "scale", "post_hoc", "command",
+    }  # fmt: skip
+    assert found["controls"][0] == {"id": "planted", "kind": "planted", "passed": True}
+    assert found["figures"]["letters/line-0/all"]["value"] > 0
+    assert found["environment"]["processor"]
+    assert "| SUPPORTED" in (done.root / "README.md").read_text()
+    assert "published (quick)" in done.tenfold("claims").stdout
+    assert "0 of 6 verdicts differ" in done.tenfold("compare", "published", "quick").stdout
+
+
+def test_what_is_not_current_is_not_published(done: Clone) -> None:
+    done.edit("tasks/tiny.py", lambda code: code + "\n# edited\n")
+    commit(done)
+    assert "is not up to date, so there is nothing to publish" in refusal(done)
+
+
+def test_a_paper_whose_control_fails_is_not_published(done: Clone) -> None:
+    """The planted effect is taken out: its control must notice."""
+    done.edit("flows/tiny.py", lambda code: code.replace("test=greater(half, third)),", "test=greater(third, half)),"))
+    done.tenfold("reproduce")
+    verdicts = read_json(done.root / "data/quick/tiny/verdicts/verdicts.json")["claims"]
+    assert {claim["verdict"] for claim in verdicts} == {"FAILED", "INCONCLUSIVE", "NOT TESTED"}
+    commit(done)
+    assert "The control planted did not pass" in refusal(done)
+
+
+def test_a_publication_of_another_shape_is_one_sentence(done: Clone) -> None:
+    (done.root / "published").mkdir(exist_ok=True)
+    (done.root / "published/tiny.json").write_text(json.dumps({"paper": "tiny"}))
+    ended = done.tenfold("claims", check=False)
+    assert ended.returncode == 1
+    assert "published/tiny.json has not the shape of a publication" in ended.stderr
+
+
+@pytest.mark.parametrize("name", sorted(papers()))
+def test_published_claims_are_the_papers_claims(name: str) -> None:
+    """A claim that was dropped or renamed after publication would vanish from the record."""
+    found = publication.read(name)
+    if found is not None:
+        assert [claim.id for claim in found.claims] == [claim.id for claim in papers()[name].paper.claims]

@@ -1,0 +1,160 @@
+"""The report, `claims`, `trace` and `compare`: every number with its chain, and none without."""
+
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Clone, read_json, shoot
+from playwright.sync_api import Page
+
+CLAIMS = {"half-is-more", "third-is-more", "halves-agree", "one-half-is-more", "lines-count-alike", "all-languages"}
+
+
+@pytest.fixture(scope="module")
+def report(finished: Clone) -> str:
+    """The report on the tiny paper."""
+    finished.tenfold("report")
+    return (finished.root / "report.html").read_text()
+
+
+class _Links(HTMLParser):
+    """Collects what a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "srcset", "data") or (name == "href" and tag in ("link", "use", "image")):
+                self.fetched.append(str(value))
+
+
+def test_the_verdicts_are_what_the_numbers_say(finished: Clone) -> None:
+    claims = read_json(finished.root / "data/quick/tiny/verdicts/verdicts.json")["claims"]
+    assert {claim["id"]: claim["verdict"] for claim in claims} == {
+        "half-is-more": "SUPPORTED",
+        "third-is-more": "CONTRADICTED",
+        "halves-agree": "SUPPORTED",
+        "one-half-is-more": "INCONCLUSIVE",
+        "lines-count-alike": "SUPPORTED",
+        "all-languages": "NOT TESTED",
+    }
+
+
+def test_the_report_has_every_claim_and_fetches_nothing(report: str) -> None:
+    parser = _Links()
+    parser.feed(report)
+    assert parser.fetched == []
+    assert "script" not in parser.tags
+    assert "@import" not in report
+    assert "url(" not in re.sub(r"url\(#", "", report)
+    for claim in CLAIMS:
+        assert f'id="tiny-{claim}"' in report
+    for word in ("There are only two texts.", "The letters are few.", "1000", "4 of 4"):
+        assert word in report
+
+
+def test_html_from_data_is_escaped(report: str) -> None:
+    assert "A half is more than a third &lt;b&gt;&amp; bold&lt;/b&gt;" in report
+    assert "<b>& bold" not in report
+
+
+def test_a_number_names_stage_digest_commit_and_command(report: str, finished: Clone) -> None:
+    lock = yaml.safe_load((finished.root / "pipelines/quick/tiny/dvc.lock").read_text())["stages"]
+    digest = lock["counted"]["outs"][0]["md5"]
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=finished.root, capture_output=True, text=True, check=True
+    ).stdout
+    assert digest in report
+    assert commit[:12] in report
+    assert "tenfold reproduce tiny --profile quick" in report
+    assert "python -m tasks.run tasks.tiny:count" in report
+    assert "texts</dd>" in report or "texts <code>" in report
+
+
+@pytest.mark.parametrize("broken", ["code", "output", "claim"])
+def test_no_number_without_an_unbroken_chain(done: Clone, broken: str) -> None:
+    mean = read_json(done.root / "data/quick/tiny/verdicts/verdicts.json")["claims"][0]["parts"][0]["pairs"][0]["left"]
+    done.tenfold("report", "--profile", "quick")
+    assert f"{mean:#.4g}" in (done.root / "report.html").read_text()
+    if broken == "code":
+        done.edit("tasks/tiny.py", lambda code: code + "\n# edited\n")
+    elif broken == "output":
+        done.edit("data/quick/tiny/counted/metrics.json", lambda text: text.replace("0.", "1.", 1))
+    else:
+        done.edit("flows/tiny.py", lambda code: code.replace("margin=0.1", "margin=0.01"))
+    done.tenfold("report", "--profile", "quick")
+    page = (done.root / "report.html").read_text()
+    assert f"{mean:#.4g}" not in page
+    assert "The chain from the data to the verdicts is broken here" in page
+    assert "up to date here: run tenfold reproduce tiny" in done.tenfold("claims", "--profile", "quick").stdout
+    traced = done.tenfold("trace", "tiny/half-is-more", "--profile", "quick", check=False)
+    assert traced.returncode == 1
+    assert "run tenfold reproduce tiny --profile quick" in traced.stderr
+
+
+def test_trace_shows_values_digests_and_commands(finished: Clone) -> None:
+    said = finished.tenfold("trace", "half-is-more").stdout
+    lock = yaml.safe_load((finished.root / "pipelines/quick/tiny/dvc.lock").read_text())["stages"]
+    for stage in ("counted", "results", "verdicts"):
+        assert lock[stage]["outs"][0]["md5"] in said
+        assert lock[stage]["cmd"] in said
+    pairs = read_json(finished.root / "data/quick/tiny/verdicts/verdicts.json")["claims"][0]["parts"][0]["pairs"]
+    assert len(pairs) == 9
+    for pair in pairs:
+        assert f"{pair['left']:.4f}" in said
+        assert f"{pair['right']:.4f}" in said
+    assert "Student t over pairs by seed, Holm over 4 comparisons" in said
+
+
+def test_an_unknown_claim_is_one_sentence(finished: Clone) -> None:
+    ended = finished.tenfold("trace", "half-is-mor", check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.strip() == "tenfold: There is no claim half-is-mor. Did you mean tiny/half-is-more?"
+
+
+def test_claims_counts_the_predictions(finished: Clone) -> None:
+    said = finished.tenfold("claims").stdout
+    assert "4 of the 4 predictions on which there is a verdict came true." in said
+    assert "Control planted passed" in said
+
+
+def test_compare_shows_what_a_setting_changes(done: Clone) -> None:
+    done.tenfold("reproduce", "-S", "cleaned.keep=aeiou")
+    said = done.tenfold("compare", "quick", "quick+cleaned.keep=aeiou").stdout
+    assert "cleaned.keep" in said
+    assert "tiny: 0 of 6 verdicts differ" in said
+    assert "letters/line-0/all" in said
+    wrong = done.tenfold("compare", "quick", "quack", check=False)
+    assert wrong.returncode == 1
+    assert "Did you mean quick?" in wrong.stderr
+
+
+def test_the_report_in_a_browser(report: str, finished: Clone, page: Page) -> None:
+    """On a telephone nothing overflows; a number opens its card; in the dark the page is dark."""
+    page.goto((finished.root / "report.html").as_uri())
+    shoot(page, "report")
+    number = page.locator(".claim details.number").first
+    number.locator("summary").first.click()
+    assert number.locator(".card").is_visible()
+    assert "Student t over pairs by seed" in number.inner_text()
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "report-phone")
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill") != "rgb(0, 0, 0)"
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+
+
+def test_the_report_is_written_where_it_is_asked_for(finished: Clone, tmp_path: Path) -> None:
+    finished.tenfold("report", "tiny", "--out", str(tmp_path / "here.html"))
+    assert "Which claims hold?" in (tmp_path / "here.html").read_text()
