@@ -47,10 +47,23 @@ def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Pag
     shoot(page, "mlflow-experiment")
     page.get_by_text("quick 2").first.click()
     page.get_by_text("letters/line-0/all").first.wait_for(timeout=60_000)
+    page.get_by_text("verdicts/supported").first.wait_for(timeout=60_000)
     shoot(page, "mlflow-run")
+    page.get_by_text("Artifacts").first.click()
+    page.get_by_text("report.html").first.click(timeout=60_000)
+    page.frame_locator("iframe").get_by_text("Which claims hold?").wait_for(timeout=60_000)
+    shoot(page, "mlflow-report")
 
 
 def test_the_prefect_page_asks_its_own_server(pages: dict[str, str]) -> None:
     """A page that asks the default port shows no runs and an error."""
     with urllib.request.urlopen(pages["prefect"] + "/ui-settings") as answer:
         assert json.load(answer)["api_url"] == pages["prefect"] + "/api"
+
+
+def test_the_prefect_page_shows_the_verdicts(finished: Clone, page: Page) -> None:
+    page.goto(finished.environment["PREFECT_API_URL"].removesuffix("/api") + "/artifacts")
+    page.get_by_text("tiny-results").first.click(timeout=90_000)
+    page.locator("a[href*='/artifacts/artifact/']").first.click(timeout=60_000)
+    page.get_by_text("CONTRADICTED").first.wait_for(timeout=60_000)
+    shoot(page, "prefect-verdicts")

@@ -79,7 +79,8 @@ def reproduce_paper(session: str, paper: str) -> None:
     rows = [row for row in here.rows() if row["paper"] == paper]
     create_table_artifact(key=f"{key}-stages", table=rows, description=f"What became of the stages of {paper}")
     here.raise_problems(paper)
-    create_markdown_artifact(key=f"{key}-results", markdown="\n".join(_result_lines(stages)))
+    lines = "\n".join(_result_lines(stages))
+    create_markdown_artifact(key=f"{key}-results", markdown=lines, description=f"Verdicts and tables of {paper}")
 
 
 @task(cache_policy=NO_CACHE)
