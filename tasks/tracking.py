@@ -109,8 +109,8 @@ class Pusher:
         over = next((event for event in events if event["kind"] == "end"), None)
         if over or (ended and "ended" not in state):
             state["ended"] = over["status"] if over else "KILLED"
-            if "run" in state:
-                self._client.set_terminated(state["run"], state["ended"], _milliseconds(over))
+            for run in filter(None, [state.get("run"), *state.get("arms", {}).values()]):
+                self._client.set_terminated(run, state["ended"], _milliseconds(over))
         _write(spool.with_suffix(".state"), state)
         return "ended" in state
 
@@ -170,6 +170,8 @@ class Pusher:
                 if event["kind"] == "table":
                     columns = {name: [row.get(name) for row in event["rows"]] for name in event["rows"][0]}
                     self._client.log_table(target, columns, f"{_file_name(event['name'])}.json")
+        if state.get("parent"):
+            self._push_arms(events, metrics, state)
         notes = [event["text"] for event in events if event["kind"] == "note"]
         if notes:
             before = self._client.get_run(run).data.tags.get("mlflow.note.content", "")
@@ -178,6 +180,31 @@ class Pusher:
         if any(event["kind"] == "end" and event["status"] == "FINISHED" for event in events):
             for name in state["artifacts"]:
                 self._client.log_artifact(run, str(ROOT / state["out"] / name))
+
+    def _push_arms(self, events: list[dict[str, Any]], metrics: list[Any], state: dict[str, Any]) -> None:
+        """A run for each row of the result tables, so that the charts of MLflow compare arms.
+
+        What the parent calls `bits_per_byte/btx/mean` is `bits_per_byte/mean` in the run of btx.
+        """
+        from mlflow.entities import Metric
+
+        arms = state.setdefault("arms", {})
+        parent = self._client.get_run(state["parent"])
+        tags = {"mlflow.parentRunId": state["parent"], "profile": parent.data.tags.get("profile", "")}
+        for event in events:
+            if event["kind"] == "table" and event["name"] != "verdicts":
+                for arm in (str(next(iter(row.values()))) for row in event["rows"]):
+                    if arm not in arms:
+                        made = self._client.create_run(
+                            parent.info.experiment_id, tags={**tags, "arm": arm}, run_name=f"arm {arm}"
+                        )
+                        arms[arm] = made.info.run_id
+        for arm, run in arms.items():
+            own = [metric for metric in metrics if arm in metric.key.split("/")]
+            renamed = ["/".join(part for part in metric.key.split("/") if part != arm) for metric in own]
+            batch = [Metric(name, metric.value, metric.timestamp, 0) for name, metric in zip(renamed, own, strict=True)]
+            for start in range(0, len(batch), BATCH):
+                self._client.log_batch(run, metrics=batch[start : start + BATCH])
 
     def _push_own(self, folder: Path, ended: str | None) -> None:
         """Push what the reproduction itself says: the table of its stages, with the run that made each."""

@@ -41,7 +41,11 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert parent["status"] == "FINISHED"
     assert parent["tags"]["engine"] == "tenfold reproduce"
     assert parent["metrics"]["letters/line-0/all"] > 0
-    assert "stages.json" in parent["files"]
+    assert {"stages.json", "report.html", "claims.svg", "letters.svg"} <= set(parent["files"])
+    assert parent["metrics"]["verdicts/supported"] == 3
+    assert parent["tags"]["verdicts.contradicted"] == "1"
+    assert runs["arm line-0"]["metrics"]["letters/all"] == parent["metrics"]["letters/line-0/all"]
+    assert runs["arm line-0"]["status"] == "FINISHED"
     line = runs["line-0"]
     assert line["tags"]["mlflow.parentRunId"] == parent["id"]
     assert line["tags"]["dvc"] == "pipelines/quick/tiny/dvc.yaml:line-0"

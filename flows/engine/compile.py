@@ -119,9 +119,10 @@ def _description(experiment: Experiment) -> list[str]:
         "A run that is named after a profile and a time is one reproduction; beneath it lies a run for each stage "
         "that ran then, and its `stages.json` names the run behind each stage that was up to date. To compare "
         "reproductions, select those runs and open their charts: each metric is `quantity/row/column` of the "
-        "result tables, and `verdicts/…` counts the verdicts. The run's artifacts hold `report.html`, in which "
-        "each number leads to the command that recomputes it. A stage's run holds its settings as parameters, its "
-        "inputs with DVC's digests as datasets, and its curves as metrics."
+        "result tables, and `verdicts/…` counts the verdicts. To compare arms, search for `tags.arm != ''` and open "
+        "the charts: each arm has a run with one value for each column. The reproduction's artifacts hold "
+        "`report.html`, in which each number leads to the command that recomputes it, and its figures. A stage's "
+        "run holds its settings as parameters, its inputs with DVC's digests as datasets, and its curves as metrics."
     )
     lines = [f"**{paper.title}** ({paper.authors} {paper.year}, arXiv {paper.arxiv})", experiment.about]
     lines += ["### How to read these runs", reading]

@@ -163,7 +163,7 @@ def tracked(session: Session, profile: str) -> Iterator[None]:
             tags = {"profile": profile, "flow_run": session.executor.marks.get("TENFOLD_FLOW_RUN", "")}
             say({"kind": "stages", "paper": paper, "rows": [r for r in rows if r["paper"] == paper], "tags": tags})
         if status != "KILLED":
-            for paper, path in _reports(session).items():
+            for paper, path in _reports(session):
                 say({"kind": "file", "paper": paper, "profile": profile, "path": str(path)})
         say({"kind": "end", "status": status})
         assert pusher.stdin
@@ -172,17 +172,18 @@ def tracked(session: Session, profile: str) -> Iterator[None]:
             pusher.wait(PUSH_SECONDS)
 
 
-def _reports(session: Session) -> dict[str, Path]:
-    """Write the report of each paper that has new verdicts, for its run in the tracking store."""
-    written = {}
+def _reports(session: Session) -> Iterator[tuple[str, Path]]:
+    """Write the report and the figures of each paper with new verdicts: (paper, file), for the tracking store."""
     for stage in session.plan.work:
         if stage.name == VERDICTS and session.made(stage):
             # Only now: the report's libraries take a second to load.
             from flows.engine.evidence import gather
-            from flows.engine.report import write_report
+            from flows.engine.report import write_figures, write_report
 
             base, *changes = stage.profile.split("+")
-            path = STATE / "reports" / slug(stage.pipeline) / "report.html"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            written[stage.paper] = write_report(gather([stage.paper], base, changes), path)
-    return written
+            (evidence,) = gather([stage.paper], base, changes)
+            folder = STATE / "reports" / slug(stage.pipeline)
+            folder.mkdir(parents=True, exist_ok=True)
+            yield stage.paper, write_report([evidence], folder / "report.html")
+            for path in write_figures(evidence, folder):
+                yield stage.paper, path

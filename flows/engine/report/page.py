@@ -36,6 +36,20 @@ def write_report(papers: list[Evidence], out: Path) -> Path:
     return out
 
 
+def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
+    """Write the paper's figures as SVG files of their own; none where the chain is broken."""
+    if evidence.judged is None:
+        return []
+    drawn = {"claims": figures.forest(evidence.judged)}
+    drawn |= {_slug(table.title): figures.dots(table, evidence.judged) for table in _plotted(evidence)}
+    paths = []
+    for name, svg in drawn.items():
+        if svg:
+            paths.append(folder / f"{name}.svg")
+            paths[-1].write_text(figures.standalone(svg))
+    return paths
+
+
 def _paper(evidence: Evidence) -> dict[str, Any]:
     judged = evidence.judged
     return {
