@@ -12,21 +12,12 @@ from pydantic import TypeAdapter
 
 from tasks import spool
 from tasks.claims import Comparison, Control, Judging, Selection, Statement
-from tasks.intervals import (
-    Estimate,
-    decide,
-    edges,
-    holm,
-    nearest_edge,
-    of_clusters,
-    of_pairs,
-    region,
-    sign_flip_p,
-)
+from tasks.intervals import Estimate, decide, edges, holm, nearest_edge, of_clusters, of_pairs, region, sign_flip_p
 from tasks.registration import digest
 from tasks.report import write_json
 
-VERDICTS = ("SUPPORTED", "CONTRADICTED", "INCONCLUSIVE", "NOT TESTED", "FAILED")
+DECIDED = ("SUPPORTED", "CONTRADICTED")
+VERDICTS = (*DECIDED, "INCONCLUSIVE", "NOT TESTED", "FAILED")
 Row = Mapping[str, Any]
 Index = tuple[Mapping[str, list[Row]], Mapping[str, list[Row]]]
 """The rows of metrics.json and those of single examples, each by quantity."""
@@ -301,15 +292,14 @@ def _judged(claim: Statement, parts: list[Part], family: int, failing: list[str]
     # The weakest of the parts that made the verdict speaks for the claim.
     deciding = [part for part in parts if part.verdict == verdict] or parts
     leading = max(deciding, key=lambda part: -1.0 if part.p is None else part.p, default=None)
-    if failing and verdict in ("SUPPORTED", "CONTRADICTED"):
+    if failing and verdict in DECIDED:
         verdict, reason = "FAILED", f"withheld: the control {', '.join(failing)} did not pass"
-    came = {("holds", "SUPPORTED"): True, ("does not hold at this scale", "CONTRADICTED"): True}
-    decided = verdict in ("SUPPORTED", "CONTRADICTED")
+    came_true = {("holds", "SUPPORTED"), ("does not hold at this scale", "CONTRADICTED")}
     return {
         **told,
         "verdict": verdict,
         "reason": reason,
-        "as_expected": came.get((claim.expected, verdict), False) if decided else None,
+        "as_expected": (claim.expected, verdict) in came_true if verdict in DECIDED else None,
         "statistic": _statistic(leading, family),
         "n": len(leading.pairs) if leading else 0,
         "effect": leading.effect if leading else None,
@@ -387,8 +377,8 @@ def _name(selection: Selection) -> str:
 
 def _say(claims: list[dict[str, Any]], controls: list[dict[str, Any]]) -> None:
     """Tell the tracking store: a table of the verdicts, and their counts."""
-    columns = ("claim", "verdict", "expected", "effect", "low", "high", "n", "post_hoc")
     rows = []
+    columns = ("claim", "verdict", "expected", "effect", "low", "high", "n", "post_hoc")
     for claim in claims:
         low, high = claim["interval"] or (None, None)
         told = {**claim, "claim": claim["id"], "low": low, "high": high}

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.intervals import Estimate, Kind, decide, edges, holm, nearest_edge, of_clusters, of_pairs, region, sign_flip_p
+from tasks.intervals import (
+    Estimate,
+    Kind,
+    decide,
+    edges,
+    holm,
+    nearest_edge,
+    of_clusters,
+    of_pairs,
+    region,
+    sign_flip_p,
+)
 
 PAPERS = 1000
 ALPHA = 0.05
@@ -92,7 +103,8 @@ def test_clusters_of_examples_cover(layout: str) -> None:
 def test_one_cluster_that_is_nearly_everything_gives_a_wide_and_finite_interval() -> None:
     values, clusters = np.random.default_rng(4).normal(1, 1, 10_001), np.array([0] * 10_000 + [1])
     low, high = of_clusters(values, clusters).interval(0.95)
-    assert math.isfinite(low) and math.isfinite(high)
+    assert math.isfinite(low)
+    assert math.isfinite(high)
     assert high - low > of_pairs(values).interval(0.95)[1] - of_pairs(values).interval(0.95)[0]
 
 
@@ -148,10 +160,7 @@ def test_the_interval_decides(kind: Kind, margin: float, ends: tuple[float, floa
     # An edge inside of the interval has claimed points on one side and others on the other.
     touched = len(points) > 2
     inside = [low < point < high for point in ends]
-    if touched:
-        expected = "INCONCLUSIVE"
-    else:
-        expected = "SUPPORTED" if all(inside) else "CONTRADICTED"
+    expected = "INCONCLUSIVE" if touched else "SUPPORTED" if all(inside) else "CONTRADICTED"
     assert decide(kind, margin, ends) == expected
     assert region(kind, margin)
 
