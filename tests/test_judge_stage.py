@@ -1,0 +1,145 @@
+"""The judge as a stage: what it reads, what it writes, and what it tells the tracking store."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from made_claims import EIGHT, LOWER, claim, compare, controls, rows_of, select
+from pydantic import TypeAdapter
+
+from flows.engine.stages import to_json
+from tasks import spool
+from tasks.claims import Comparison, Judging, Selection, Statement
+from tasks.closure import ROOT
+from tasks.judge import judge
+from tasks.registration import NOTHING_REGISTERED, digest
+from tasks.report import Results, collect
+
+
+def test_the_stage_from_end_to_end(tmp_path: Path) -> None:
+    """Seeds in metrics.json, examples in Parquet, a register that holds one claim of two."""
+    chance = np.random.default_rng(8)
+    measured = tmp_path / "evaluation"
+    measured.mkdir()
+    (measured / "metrics.json").write_text(
+        json.dumps([{k: v for k, v in row.items() if k != "stage"} for row in rows_of(a=LOWER, b=EIGHT)])
+    )
+    examples = [
+        {"arm": arm, "seed": seed, "example": example, "right_answers": float(chance.random() < rate)}
+        for arm, rate in (("a", 0.7), ("b", 0.5))
+        for seed in range(4)
+        for example in range(300)
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(examples), measured / "examples.parquet")
+    (tmp_path / "results").mkdir()
+    collect(measured={"evaluation": measured}, config=Results(tables=()), out=tmp_path / "results")
+    early = claim("early", compare("less"))
+    by_example = Comparison(
+        kind="greater", left=select("a", "right_answers"), right=select("b", "right_answers"), margin=0.0,
+        paired="example", cluster="seed",
+    )  # fmt: skip
+    late = claim("late", by_example)
+    noted = json.loads(NOTHING_REGISTERED)
+    noted["claims"]["early"] = digest(TypeAdapter(Statement).dump_python(early, mode="json"))
+    (tmp_path / "registered.json").write_text(json.dumps(noted))
+    (tmp_path / "verdicts").mkdir()
+    judge(
+        results=tmp_path / "results",
+        registered=tmp_path / "registered.json",
+        config=Judging(claims=(early, late), controls=controls("b")),
+        out=tmp_path / "verdicts",
+    )
+    found = json.loads((tmp_path / "verdicts/verdicts.json").read_text())
+    first, second = found["claims"]
+    assert (first["verdict"], first["post_hoc"]) == ("SUPPORTED", False)
+    assert (second["verdict"], second["post_hoc"]) == ("SUPPORTED", True)
+    assert [pair["pair"] for pair in second["parts"][0]["pairs"]] == [0, 1, 2, 3]
+    assert found["controls"][0]["passed"]
+    check_shape(found)
+    assert set(first) == {
+        "id", "says", "source", "evidence", "paper_value", "expected", "method", "verdict", "reason", "as_expected",
+        "post_hoc", "statistic", "n", "effect", "interval", "level", "p", "needed", "parts",
+    }  # fmt: skip
+    assert first["parts"][0]["pairs"][0]["left_stage"] == "evaluation"
+
+
+def check_shape(found: dict[str, Any]) -> None:
+    """The keys that the report, the publications and other tools rely on."""
+    assert set(found) == {"alpha", "minimum_seeds", "controls", "claims"}
+    words = {"id", "says", "source", "evidence", "paper_value", "expected", "method", "verdict", "reason"}
+    numbers = {"as_expected", "post_hoc", "statistic", "n", "effect", "interval", "level", "p", "needed", "parts"}
+    assert all(set(claim) == words | numbers for claim in found["claims"])
+    assert all(set(control) == {"id", "kind", "says", "passed", "reason", "parts"} for control in found["controls"])
+    for part in [part for one in [*found["claims"], *found["controls"]] for part in one["parts"]]:
+        assert set(part) == {
+            "kind", "margin", "left", "right", "name", "verdict", "reason", "n", "left_mean", "right_mean", "effect",
+            "interval", "level", "p", "pairs",
+        }  # fmt: skip
+        assert set(part["left"]) == {"quantity", "labels"}
+        assert all(set(pair) == {"pair", "left", "right", "left_stage", "right_stage"} for pair in part["pairs"])
+
+
+def test_the_tracking_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics: dict[str, float] = {}
+    tables: dict[str, Any] = {}
+    monkeypatch.setattr(spool, "metric", lambda name, value: metrics.update({name: value}))
+    monkeypatch.setattr(spool, "table", lambda name, rows: tables.update({name: rows}))
+    (tmp_path / "metrics.json").write_text(json.dumps(rows_of(a=LOWER, b=EIGHT)))
+    (tmp_path / "registered.json").write_text(NOTHING_REGISTERED)
+    (tmp_path / "out").mkdir()
+    claims = (claim("less", compare("less")), claim("more", compare("greater")), claim("no", compare("less", "x")))
+    judge(
+        results=tmp_path,
+        registered=tmp_path / "registered.json",
+        config=Judging(claims=claims, controls=controls("b")),
+        out=tmp_path / "out",
+    )
+    assert metrics == {
+        "verdicts/supported": 1, "verdicts/contradicted": 1, "verdicts/inconclusive": 0, "verdicts/not-tested": 0,
+        "verdicts/failed": 1, "verdicts/as-expected": 1, "controls/passed": 1, "controls/failed": 0,
+    }  # fmt: skip
+    columns = {"claim", "verdict", "expected", "effect", "low", "high", "n", "post_hoc"}
+    assert [set(row) for row in tables["verdicts"]] == [columns] * 3
+    text = (tmp_path / "out/verdicts.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def test_a_claim_that_was_edited_after_its_data_existed_is_post_hoc(tmp_path: Path) -> None:
+    """Its id alone is no proof: a margin, a word or a prediction may have been changed."""
+    (tmp_path / "metrics.json").write_text(json.dumps(rows_of(a=LOWER, b=EIGHT)))
+    first = claim("less", compare("less", margin=0.6))
+    noted = {"claims": {"less": digest(TypeAdapter(Statement).dump_python(first, mode="json"))}, "measured": []}
+    (tmp_path / "registered.json").write_text(json.dumps(noted))
+    unmeasured = claim("less", expected="not tested", not_tested="no GPU")
+    eased = claim("less", compare("less", margin=0.4))
+    turned = claim("less", compare("less", margin=0.6), expected="does not hold at this scale")
+    cases = [(first, False), (eased, True), (turned, True), (unmeasured, False)]
+    for number, (one, post_hoc) in enumerate(cases):
+        (tmp_path / str(number)).mkdir()
+        judging = Judging(claims=(one,), controls=())
+        judge(results=tmp_path, registered=tmp_path / "registered.json", config=judging, out=tmp_path / str(number))
+        (found,) = json.loads((tmp_path / str(number) / "verdicts.json").read_text())["claims"]
+        assert found["post_hoc"] is post_hoc
+
+
+def digests_agree(raw: dict[str, Any]) -> bool:
+    """Whether a claim read from params.json, as a stage reads it, has the digest that the register noted."""
+    read = TypeAdapter(Judging).validate_json(json.dumps(raw))
+    dumped = [TypeAdapter(Statement).dump_python(one, mode="json") for one in read.claims]
+    return [digest(one) for one in dumped] == [digest(one) for one in raw["claims"]]
+
+
+def test_the_judge_and_the_register_digest_alike() -> None:
+    """Else every claim would read as post hoc, or none: numbers that JSON writes in two ways are the danger."""
+    labels = {"whole": 1, "float": 1.0, "yes": True, "word": "1"}
+    side = Selection(stages=("evaluation",), quantity="bits", labels=labels)
+    comparison = Comparison(kind="at most", left=side, right=0, margin=1, paired="seed")
+    judging = Judging(claims=(claim("numbers", comparison, compare("less")),), controls=controls("b"))
+    assert digests_agree(json.loads(json.dumps(to_json(judging))))
+    for params in (ROOT / "pipelines").glob("*/*/params.json"):
+        if raw := json.loads(params.read_text()).get("verdicts"):
+            assert digests_agree(raw)
