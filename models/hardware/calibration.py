@@ -33,7 +33,8 @@ class Calibration:
 
     `memory_efficiency`, `nvlink_efficiency`, `nic_efficiency`: share of the datasheet bandwidth that is reached;
     `tree_efficiency`: bandwidth of NCCL's tree over its ring's. `launch_us`: between kernels. `collective_start_us`:
-    of each collective. `nvlink_hop_us`, `nic_hop_us`: software and protocol latency of a hop, beyond the wire's.
+    of each collective. `nvlink_hop_us`, `nic_hop_us`: software and protocol latency of a hop, beyond the wire's;
+    `tree_hop_us`: what a hop between nodes of a tree takes beyond a ring's (a chunk is reduced before it goes on).
     `congestion_per_doubling`: added transfer time for each doubling of nodes (a share). `interference`: share of its
     speed that computation loses while a collective runs beside it. `step_overhead_ms`: of each step, outside the
     model. `power_compute`, `power_communication`: share of the power above idle that busy tensor cores and busy links
@@ -51,6 +52,7 @@ class Calibration:
     collective_start_us: NotNegative = 15.0
     nvlink_hop_us: NotNegative = 1.0
     nic_hop_us: NotNegative = 7.0
+    tree_hop_us: NotNegative = 10.0
     congestion_per_doubling: NotNegative = 0.01
     interference: Fraction = 0.1
     step_overhead_ms: NotNegative = 5.0

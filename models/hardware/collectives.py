@@ -33,13 +33,14 @@ def group(ranks: Numbers, stride: Numbers, cluster: Record) -> Group:
 
 @dataclass(frozen=True)
 class Links:
-    """What a group's rings run on: latencies of the two kinds of hop and of a start (s), bandwidths (bytes/s).
+    """What a group's rings run on: latencies of the kinds of hop and of a start (s), bandwidths (bytes/s).
 
     `nic` is one GPU's share of its node's cards; a ring through `local` GPUs of a node has that many shares.
     """
 
     nvlink_hop: Numbers
     nic_hop: Numbers
+    tree_hop: Numbers
     start: Numbers
     nvlink: Numbers
     nic: Numbers
@@ -54,6 +55,7 @@ def links(g: Group, cluster: Record, calibration: Record) -> Links:
     return Links(
         nvlink_hop=1e-6 * (cluster.nvlink_latency_us + k.nvlink_hop_us),
         nic_hop=1e-6 * (cluster.nic_latency_us + k.nic_hop_us),
+        tree_hop=1e-6 * (cluster.nic_latency_us + k.nic_hop_us + k.tree_hop_us),
         start=1e-6 * k.collective_start_us,
         nvlink=1e9 * cluster.nvlink_gb_s * k.nvlink_efficiency,
         nic=1e9 * share * k.nic_efficiency / (crowded * beyond),
@@ -73,7 +75,7 @@ def ring_latency(g: Group, link: Links) -> Numbers:
 
 def tree_latency(g: Group, link: Links) -> Numbers:
     """Seconds of one way through a tree: log2 of the nodes over the network, a chain within each node."""
-    return np.log2(np.maximum(g.nodes, 1)) * link.nic_hop + (g.local - 1) * link.nvlink_hop
+    return np.log2(np.maximum(g.nodes, 1)) * link.tree_hop + (g.local - 1) * link.nvlink_hop
 
 
 def all_gather(size: Numbers, g: Group, cluster: Record, calibration: Record) -> Numbers:
@@ -128,7 +130,7 @@ def send(size: Numbers, g: Group, cluster: Record, calibration: Record) -> Numbe
 
 
 def bus_bandwidth(kind: Numbers, size: Numbers, nodes: Numbers, cluster: Record, calibration: Record) -> Numbers:
-    """GB/s as nccl-tests reports them, of a collective ("all_reduce", "all_gather", "reduce_scatter") over whole nodes."""
+    """GB/s of an "all_reduce", "all_gather" or "reduce_scatter" over whole nodes, as nccl-tests reports them."""
     g = group(nodes * cluster.gpus_per_node, 1, cluster)
     reduced = all_reduce(size, g, cluster, calibration)
     gathered = all_gather(size, g, cluster, calibration)

@@ -189,7 +189,7 @@ def held(workload: Record, strategy: Record) -> Held:
 
 
 def optimizer(cluster: Record, strategy: Record, calibration: Record, weights: Numbers) -> Numbers:
-    """Seconds of the optimizer's step on one rank that updates `weights`: gradient read, state read and written, weight written."""
+    """Seconds in which a rank updates so many weights: gradient read, state read and written, weight written."""
     s, rates = strategy, gpu(cluster, calibration)
     moved = s.gradient_bytes + 2 * s.optimizer_bytes + s.parameter_bytes
     return weights * moved / rates.memory + 4 * rates.launch

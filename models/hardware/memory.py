@@ -1,10 +1,10 @@
 """Bytes on the fullest GPU, by kind.
 
-Activations follow Korthikanti et al. 2022 (equations 2 to 4 and section 4.2.3): of a layer s b h (10 + 24/t + 5 a s/(h t))
-bytes in 16 bits with dropout and unfused attention; 34/t with sequence parallelism; without the a s/h term with selective
-recomputation; 2 s b h with full. Here the same terms are added up one by one, so that gated blocks, grouped queries, fused
-attention and other element sizes follow. A 1F1B stage holds the activations of up to p micro-batches, so the first holds
-those of all L layers; interleaved, those of L (1 + (p-1)/(p v)) layers.
+Activations follow Korthikanti et al. 2022 (equations 2 to 4, section 4.2.3). Of a layer they are, with dropout, unfused
+attention and two bytes an element, s b h (10 + 24/t + 5 a s/(h t)) bytes; s b h (34/t + 5 a s/(h t)) with sequence
+parallelism; without the a s/h term with selective recomputation; 2 s b h with full. Here the same terms are added up
+one by one, so that gated blocks, grouped queries, fused attention and other element sizes follow. The first stage of
+a 1F1B pipeline holds up to p micro-batches, so all L layers' activations; interleaved, L (1 + (p-1)/(p v)) layers'.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,9 @@ from models.hardware.workload import key_value_width
 @dataclass(frozen=True)
 class Memory:
     """Bytes: `parameters`, `gradients` and `optimizer` of the layers, `ends` all three of embedding and output;
-    `activations` of the layers, `logits`; `buffers` of gathered weights, gradients under way, buckets and the layer that
-    is being recomputed; `reserved` by CUDA and NCCL."""
+    `activations` of the layers, `logits`; `buffers` of gathered weights, gradients under way, buckets and the layer
+    that is being recomputed; `reserved` by CUDA and NCCL.
+    """
 
     parameters: Numbers
     gradients: Numbers
@@ -35,7 +36,7 @@ class Memory:
 
 
 def layer_activations(workload: Record, strategy: Record) -> tuple[Numbers, Numbers, Numbers]:
-    """Bytes of one layer and micro-batch on one rank that are kept: without recomputation, with selective, with full."""
+    """Bytes kept on one rank of one layer and micro-batch: without recomputation, with selective, with full."""
     w, s = workload, strategy
     element, t = s.parameter_bytes, s.tensor
     tokens = local_tokens(w, s)
