@@ -20,6 +20,7 @@ from torch.distributed.tensor.parallel import (
     ParallelStyle,
     RowwiseParallel,
     SequenceParallel,
+    loss_parallel,
     parallelize_module,
 )
 from torch.nn import functional
@@ -37,27 +38,27 @@ def build(arm: str, shape: Shape, learning_rate: float) -> Step:
     """The training step of `arm` on all processes; weights are drawn from torch's generator, alike everywhere."""
     model = Decoder(shape.architecture)
     if arm == "single":
-        return single(model, learning_rate)
+        return single(model, learning_rate, dist.get_world_size())
     if arm == "ddp":
         return data_parallel(DistributedDataParallel(model, broadcast_buffers=False), learning_rate)
     if arm in ("fsdp", "fsdp-keep"):
         return data_parallel(fully_sharded(model, reshard=arm == "fsdp"), learning_rate)
     if arm in ("tensor", "tensor-sequence"):
-        return single(TensorParallel(model, sequence=arm == "tensor-sequence"), learning_rate, dist.get_world_size())
+        return tensor_parallel(model, learning_rate, sequence=arm == "tensor-sequence")
     if arm == "pipeline":
         return pipelined(model, shape, learning_rate)
     raise ValueError(f"there is no arm {arm}")
 
 
-def single(model: nn.Module, learning_rate: float, copies: int = 1) -> Step:
-    """Every process computes the loss of the whole batch; it counts 1 / `copies`."""
+def single(model: nn.Module, learning_rate: float, processes: int) -> Step:
+    """Each of the processes computes the loss of the whole batch."""
     optimizer = sgd(model, learning_rate)
 
     def step(batch: Tensor) -> Tensor:
         loss = next_token_loss(model(batch[:, :-1]), batch[:, 1:])
         loss.backward()
         update(model, optimizer)
-        return loss.detach() / copies
+        return loss.detach() / processes
 
     return step
 
@@ -102,54 +103,46 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
 
 
-class TensorParallel(nn.Module):
-    """Layers split by heads and feed-forward columns (Shoeybi et al. 2019, section 3), embedding and head whole.
+def tensor_parallel(model: Decoder, learning_rate: float, *, sequence: bool) -> Step:
+    """Layers split by heads and feed-forward columns, embedding and head by vocabulary (Shoeybi et al. 2019, section 3).
 
     With `sequence`, the norms and the residual stream hold a slice of positions each (Korthikanti et al.
     2022, section 4.2.2), and all-reduces become reduce-scatters and all-gathers.
     """
+    processes = dist.get_world_size()
+    mesh = DeviceMesh("cpu", list(range(processes)))
+    stream = Shard(1) if sequence else Replicate()
+    ends: dict[str, ParallelStyle] = {
+        "embedding": RowwiseParallel(input_layouts=Replicate(), output_layouts=stream),
+        "head": ColwiseParallel(input_layouts=stream, use_local_output=False),
+    }
+    layer: dict[str, ParallelStyle] = {
+        "attention.qkv": ColwiseParallel(input_layouts=stream),
+        "attention.out": RowwiseParallel(output_layouts=stream),
+        "feed_forward.gate_up": ColwiseParallel(input_layouts=stream),
+        "feed_forward.down": RowwiseParallel(output_layouts=stream),
+    }
+    if sequence:
+        norm = SequenceParallel(use_local_output=True)
+        ends["norm"] = norm
+        layer |= {"attention_norm": norm, "feed_forward_norm": norm}
+    for block in cast("list[Block]", model.blocks):
+        block.attention = cast(Attention, ShardedAttention(block.attention, processes))
+        block.feed_forward = ShardedFeedForward(cast(FeedForward, block.feed_forward), processes)
+        parallelize_module(block, mesh, layer)
+    split = Segment(model, 0, 1)
+    parallelize_module(split, mesh, ends)
+    optimizer = sgd(split, learning_rate)
 
-    def __init__(self, model: Decoder, *, sequence: bool) -> None:
-        super().__init__()
-        self.sequence = sequence
-        self.mesh = DeviceMesh("cpu", list(range(dist.get_world_size())))
-        self.embedding, self.norm, self.head = model.embedding, model.norm, model.head
-        self.register_buffer("rotation", model.rotation, persistent=False)
-        self.blocks = model.blocks
-        processes = self.mesh.size()
-        stream = Shard(1) if sequence else Replicate()
-        for block in cast("list[Block]", self.blocks):
-            block.attention = cast(Attention, ShardedAttention(block.attention, processes))
-            block.feed_forward = ShardedFeedForward(cast(FeedForward, block.feed_forward), processes)
-            plan: dict[str, ParallelStyle] = {
-                "attention.qkv": ColwiseParallel(input_layouts=stream),
-                "attention.out": RowwiseParallel(output_layouts=stream),
-                "feed_forward.gate_up": ColwiseParallel(input_layouts=stream),
-                "feed_forward.down": RowwiseParallel(output_layouts=stream),
-            }
-            if sequence:
-                norm = SequenceParallel(use_local_output=True)
-                plan |= {"attention_norm": norm, "feed_forward_norm": norm}
-            parallelize_module(block, self.mesh, plan)
-        if sequence:
-            parallelize_module(self.norm, self.mesh, SequenceParallel(use_local_output=True))
+    def step(batch: Tensor) -> Tensor:
+        with loss_parallel():
+            logits = split(batch[:, :-1])
+            loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+            loss.backward()
+        update(split, optimizer)
+        return cast(DTensor, loss).to_local().detach() / processes
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, length) token ids to (batch, length, vocabulary), whole on every process."""
-        x = self.embedding(tokens)
-        if self.sequence:
-            x = self.relaid(x, Replicate(), Shard(1))
-        rotation = cast(Tensor, self.rotation)[: tokens.shape[1]]
-        for block in self.blocks:
-            x = block(x, rotation)
-        x = self.norm(x)
-        if self.sequence:
-            x = self.relaid(x, Shard(1), Replicate())
-        return functional.linear(x, self.embedding.weight if self.head is None else self.head.weight)
-
-    def relaid(self, x: Tensor, before: Replicate | Shard, after: Replicate | Shard) -> Tensor:
-        """The local tensor in another layout; its gradient comes back in the first one."""
-        return DTensor.from_local(x, self.mesh, [before]).redistribute(placements=[after]).to_local()
+    return step
 
 
 class ShardedAttention(nn.Module):
@@ -205,10 +198,10 @@ class Segment(nn.Module):
         self.register_buffer("rotation", model.rotation, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Token ids or hidden states in, hidden states or logits out."""
+        """Token ids or hidden states in, hidden states or logits out; always of a whole context."""
+        rotation = cast(Tensor, self.rotation)
         if self.embedding is not None:
             x = self.embedding(x)
-        rotation = cast(Tensor, self.rotation)[: x.shape[1]]
         for block in self.blocks:
             x = block(x, rotation)
         if self.norm is not None and self.head is not None:

@@ -60,23 +60,35 @@ def run(job: Job, *, seconds: float = 900) -> list[dict[str, Any]]:
     Raises:
         UserError: a process failed, or the run took longer than `seconds`.
     """
+    return launch(job, [([], ["--standalone", "--local-addr", "127.0.0.1"], "lo")], seconds)
+
+
+def launch(job: Job, nodes: list[tuple[list[str], list[str], str]], seconds: float) -> list[dict[str, Any]]:
+    """Run the job on one torchrun a node, its processes shared out evenly.
+
+    A node is the words before the command, the launcher's options that say how nodes meet, and the network device.
+    """
     from tasks import gloo_worker
 
     with tempfile.TemporaryDirectory() as folder:
         order, rows = Path(folder) / "job.json", Path(folder) / "rows.json"
         order.write_text(json.dumps(asdict(job)))
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-        torchrun += ["--nproc-per-node", str(job.processes), "--module", gloo_worker.__name__, str(order), str(rows)]
-        finish([start(torchrun, surroundings())], seconds)
+        worker = ["--nproc-per-node", str(job.processes // len(nodes))]
+        worker += ["--module", gloo_worker.__name__, str(order), str(rows)]
+        torchrun = [sys.executable, "-m", "torch.distributed.run"]
+        launchers = [
+            start([*before, *torchrun, *meet, *worker], surroundings(device)) for before, meet, device in nodes
+        ]
+        finish(launchers, seconds)
         made: list[dict[str, Any]] = json.loads(rows.read_text())
         return made
 
 
-def surroundings() -> dict[str, str]:
-    """The environment of the processes: one thread each, loopback only, quiet."""
+def surroundings(device: str) -> dict[str, str]:
+    """The environment of the processes: one thread each, one network device, quiet."""
     return os.environ | {
         "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
+        "GLOO_SOCKET_IFNAME": device,
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "PYTHONWARNINGS": "ignore",
     }
@@ -104,9 +116,13 @@ def finish(launchers: list[subprocess.Popen[str]], seconds: float) -> None:
         for launcher in launchers:
             said, _ = launcher.communicate(timeout=seconds)
             if launcher.returncode:
-                raise UserError(f"A distributed run failed; the end of what it said:\n{said[-3000:]}")
+                # Workers speak first and torchrun sums up at length; the first worker's error is the cause.
+                words = [line for line in said.splitlines() if line.startswith("[rank")] or said.splitlines()
+                raise UserError("A distributed run failed; its processes said:\n" + "\n".join(words[-60:]))
     except subprocess.TimeoutExpired:
-        raise UserError(f"A distributed run took longer than {seconds:.0f} s: see whether the machine is busy.") from None
+        raise UserError(
+            f"A distributed run took longer than {seconds:.0f} s: see whether the machine is busy."
+        ) from None
     finally:
         for launcher in launchers:
             launcher.terminate()

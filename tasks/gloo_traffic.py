@@ -23,7 +23,7 @@ KINDS = {
 """Operators of torch.ops.c10d (called by FSDP2, DDP's reducer and the pipeline) and of
 torch.ops._c10d_functional (called by DTensor), by the collective that they are."""
 
-WAITS = {"wait_tensor"}
+SILENT = {"wait_tensor", "_wrap_tensor_autograd"}
 
 
 class Traffic(TorchDispatchMode):
@@ -44,7 +44,7 @@ class Traffic(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if func.namespace in ("c10d", "_c10d_functional"):
             name = func._opname
-            if name not in WAITS:
+            if name not in SILENT:
                 kind = KINDS[name]
                 self.seen[kind, _payload(kind, args, result)] += 1
         return result

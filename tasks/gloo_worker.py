@@ -2,11 +2,11 @@
 
 import json
 import os
-import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def main(order: Path, rows: Path) -> None:
     dist.init_process_group("gloo")
     try:
         check_world(job)
-        found = {"volumes": volumes}[job.work](job)
+        found = {"volumes": volumes, "steps": step_times, "collectives": collective_times}[job.work](job)
         if dist.get_rank() == 0:
             rows.write_text(json.dumps(found))
         dist.barrier()
@@ -89,7 +89,8 @@ def volumes(job: Job) -> list[Row]:
         for arm in job.arms:
             step = built(arm, shape, job)
             losses = [whole_loss(step(batch(index))) for index in range(job.steps)]
-            with CommDebugMode() as counted:
+            # CommDebugMode does not count messages, and its tracking of modules fails on a pipeline's stages.
+            with CommDebugMode() if arm != "pipeline" else nullcontext() as counted:
                 share = step(batch(job.steps))
             losses.append(whole_loss(share))
             with Traffic() as traffic:
@@ -97,9 +98,81 @@ def volumes(job: Job) -> list[Row]:
             losses.append(whole_loss(share))
             seen = [[kind, size, count] for (kind, size), count in sorted(traffic.seen.items())]
             everyone: list[Any] = [None] * job.processes
-            dist.all_gather_object(everyone, {"seen": seen, "debug": communication_counts(counted)})
+            dist.all_gather_object(
+                everyone, {"seen": seen, "debug": communication_counts(counted) if counted else None}
+            )
             rows.append({"arm": arm, "losses": losses, "processes": everyone})
     return rows
+
+
+def step_times(job: Job) -> list[Row]:
+    """For each shape and arm: the seconds of each timed step, of the slowest process, after three untimed ones.
+
+    Steps of all shapes and arms take turns, so that a busy minute spoils one repetition of each, not all of one.
+    """
+    ready = []
+    for shape in job.shapes:
+        batch = batches(shape, job.seed)(0)
+        for arm in job.arms:
+            step = built(arm, shape, job)
+            for _ in range(3):
+                step(batch)
+            ready.append((partial(step, batch), {"arm": arm, "shape": job.shapes.index(shape), "seconds": []}))
+    for _ in range(job.repetitions):
+        for call, row in ready:
+            row["seconds"].append(slowest(call))
+    return [row for _, row in ready]
+
+
+def collective_times(job: Job) -> list[Row]:
+    """For each collective and size: the seconds of one, of the slowest process, in each repetition.
+
+    Sizes are of the whole tensor, as in `Traffic`. A send is half of a message there and back between the first two
+    processes. Collectives that take less than about a millisecond run ten times in a row.
+    """
+    ready = []
+    for size in job.sizes:
+        for kind, call in collectives(size // 4).items():
+            call()
+            ready.append((call, 10 if size <= 2**18 else 2, {"collective": kind, "bytes": size, "seconds": []}))
+    for _ in range(job.repetitions):
+        for call, times, row in ready:
+            there_and_back = 2 if row["collective"] == "send" else 1
+            row["seconds"].append(slowest(call, times) / there_and_back)
+    return [row for _, _, row in ready]
+
+
+def collectives(numbers: int) -> dict[str, Callable[[], object]]:
+    """Each collective on a tensor of so many float32 numbers."""
+    rank, processes = dist.get_rank(), dist.get_world_size()
+    whole = torch.zeros(numbers)
+    share = torch.zeros(numbers // processes)
+
+    def send() -> None:
+        if rank == 0:
+            dist.send(whole, 1)
+            dist.recv(whole, 1)
+        elif rank == 1:
+            dist.recv(whole, 0)
+            dist.send(whole, 0)
+
+    return {
+        "all-reduce": lambda: dist.all_reduce(whole),
+        "all-gather": lambda: dist.all_gather_single(whole, share),
+        "reduce-scatter": lambda: dist.reduce_scatter_single(share, whole),
+        "send": send,
+    }
+
+
+def slowest(call: Callable[[], object], times: int = 1) -> float:
+    """Seconds of one call, from a common start to the end of the slowest process."""
+    dist.barrier()
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    took = torch.tensor((time.perf_counter() - start) / times, dtype=torch.float64)
+    dist.all_reduce(took, dist.ReduceOp.MAX)
+    return float(took)
 
 
 if __name__ == "__main__":
