@@ -338,7 +338,9 @@ def _statistic(part: Part | None, family: int) -> str:
         return "computed values compared as they are"
     if part.comparison.cluster:
         return f"Student t over a bootstrap of {len(part.pairs)} clusters by {part.comparison.cluster}"
-    return f"Student t over {part.comparison.paired}s, Holm over {family} comparison{'' if family == 1 else 's'}"
+    return (
+        f"Student t over pairs by {part.comparison.paired}, Holm over {family} comparison{'' if family == 1 else 's'}"
+    )
 
 
 def _written(part: Part) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_comparisons_that_cannot_be_judged_do_not_widen_the_others() -> None:
     good = claim("good", compare("less"))
     few, broken = claim("few", compare("less", "few_more", "few")), claim("broken", compare("less", "nobody", "b"))
     found = verdict_of(rows, good, few, broken)[0]
-    assert (found["level"], found["statistic"]) == (0.95, "Student t over seeds, Holm over 1 comparison")
+    assert (found["level"], found["statistic"]) == (0.95, "Student t over pairs by seed, Holm over 1 comparison")
     assert verdict_of(rows, good, claim("two", compare("less", "a", "b"), compare("less", "b", "a"), needed=2))[0][
         "level"
     ] == pytest.approx(1 - 0.05 / 3), "each part of a claim of several counts"
