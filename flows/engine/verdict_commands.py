@@ -157,7 +157,7 @@ SIDES = ("left_stage", "right_stage")
 def _show_part(part: dict[str, Any]) -> None:
     shown = effect_and_interval(part["effect"], part["interval"])
     level = f" at {part['level']:.2%}" if part["level"] else ""
-    p = f", sign-flip p {part['p']:.3g}" if part["p"] is not None else ""
+    p = f", p {part['p']:.3g}" if part["p"] is not None else ""
     console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown)}{level}{p}: {part['verdict']}")
     table = Table("pair", "left", "right", "difference", "measured by", box=None, padding=(0, 2, 0, 0))
     for pair in part["pairs"]:
