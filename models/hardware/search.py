@@ -248,7 +248,7 @@ def _distance(one: Strategy, other: Strategy) -> float:
     degrees = ("data", "tensor", "pipeline", "interleave", "context", "expert", "micro_batch", "replicas")
     apart = math.fsum(abs(math.log2(getattr(one, name) / getattr(other, name))) for name in degrees)
     kinds = ("shard", "reshard", "sequence_parallel", "recomputation")
-    return apart + 0.5 * sum(getattr(one, name) != getattr(other, name) for name in kinds)
+    return float(apart + 0.5 * sum(getattr(one, name) != getattr(other, name) for name in kinds))
 
 
 def _no_candidate(workload: Workload, cluster: Cluster, gpus: int, batch: int) -> tuple[str, str | None]:

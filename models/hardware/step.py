@@ -4,9 +4,9 @@ The step of the slowest pipeline stage: its micro-batches, filling and draining 
 other stages; interleaved: 1/v of that, sheet a.), sends, the first gather and last reduction, the optimizer.
 
 The form agrees with the events within 2 % where its assumptions hold (`Steps.assumed`). Without a pipeline they do. In
-a pipeline, the exposed messages of a chunk's weights and gradients take at most 5 % of its pass (longer ones hide in
-the bubbles, or hold up more than themselves); and in an interleaved one a send takes no longer than a chunk's forward
-pass, and what is left of the last reduction no longer than a chunk's passes.
+a pipeline, what exposed messages of weights and gradients could add to filling and draining (or hide in them) is at
+most 1 % of the step; and in an interleaved one a send takes no longer than a chunk's forward pass, and what is left
+of the last reduction no longer than a chunk's passes.
 """
 
 from dataclasses import dataclass, fields
@@ -146,12 +146,12 @@ def _seconds(
     alone = s.pipeline == 1
     yes, no = np.array(True), np.array(False)
     start = _chunk(t, s, count, first=yes, last=alone)
+    middle = start
     if np.all(alone):
-        rank, fill, sends, tail, assumed = start, 0.0, 0.0, start.tail, alone
+        rank, fill, sends, tail = start, 0.0, 0.0, start.tail
     else:
         middle, end = _chunk(t, s, count, first=no, last=no), _chunk(t, s, count, first=no, last=yes)
         rank, fill, sends, tail = _pipeline(t, s, count, start, middle, end)
-        assumed = alone | _assumed(t, s, middle)
     overhead = 1e-3 * k.step_overhead_ms + 0 * t.optimizer
     seconds = rank.of_step(count) + tail + fill + sends + t.optimizer + overhead
     spent = {
@@ -177,14 +177,14 @@ def _seconds(
         "reduce": rank.reduce,
         "pipeline": np.where(alone, 0.0, 2 * count * s.interleave * t.communication.send),
     }
-    return seconds, spent, busy, assumed & (seconds > 0)
+    return seconds, spent, busy, alone | _assumed(t, s, middle, seconds)
 
 
-def _assumed(t: Times, s: Columns, middle: _Work) -> Numbers:
+def _assumed(t: Times, s: Columns, middle: _Work, seconds: Numbers) -> Numbers:
     """Whether messages are as short beside the passes of a chunk as the closed form takes them to be."""
-    chunk = middle.other + middle.backward
-    brief = np.abs(middle.first - middle.other + middle.last - middle.backward) <= 0.05 * chunk
-    hidden = (t.communication.send <= middle.other) & (middle.tail <= chunk)
+    longer = np.abs(middle.first - middle.other + middle.last - middle.backward)
+    brief = longer * (s.pipeline - 1) * s.interleave <= 0.01 * seconds
+    hidden = (t.communication.send <= middle.other) & (middle.tail <= middle.other + middle.backward)
     return brief & (hidden | (s.interleave == 1))
 
 
@@ -202,7 +202,7 @@ def _pipeline(
     ranks = [start.and_of(v - 1, middle), middle.and_of(v - 1, middle), end.and_of(v - 1, middle)]
     chunks = [start, middle, end]
     own = np.stack(np.broadcast_arrays(*(r.of_step(count) for r in ranks)))
-    present = np.stack(np.broadcast_arrays(p > 0, p > 2, p > 1))
+    present = np.stack([np.broadcast_to(there, own.shape[1:]) for there in (p > 0, p > 2, p > 1)])
     slowest = np.argmax(np.where(present, own, -1.0), axis=0)
 
     def of_slowest(values: list[Numbers]) -> Numbers:
