@@ -21,7 +21,8 @@ class Comparison:
     `kind` says where the difference must lie for the comparison to hold: "less" below `-margin`, "greater" above
     `margin`, "at most" below `+margin`, "equivalent" between `-margin` and `margin`. Without `paired` there
     is one value on each side and no interval: computed figures, compared as they are. With `cluster` the
-    pairs are examples, of which those with the same value of that label are not independent.
+    pairs are examples, of which those with the same value of that label are not independent. Paired by "draw"
+    they are what a simulator gives under the draws of its calibration.
     """
 
     kind: Literal["less", "greater", "at most", "equivalent"]

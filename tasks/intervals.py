@@ -42,6 +42,34 @@ class Estimate:
         return float(2 * stats.t.sf(distance / self.error, self.freedom))
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """A simulated difference under each draw of what the simulator was calibrated to, in rising order.
+
+    Its interval says what the calibration leaves open. It is no sampling error of a measurement, and how far
+    the model itself may be off is not in it.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def effect(self) -> float:
+        """The median."""
+        return self.interval(0.0)[0]
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The central share `level` of the draws."""
+        import numpy as np
+
+        low, high = np.quantile(self.values, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def p(self, edge: float) -> float:
+        """Twice the share of the draws on the rarer side of `edge`."""
+        below = sum(value < edge for value in self.values) / len(self.values)
+        return min(1.0, 2 * min(below, 1 - below))
+
+
 def of_pairs(differences: "np.ndarray") -> Estimate:
     """Student's t over independent differences, such as one a seed; at least two of them.
 

@@ -12,10 +12,25 @@ from pydantic import TypeAdapter
 
 from tasks import spool
 from tasks.claims import Comparison, Control, Judging, Selection, Statement
-from tasks.intervals import Estimate, decide, edges, holm, nearest_edge, of_clusters, of_pairs, region, sign_flip_p
+from tasks.intervals import (
+    Ensemble,
+    Estimate,
+    decide,
+    edges,
+    holm,
+    nearest_edge,
+    of_clusters,
+    of_pairs,
+    region,
+    sign_flip_p,
+)
 from tasks.registration import digest
 from tasks.report import write_json
 
+DRAW = "draw"
+"""What pairs the values that a simulator gives under the draws of its calibration."""
+
+MINIMUM_DRAWS = 50
 DECIDED = ("SUPPORTED", "CONTRADICTED")
 VERDICTS = (*DECIDED, "INCONCLUSIVE", "NOT TESTED", "FAILED")
 Row = Mapping[str, Any]
@@ -30,7 +45,7 @@ class Part:
     comparison: Comparison
     pairs: list[dict[str, Any]] = field(default_factory=list)
     means: tuple[float, float] | None = None
-    estimate: Estimate | None = None
+    estimate: Estimate | Ensemble | None = None
     verdict: str = ""
     reason: str = ""
     level: float | None = None
@@ -113,12 +128,15 @@ def verdicts(
         for claim in config.claims
     }
     family = [part for group in parts.values() for part in group if part.estimate and not part.verdict]
-    by_seed = [part for part in family if not part.comparison.cluster]
-    levels = holm([(p.comparison.kind, p.comparison.margin, p.estimate) for p in by_seed if p.estimate], config.alpha)
-    for part, level in zip(by_seed, levels, strict=True):
+    by_seed = [
+        (part, (part.comparison.kind, part.comparison.margin, part.estimate))
+        for part in family
+        if isinstance(part.estimate, Estimate) and not part.comparison.cluster
+    ]
+    for (part, _), level in zip(by_seed, holm([entry for _, entry in by_seed], config.alpha), strict=True):
         part.decided_at(level)
     for part in family:
-        if part.comparison.cluster:
+        if not part.verdict:
             part.decided_at(1 - config.alpha)
     controls = [_controlled(control, index, config.alpha) for control in config.controls]
     failing = [control["id"] for control in controls if not control["passed"]]
@@ -147,13 +165,17 @@ def _prepared(comparison: Comparison, index: Index, minimum: int, alpha: float) 
         if count > 1:
             part.estimate = of_clusters(differences, clusters)
         part.pairs = _by_cluster(part.pairs)
+    elif comparison.paired == DRAW:
+        count, what, needed = len(differences), DRAW, MINIMUM_DRAWS
+        part.estimate = Ensemble(tuple(sorted(differences.tolist())))
     else:
         count, what, needed = len(differences), comparison.paired, minimum
         if count > 1:
             part.estimate = of_pairs(differences)
     if part.estimate:
         edge = nearest_edge(comparison.kind, comparison.margin, part.estimate.effect)
-        part.p = part.estimate.p(edge) if comparison.cluster else sign_flip_p(differences, edge)
+        by_seed = not comparison.cluster and comparison.paired != DRAW
+        part.p = sign_flip_p(differences, edge) if by_seed else part.estimate.p(edge)
         part.level, part.interval = 1 - alpha, part.estimate.interval(1 - alpha)
     if count < needed:
         part.verdict = "INCONCLUSIVE"
@@ -336,6 +358,8 @@ def _statistic(part: Part | None, family: int) -> str:
         return "none"
     if not part.comparison.paired:
         return "computed values compared as they are"
+    if part.comparison.paired == DRAW:
+        return f"central 95 % of {len(part.pairs)} draws of the calibration"
     if part.comparison.cluster:
         return f"Student t over a bootstrap of {len(part.pairs)} clusters by {part.comparison.cluster}"
     return (

@@ -306,3 +306,22 @@ def test_edge_cases_of_examples_are_said() -> None:
     many = by_example({0: [1.0] * 900}, {0: [1.0]})
     assert many["reason"].endswith("seed 0 example 5 and 894 more on one side only")
     assert "nan for seed 1 example 0" in by_example({**two, 1: [math.nan, 1.0]}, two)["reason"]
+
+
+# Simulators
+
+
+def test_draws_of_a_calibration_decide_by_their_central_share() -> None:
+    chance = np.random.default_rng(9)
+    values = chance.normal(-0.37, 0.05, 100)
+    rows = [
+        {"stage": "evaluation", "arm": "a", "draw": draw, "bits": float(value)} for draw, value in enumerate(values)
+    ]
+    near = claim("near", compare("equivalent", "a", -0.37, 0.12, paired="draw"))
+    wide = claim("wide", compare("equivalent", "a", -0.37, 0.06, paired="draw"))
+    found, straddling = verdict_of(rows, near, wide)
+    assert (found["verdict"], straddling["verdict"]) == ("SUPPORTED", "INCONCLUSIVE")
+    assert found["interval"] == pytest.approx(np.quantile(values, [0.025, 0.975]) + 0.37)
+    assert found["statistic"] == "central 95 % of 100 draws of the calibration"
+    (few,) = verdict_of(rows[:20], near)
+    assert few["reason"] == "20 draws; a verdict needs 50"

@@ -151,6 +151,9 @@ def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> No
     say(f"To compute it again: {evidence.command}")
 
 
+SHOWN = 20
+"""So many pairs of a comparison fit on a screen."""
+
 SIDES = ("left_stage", "right_stage")
 
 
@@ -160,12 +163,14 @@ def _show_part(part: dict[str, Any]) -> None:
     p = f", p {part['p']:.3g}" if part["p"] is not None else ""
     console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown)}{level}{p}: {part['verdict']}")
     table = Table("pair", "left", "right", "difference", "measured by", box=None, padding=(0, 2, 0, 0))
-    for pair in part["pairs"]:
+    for pair in part["pairs"][:SHOWN]:
         stages = " and ".join(dict.fromkeys(pair[side] for side in SIDES if pair[side]))
         label = "" if pair["pair"] is None else str(pair["pair"])
         difference = f"{pair['left'] - pair['right']:+.4f}"
         table.add_row(label, f"{pair['left']:.4f}", f"{pair['right']:.4f}", difference, stages)
     console.print(table)
+    if len(part["pairs"]) > SHOWN:
+        console.print(f"and {len(part['pairs']) - SHOWN} more pairs, all of them in verdicts.json")
 
 
 def report(
