@@ -81,11 +81,13 @@ def _join_examples(measured: dict[str, Path], out: Path) -> None:
 def pivot(rows: Iterable[dict[str, Any]], table: Table) -> dict[str, Any]:
     """One table: rows in order of first appearance, columns too, but those that few rows have come last."""
     cells: dict[tuple[str, str], list[float]] = {}
+    over = "seeds"
     for row in rows:
         for quantity in table.quantities:
             if quantity in row and table.rows in row and (not table.columns or table.columns in row):
                 column = row[table.columns] if table.columns else quantity
                 cells.setdefault((row[table.rows], column), []).append(row[quantity])
+                over = "draws" if "draw" in row else over
     down = list(dict.fromkeys(place[0] for place in cells))
     across = list(dict.fromkeys(place[1] for place in cells))
     across.sort(key=lambda column: -sum((row, column) in cells for row in down))
@@ -93,6 +95,7 @@ def pivot(rows: Iterable[dict[str, Any]], table: Table) -> dict[str, Any]:
         "title": table.title,
         "quantity": "/".join(table.quantities) if table.columns else "",
         "runs": max((len(values) for values in cells.values()), default=0),
+        "over": over,
         "columns": [table.rows, *across],
         "rows": [[r, *(mean(cells[r, c]) if (r, c) in cells else None for c in across)] for r in down],
     }

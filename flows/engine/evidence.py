@@ -51,13 +51,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number of a paper's tables: the mean of its values, one a seed where there are seeds."""
+    """A number of a paper's tables: the mean of its values, one a seed or, if simulated, one a draw.
+
+    `over` says of what the interval is: "seed" (Student's t) or "draw" (their central share).
+    """
 
     name: str
     quantity: str
     meaning: str
     values: tuple[tuple[Any, float, str], ...]
     interval: tuple[float, float] | None
+    over: str
 
     @property
     def value(self) -> float:
@@ -69,7 +73,7 @@ class Figure:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        return tuple(seed for seed, _, _ in self.values if seed is not None)
+        return tuple(seed for seed, _, _ in self.values if seed is not None and self.over == "seed")
 
     @property
     def stages(self) -> list[str]:
@@ -192,24 +196,31 @@ def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Fig
     }
     for table in experiment.paper.tables:
         cells: dict[tuple[str, str], list[tuple[Any, float, str]]] = {}
+        drawn: set[tuple[str, str]] = set()
         for row in rows:
             for quantity in table.quantities:
                 if quantity in row and table.rows in row and (not table.columns or table.columns in row):
                     labels = [quantity, row[table.rows], *([row[table.columns]] if table.columns else [])]
                     place = ("/".join(str(label) for label in labels), quantity)
-                    cells.setdefault(place, []).append((row.get("seed"), row[quantity], row["stage"]))
+                    label = row.get("seed", row.get("draw"))
+                    cells.setdefault(place, []).append((label, row[quantity], row["stage"]))
+                    if "draw" in row:
+                        drawn.add(place)
         for (name, quantity), values in cells.items():
-            yield Figure(
-                name, quantity, meanings[quantity], tuple(values), _interval([value for _, value, _ in values])
-            )
+            over = "draw" if (name, quantity) in drawn else "seed"
+            interval = _interval([value for _, value, _ in values], over)
+            yield Figure(name, quantity, meanings[quantity], tuple(values), interval, over)
 
 
-def _interval(values: list[float]) -> tuple[float, float] | None:
+def _interval(values: list[float], over: str) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
     import numpy as np
 
-    from tasks.intervals import of_pairs
+    from tasks.intervals import Ensemble, of_pairs
+
+    if over == "draw":
+        return Ensemble(tuple(sorted(values))).interval(FIGURE_LEVEL)
 
     return of_pairs(np.array(values)).interval(FIGURE_LEVEL)
 

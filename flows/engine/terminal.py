@@ -124,7 +124,7 @@ def show_verdicts(title: str, verdicts: dict[str, Any]) -> None:
 
 def show_table(title: str, data: dict[str, Any]) -> None:
     """A result table: `columns`, and `rows` of a label and numbers."""
-    runs = f", mean of {data['runs']} seeds" if data["runs"] > 1 else ", one seed"
+    runs = f", mean of {data['runs']} {data['over']}" if data["runs"] > 1 else ""
     shown = Table(title=f"{title}: {data['title']}{runs}", title_justify="left", title_style="bold")
     for number, column in enumerate(data["columns"]):
         shown.add_column(str(column), justify="right" if number else "left", no_wrap=True)
