@@ -4,9 +4,9 @@ The step of the slowest pipeline stage: its micro-batches, filling and draining 
 other stages; interleaved: 1/v of that, sheet a.), sends, the first gather and last reduction, the optimizer.
 
 The form agrees with the events within 2 % where its assumptions hold (`Steps.assumed`). Without a pipeline they do. In
-a pipeline, what exposed messages of weights and gradients could add to filling and draining (or hide in them) is at
-most 1 % of the step; and in an interleaved one a send takes no longer than a chunk's forward pass, and what is left
-of the last reduction no longer than a chunk's passes.
+a pipeline, at most 1 % of the step is reductions after a micro-batch that could hide in filling and draining; and in
+an interleaved one a send takes no longer than a chunk's forward pass, and the last reduction lasts beyond its chunk no
+longer than a chunk's passes.
 """
 
 from dataclasses import dataclass, fields
@@ -182,8 +182,8 @@ def _seconds(
 
 def _assumed(t: Times, s: Columns, middle: _Work, seconds: Numbers) -> Numbers:
     """Whether messages are as short beside the passes of a chunk as the closed form takes them to be."""
-    longer = np.abs(middle.first - middle.other + middle.last - middle.backward)
-    brief = longer * (s.pipeline - 1) * s.interleave <= 0.01 * seconds
+    hideable = np.maximum(middle.backward - middle.last, 0.0)
+    brief = hideable * (s.pipeline - 1) * s.interleave <= 0.01 * seconds
     hidden = (t.communication.send <= middle.other) & (middle.tail <= middle.other + middle.backward)
     return brief & (hidden | (s.interleave == 1))
 

@@ -18,6 +18,7 @@ DTensor's column- and row-wise layers, torch.distributed.pipelining), and of Meg
 - Full recomputation repeats a layer's forward collectives.
 - A context ring passes keys and values in one message, c-1 times forward and 2 (c-1) times backward.
 - A mixture's tokens are spread evenly; each layer sends them there and back, forward and backward.
+- A tied output on another stage than the embedding is sent nothing for: PyTorch's stages do not share weights.
 """
 
 from collections import Counter
