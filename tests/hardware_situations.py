@@ -19,7 +19,7 @@ MIXTURE = replace(SMALL, experts=8, top_k=2)
 OLD = replace(WORKLOADS["megatron-22b"], layers=8)
 GIB = 2**30
 
-FAST = settings(max_examples=40, deadline=None)
+FAST = settings(max_examples=30, deadline=None)
 
 
 def found(workload: Workload, cluster: Cluster, gpus: int, batch: int) -> list[Strategy]:

@@ -9,83 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hardware_situations import CALIBRATION, FAST, GIB, MIXTURE, SMALL, found, seconds, situations
-from hypothesis import given
+from hardware_situations import CALIBRATION, GIB, MIXTURE, SMALL, found, seconds
 
 from models.hardware import points
 from models.hardware.calibration import Calibration, Kernels
-from models.hardware.cluster import CLUSTERS, Accelerator, Cluster
+from models.hardware.cluster import CLUSTERS, Accelerator
 from models.hardware.columns import as_columns, columns, flatten
 from models.hardware.fit import fit, interval, observed_seconds, predict
 from models.hardware.search import nearest_valid, problems, search, valid
 from models.hardware.step import step
 from models.hardware.strategy import Strategy, world
-from models.hardware.workload import WORKLOADS, Workload
-
-# ---- memory against the published points of the sheet, section f ----
-
-MEMORY: dict[str, tuple[int, int, int, int, float, float, float, tuple[float, float, float, float]]] = {
-    "22b": (1, 1, 4, 4, 45.5625, 59.25, 9.5625, (66.84, 49.42, 16.18, 7.64)),
-    "175b": (8, 3, 64, 1, 45.5625, 66.84, 12.35, (62.04, 56.53, 18.49, 8.71)),
-    "530b": (35, 3, 280, 1, 31.64, 114.02, 23.08, (58.31, 62.04, 20.27, 9.42)),
-    "1t": (64, 1, 512, 1, 32.96, 131.25, 26.56, (58.31, 62.04, 20.27, 9.42)),
-}
-
-
-@pytest.mark.parametrize("name", MEMORY)
-def test_memory_is_the_published_one(name: str) -> None:
-    """Within 3 % (the formulas are public, nothing is fitted). The figures leave out embedding and output."""
-    stages, chunks, batch, micro, states, none, best, shares = MEMORY[name]
-
-    def kept(recomputation: str, sequence_parallel: bool) -> Any:
-        strategy = Strategy(
-            data=1,
-            batch=batch,
-            micro_batch=micro,
-            shard="ddp",
-            tensor=8,
-            sequence_parallel=sequence_parallel,
-            pipeline=stages,
-            interleave=chunks,
-            recomputation=recomputation,  # type: ignore[arg-type]
-        )
-        workload, cluster = WORKLOADS[f"megatron-{name}"], CLUSTERS["a100"]
-        assert problems(workload, cluster, strategy) == []
-        return step(workload, cluster, strategy, CALIBRATION).memory
-
-    whole = kept("none", False)
-    assert (whole.parameters + whole.gradients + whole.optimizer)[0] / GIB == pytest.approx(states, rel=0.03)
-    assert whole.activations[0] / GIB == pytest.approx(none, rel=0.03)
-    assert kept("selective", True).activations[0] / GIB == pytest.approx(best, rel=0.03)
-    kinds = [("none", True), ("selective", False), ("selective", True), ("full", False)]
-    made = [100 * kept(*kind).activations[0] / whole.activations[0] for kind in kinds]
-    assert made == pytest.approx(shares, rel=0.03)
-
-
-@given(situations())
-@FAST
-def test_memory_falls_with_sharding(situation: tuple[Workload, Cluster, Strategy]) -> None:
-    workload, _, strategy = situation
-    strategy = replace(strategy, expert=1, replicas=1, batch=strategy.batch * 4)
-
-    def kept(changed: Strategy) -> Any:
-        return step(workload, CLUSTERS["h100"], changed, CALIBRATION).memory
-
-    def states(changed: Strategy) -> float:
-        m = kept(changed)
-        return float((m.parameters + m.gradients + m.optimizer + m.ends)[0])
-
-    shards = [states(replace(strategy, shard=kind)) for kind in ("ddp", "zero2", "fsdp")]
-    assert all(more >= less * (1 - 1e-12) for more, less in pairwise(shards))
-    assert strategy.data * strategy.context == 1 or shards[0] > shards[2]
-    sharded = replace(strategy, shard="fsdp", reduce_each_micro_batch=True)
-    assert states(replace(sharded, data=2 * strategy.data)) < states(sharded)
-    assert states(replace(sharded, tensor=2 * strategy.tensor)) < states(sharded)
-    context = kept(replace(strategy, context=2 * strategy.context))
-    assert context.activations[0] < kept(strategy).activations[0]
-    kinds = [kept(replace(strategy, recomputation=kind)).activations[0] for kind in ("none", "selective", "full")]
-    assert kinds[0] > kinds[1] > kinds[2]
-
+from models.hardware.workload import WORKLOADS
 
 # ---- search ----
 

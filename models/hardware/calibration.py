@@ -31,7 +31,8 @@ class Kernels:
 class Calibration:
     """Everything that is fitted, frozen and hashed.
 
-    `memory_efficiency`, `nvlink_efficiency`, `nic_efficiency`: share of the datasheet bandwidth that is reached;
+    `eager_efficiency`: share of that efficiency which is left where kernels are not fused (an eager framework, its
+    casts and gaps). `memory_efficiency`, `nvlink_efficiency`, `nic_efficiency`: share of the datasheet bandwidth that is reached;
     `tree_efficiency`: bandwidth of NCCL's tree over its ring's. `launch_us`: between kernels. `collective_start_us`:
     of each collective. `nvlink_hop_us`, `nic_hop_us`: software and protocol latency of a hop, beyond the wire's;
     `tree_hop_us`: what a hop between nodes of a tree takes beyond a ring's (a chunk is reduced before it goes on).
@@ -44,6 +45,7 @@ class Calibration:
     volta: Kernels = Kernels(gemm_ceiling=0.75, gemm_scale=150.0, attention_ceiling=0.35)
     ampere: Kernels = Kernels(gemm_ceiling=0.85, gemm_scale=150.0, attention_ceiling=0.6)
     hopper: Kernels = Kernels(gemm_ceiling=0.7, gemm_scale=150.0, attention_ceiling=0.4)
+    eager_efficiency: Fraction = 0.9
     memory_efficiency: Fraction = 0.8
     launch_us: NotNegative = 3.0
     nvlink_efficiency: Fraction = 0.8

@@ -38,16 +38,17 @@ class Gpu:
         return count * np.maximum(arithmetic, element * (m * k + k * n + m * n) / self.memory)
 
 
-def gpu(cluster: Record, calibration: Record) -> Gpu:
-    """The cluster's GPU."""
+def gpu(workload: Record, cluster: Record, calibration: Record) -> Gpu:
+    """The cluster's GPU, as the workload's kernels use it."""
     accelerator = cluster.accelerator
+    kept = np.where(workload.fused, 1.0, calibration.eager_efficiency)
     return Gpu(
         peak=1e12 * accelerator.peak_tflops,
         memory=1e9 * accelerator.memory_gb_s * calibration.memory_efficiency,
         launch=1e-6 * calibration.launch_us,
-        ceiling=kernels("gemm_ceiling", cluster, calibration),
+        ceiling=kept * kernels("gemm_ceiling", cluster, calibration),
         scale=kernels("gemm_scale", cluster, calibration),
-        attention=kernels("attention_ceiling", cluster, calibration),
+        attention=kept * kernels("attention_ceiling", cluster, calibration),
     )
 
 
@@ -80,7 +81,7 @@ def local_tokens(workload: Record, strategy: Record) -> Numbers:
 
 def compute(workload: Record, cluster: Record, strategy: Record, calibration: Record) -> Compute:
     """The times of one micro-batch on one GPU."""
-    w, s, rates = workload, strategy, gpu(cluster, calibration)
+    w, s, rates = workload, strategy, gpu(workload, cluster, calibration)
     element, t = s.parameter_bytes, s.tensor
     tokens = local_tokens(w, s)
     split = tokens / np.where(s.sequence_parallel, t, 1)
@@ -190,6 +191,6 @@ def held(workload: Record, strategy: Record) -> Held:
 
 def optimizer(cluster: Record, strategy: Record, calibration: Record, weights: Numbers) -> Numbers:
     """Seconds in which a rank updates so many weights: gradient read, state read and written, weight written."""
-    s, rates = strategy, gpu(cluster, calibration)
+    s, rates = strategy, gpu(workload, cluster, calibration)
     moved = s.gradient_bytes + 2 * s.optimizer_bytes + s.parameter_bytes
     return weights * moved / rates.memory + 4 * rates.launch

@@ -44,6 +44,7 @@ PRIORS: dict[str, Prior] = {
     **{f"{family}.gemm_ceiling": Prior(0.15, 0.2, 1.0) for family in ("volta", "ampere", "hopper")},
     **{f"{family}.gemm_scale": Prior(0.7, 10.0, 2000.0) for family in ("volta", "ampere", "hopper")},
     **{f"{family}.attention_ceiling": Prior(0.3, 0.05, 1.0) for family in ("volta", "ampere", "hopper")},
+    "eager_efficiency": Prior(0.1, 0.5, 1.0),
     "memory_efficiency": Prior(0.15, 0.3, 1.0),
     "launch_us": Prior(0.5, 0.5, 30.0),
     "nvlink_efficiency": _EFFICIENCY,
