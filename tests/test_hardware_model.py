@@ -45,7 +45,12 @@ BASES: list[tuple[Workload, Cluster, Strategy, Calibration]] = [
         CALIBRATION,
     ),
     (OLD, CLUSTERS["a100"], Strategy(data=64, batch=256, recomputation="selective", replicas=8), CALIBRATION),
-    (replace(OLD, flash_attention=True), CLUSTERS["v100"], Strategy(data=8, batch=8, shard="ddp"), CALIBRATION),
+    (
+        replace(OLD, flash_attention=True, fused=False),
+        CLUSTERS["v100"],
+        Strategy(data=8, batch=8, shard="ddp"),
+        CALIBRATION,
+    ),
 ]
 
 

@@ -209,7 +209,7 @@ def test_memory_falls_with_sharding(situation: tuple[Workload, Cluster, Strategy
 
 def test_kernels_are_less_efficient_when_small() -> None:
     """A curve by size, not one scalar; and a thin product is bound by memory."""
-    rates = gpu(CLUSTERS["a100"], CALIBRATION)
+    rates = gpu(OLD, CLUSTERS["a100"], CALIBRATION)
 
     def efficiency(*shape: float) -> float:
         return float(2 * np.prod(shape) / (rates.product(*shape, 2) * rates.peak))

@@ -32,8 +32,8 @@ class Calibration:
     """Everything that is fitted, frozen and hashed.
 
     `eager_efficiency`: share of that efficiency which is left where kernels are not fused (an eager framework, its
-    casts and gaps). `memory_efficiency`, `nvlink_efficiency`, `nic_efficiency`: share of the datasheet bandwidth that is reached;
-    `tree_efficiency`: bandwidth of NCCL's tree over its ring's. `launch_us`: between kernels. `collective_start_us`:
+    casts and gaps). `memory_efficiency`, `nvlink_efficiency`, `nic_efficiency`: share of the datasheet bandwidth that
+    is reached; `tree_efficiency`: bandwidth of NCCL's tree over its ring's. `launch_us`: between kernels. `collective_start_us`:
     of each collective. `nvlink_hop_us`, `nic_hop_us`: software and protocol latency of a hop, beyond the wire's;
     `tree_hop_us`: what a hop between nodes of a tree takes beyond a ring's (a chunk is reduced before it goes on).
     `congestion_per_doubling`: added transfer time for each doubling of nodes (a share). `interference`: share of its

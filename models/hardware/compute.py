@@ -191,6 +191,7 @@ def held(workload: Record, strategy: Record) -> Held:
 
 def optimizer(cluster: Record, strategy: Record, calibration: Record, weights: Numbers) -> Numbers:
     """Seconds in which a rank updates so many weights: gradient read, state read and written, weight written."""
-    s, rates = strategy, gpu(workload, cluster, calibration)
+    s = strategy
     moved = s.gradient_bytes + 2 * s.optimizer_bytes + s.parameter_bytes
-    return weights * moved / rates.memory + 4 * rates.launch
+    memory = 1e9 * cluster.accelerator.memory_gb_s * calibration.memory_efficiency
+    return weights * moved / memory + 4e-6 * calibration.launch_us
