@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from flows.engine import doctor as examination
+from flows.engine.advise import advise
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
 from flows.engine.execute import Interrupted, cores
@@ -39,6 +40,7 @@ app = typer.Typer(
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 add_to(app)
+app.command()(advise)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]
