@@ -8,6 +8,8 @@ chain (`Evidence.judged`); without one there is nothing to show.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from flows.engine.discover import Experiment
@@ -42,11 +44,16 @@ class Origin:
     @property
     def where(self) -> str:
         """Where and when it was computed, in words."""
+        return f"{self.machine}, {self.made['finished']}" if self.made else self.machine
+
+    @property
+    def machine(self) -> str:
+        """On which machine and from which commit it was computed, in words."""
         if not self.made:
             return "computed elsewhere and restored from the cache"
         commit = self.made["commit"]
         short = commit[:12] + (" with uncommitted code" if commit.endswith("+") else "")
-        return f"{self.made['processor']} ({self.made['device']}), {self.made['finished']}, commit {short}"
+        return f"{self.made['processor']} ({self.made['device']}), commit {short}"
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,12 @@ class Figure:
     quantity: str
     meaning: str
     values: tuple[tuple[Any, float, str], ...]
-    interval: tuple[float, float] | None
     over: str
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval; none of a single value. Only who shows it waits for scipy."""
+        return _interval([value for _, value, _ in self.values], self.over)
 
     @property
     def value(self) -> float:
@@ -143,12 +154,22 @@ def gather(names: list[str], profile: str | None, changes: list[str]) -> list[Ev
     store = Store()
     chosen = names or list(known)
     select(chosen, wanted, known)  # a wrong name fails before any reading
-    profiles = [wanted] if profile or changes else [Variant(name) for name in reversed(PROFILES)]
-    return [_best([_evidence(known, name, one, store) for name in [paper] for one in profiles]) for paper in chosen]
+    if profile or changes:
+        return [_evidence(known, name, wanted, store) for name in chosen]
+    return [_largest(known, name, store) for name in chosen]
 
 
-def _best(candidates: list[Evidence]) -> Evidence:
-    return next((one for one in candidates if one.judged), candidates[-1])
+def _largest(known: dict[str, Experiment], name: str, store: Store) -> Evidence:
+    for profile in reversed(PROFILES):
+        if (_folder(name, Variant(profile)) / VERDICTS).exists():  # else there is nothing to compare with the record
+            found = _evidence(known, name, Variant(profile), store)
+            if found.judged:
+                return found
+    return _evidence(known, name, Variant("quick"), store)
+
+
+def _folder(name: str, chosen: Variant) -> Path:
+    return ROOT / "data" / chosen.name / name
 
 
 def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: Store) -> Evidence:
@@ -159,7 +180,7 @@ def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: S
 
 
 def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:
-    folder = ROOT / "data" / chosen.name / experiment.name
+    folder = _folder(experiment.name, chosen)
     verdicts = json.loads((folder / VERDICTS / "verdicts.json").read_text())
     rows = json.loads((folder / "results" / "metrics.json").read_text())
     return Judged(
@@ -208,8 +229,7 @@ def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Fig
                         drawn.add(place)
         for (name, quantity), values in cells.items():
             over = "draw" if (name, quantity) in drawn else "seed"
-            interval = _interval([value for _, value, _ in values], over)
-            yield Figure(name, quantity, meanings[quantity], tuple(values), interval, over)
+            yield Figure(name, quantity, meanings[quantity], tuple(values), over)
 
 
 def _interval(values: list[float], over: str) -> tuple[float, float] | None:

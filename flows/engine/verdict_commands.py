@@ -1,5 +1,7 @@
 """The commands of `tenfold` that show verdicts: claims, trace, report, publish, compare."""
 
+from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +12,8 @@ from rich.table import Table
 from flows.engine import comparison
 from flows.engine import publish as publishing
 from flows.engine.errors import did_you_mean
-from flows.engine.evidence import Evidence, Judged, gather, measured_by, sources
-from flows.engine.publication import effect_and_interval
+from flows.engine.evidence import Evidence, Judged, Origin, gather, measured_by, sources
+from flows.engine.publication import VERDICTS, effect_and_interval
 from flows.engine.terminal import console
 from tasks.closure import ROOT
 from tasks.errors import UserError
@@ -47,6 +49,8 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
         if evidence.judged is None:
             console.print(f"No verdicts of {evidence.chosen.name} are up to date here: run {evidence.command}.\n")
             continue
+        counts = Counter(claim["verdict"] for claim in evidence.judged.claims)
+        console.print(", ".join(f"{counts[word]} {word.lower()}" for word in VERDICTS if counts[word]) + ".")
         came = [claim["as_expected"] for claim in evidence.judged.claims if claim["as_expected"] is not None]
         if came:
             console.print(f"{sum(came)} of the {len(came)} predictions on which there is a verdict came true.")
@@ -94,9 +98,10 @@ def trace(
         tenfold trace btx/experts-specialise
     """
     paper, _, name = claim.rpartition("/")
+    every = gather([paper] if paper else [], profile, settings or [])
     found = [
         (evidence, entry, evidence.judged)
-        for evidence in gather([paper] if paper else [], profile, settings or [])
+        for evidence in every
         if evidence.judged
         for entry in [*evidence.judged.claims, *evidence.judged.controls]
         if entry["id"] == name
@@ -106,23 +111,21 @@ def trace(
             f"Several papers have a claim {name}: say {' or '.join(f'{e.name}/{name}' for e, _, _ in found)}."
         )
     if not found:
-        _explain_missing(claim, paper, profile, settings or [])
+        raise _missing(claim, name, every)
     for evidence, entry, judged in found:
         _show_trace(evidence, entry, judged)
 
 
-def _explain_missing(claim: str, paper: str, profile: str | None, settings: list[str]) -> None:
-    every = gather([paper] if paper else [], profile, settings)
+def _missing(asked: str, name: str, every: list[Evidence]) -> UserError:
+    """What to say of a claim without a verdict: what to run, or that there is no such claim."""
     known = []
-    for one in every:
-        paper_of = one.experiment.paper
-        known += [
-            f"{one.name}/{name}" for name in [*(c.id for c in paper_of.claims), *(c.id for c in paper_of.controls)]
-        ]
-    matching = [one for one in every for entry in known if entry in (claim, f"{one.name}/{claim}")]
-    if matching:
-        raise UserError(f"No verdict on {claim} is up to date here: run {matching[0].command}.")
-    raise UserError(f"There is no claim {claim}.{did_you_mean(claim, known)}")
+    for evidence in every:
+        paper = evidence.experiment.paper
+        ids = [claim.id for claim in paper.claims] + [control.id for control in paper.controls]
+        if name in ids:
+            return UserError(f"No verdict on {asked} is up to date here: run {evidence.command}.")
+        known += [f"{evidence.name}/{entry}" for entry in ids]
+    return UserError(f"There is no claim {asked}.{did_you_mean(asked, known)}")
 
 
 def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> None:
@@ -140,15 +143,23 @@ def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> No
         _show_part(part)
     stages = measured_by(entry)
     behind = judged.behind([*stages, "verdicts"]) if stages else []
-    for name in [*stages, *(["results", "verdicts"] if stages else [])]:
-        origin = judged.origins[name]
-        run = f", MLflow run {origin.run}" if origin.run else ""
-        say(f"{origin.stage.title}: {origin.digest}; {origin.where}{run}", markup=False)
-        say(f"  {origin.stage.command}", markup=False)
+    shown = [judged.origins[name] for name in [*stages, *(["results", "verdicts"] if stages else [])]]
+    for _, alike in groupby(shown, lambda origin: origin.stage.function):
+        _show_origins(list(alike))
     for origin in sources(behind):
         say(f"data {origin.stage.name}: {origin.digest}", markup=False)
-    say(f"All {len(behind)} stages behind it: tenfold status {evidence.name} --profile {evidence.chosen.base}")
-    say(f"To compute it again: {evidence.command}")
+    if behind:
+        say(f"All {len(behind)} stages behind it: {evidence.command.replace('reproduce', 'status', 1)}", markup=False)
+    say(f"To compute it again: {evidence.command}", markup=False)
+
+
+def _show_origins(alike: list[Origin]) -> None:
+    """Stages of one function with their digests, and the command of the first; those of the others are like it."""
+    for origin in alike:
+        run = f", MLflow run {origin.run}" if origin.run else ""
+        console.print(f"{origin.stage.title}: {origin.digest}; {origin.where}{run}", markup=False)
+    others = f"  (those of the others are in {alike[0].stage.pipeline_file})" if len(alike) > 1 else ""
+    console.print(f"  {alike[0].stage.command}{others}", markup=False, style="dim")
 
 
 SHOWN = 20
