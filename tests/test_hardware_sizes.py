@@ -198,8 +198,8 @@ def test_memory_falls_with_sharding(situation: tuple[Workload, Cluster, Strategy
     sharded = replace(strategy, shard="fsdp", reduce_each_micro_batch=True)
     assert states(replace(sharded, data=2 * strategy.data)) < states(sharded)
     assert states(replace(sharded, tensor=2 * strategy.tensor)) < states(sharded)
-    context = kept(replace(strategy, context=2 * strategy.context))
-    assert context.activations[0] < kept(strategy).activations[0]
+    # In all, for the fullest stage may be another one then, with more activations and no logits.
+    assert kept(replace(strategy, context=2 * strategy.context)).total[0] < kept(strategy).total[0]
     kinds = [kept(replace(strategy, recomputation=kind)).activations[0] for kind in ("none", "selective", "full")]
     assert kinds[0] > kinds[1] > kinds[2]
 

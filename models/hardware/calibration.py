@@ -33,13 +33,13 @@ class Calibration:
 
     `eager_efficiency`: share of that efficiency which is left where kernels are not fused (an eager framework, its
     casts and gaps). `memory_efficiency`, `nvlink_efficiency`, `nic_efficiency`: share of the datasheet bandwidth that
-    is reached; `tree_efficiency`: bandwidth of NCCL's tree over its ring's. `launch_us`: between kernels. `collective_start_us`:
-    of each collective. `nvlink_hop_us`, `nic_hop_us`: software and protocol latency of a hop, beyond the wire's;
-    `tree_hop_us`: what a hop between nodes of a tree takes beyond a ring's (a chunk is reduced before it goes on).
-    `congestion_per_doubling`: added transfer time for each doubling of nodes (a share). `interference`: share of its
-    speed that computation loses while a collective runs beside it. `step_overhead_ms`: of each step, outside the
-    model. `power_compute`, `power_communication`: share of the power above idle that busy tensor cores and busy links
-    draw. `reserved_gib`: memory of CUDA, NCCL and fragmentation.
+    is reached; `tree_efficiency`: bandwidth of NCCL's tree over its ring's. `launch_us`: between kernels.
+    `collective_start_us`: of each collective. `nvlink_hop_us`, `nic_hop_us`: software and protocol latency of a hop,
+    beyond the wire's; `tree_hop_us`: what a hop between nodes of a tree takes beyond a ring's (a chunk is reduced
+    before it goes on). `congestion_per_doubling`: added transfer time for each doubling of nodes (a share).
+    `interference`: share of its speed that computation loses while a collective runs beside it. `step_overhead_ms`:
+    of each step, outside the model. `power_compute`, `power_communication`: share of the power above idle that busy
+    tensor cores and busy links draw. `reserved_gib`: memory of CUDA, NCCL and fragmentation.
     """
 
     volta: Kernels = Kernels(gemm_ceiling=0.75, gemm_scale=150.0, attention_ceiling=0.35)
