@@ -56,7 +56,7 @@ def single(model: nn.Module, learning_rate: float, processes: int) -> Step:
 
     def step(batch: Tensor) -> Tensor:
         loss = next_token_loss(model(batch[:, :-1]), batch[:, 1:])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         update(model, optimizer)
         return loss.detach() / processes
 
@@ -71,7 +71,7 @@ def data_parallel(model: nn.Module, learning_rate: float) -> Step:
     def step(batch: Tensor) -> Tensor:
         mine = batch.chunk(processes)[rank]
         loss = next_token_loss(model(mine[:, :-1]), mine[:, 1:])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         update(model, optimizer)
         return loss.detach() / processes
 
@@ -104,7 +104,7 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 
 def tensor_parallel(model: Decoder, learning_rate: float, *, sequence: bool) -> Step:
-    """Layers split by heads and feed-forward columns, embedding and head by vocabulary (Shoeybi et al. 2019, section 3).
+    """Layers split by heads and feed-forward columns, embedding and head by vocabulary (Shoeybi et al. 2019, sec. 3).
 
     With `sequence`, the norms and the residual stream hold a slice of positions each (Korthikanti et al.
     2022, section 4.2.2), and all-reduces become reduce-scatters and all-gathers.
@@ -138,7 +138,7 @@ def tensor_parallel(model: Decoder, learning_rate: float, *, sequence: bool) -> 
         with loss_parallel():
             logits = split(batch[:, :-1])
             loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         update(split, optimizer)
         return cast(DTensor, loss).to_local().detach() / processes
 
@@ -152,7 +152,7 @@ class ShardedAttention(nn.Module):
         super().__init__()
         self.head_width = whole.out.in_features // whole.heads
         self.qkv, self.out = whole.qkv, whole.out
-        rows = whole.qkv.weight.data.unflatten(0, (3, processes, -1))
+        rows = whole.qkv.weight.data.view(3, processes, -1, whole.qkv.in_features)
         self.qkv.weight.data = rows.transpose(0, 1).flatten(0, 2).contiguous()
 
     def forward(self, x: Tensor, rotation: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class ShardedFeedForward(nn.Module):
         width, hidden = whole.down.shape
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
-        rows = whole.gate_up.data.unflatten(0, (2, processes, -1))
+        rows = whole.gate_up.data.view(2, processes, -1, width)
         self.gate_up.weight.data = rows.transpose(0, 1).flatten(0, 2).contiguous()
         self.down.weight.data = whole.down.data
 
@@ -195,7 +195,7 @@ class Segment(nn.Module):
         self.embedding = model.embedding if index == 0 else None
         self.norm = model.norm if index == count - 1 else None
         self.head = model.head if index == count - 1 else None
-        self.register_buffer("rotation", model.rotation, persistent=False)
+        self.register_buffer("rotation", cast(Tensor, model.rotation), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Token ids or hidden states in, hidden states or logits out; always of a whole context."""

@@ -33,6 +33,23 @@ class Shape:
         if self.batch % self.micro_batches:
             raise ValueError(f"{self.batch} sequences do not divide into {self.micro_batches} micro-batches")
 
+    def check(self, processes: int) -> None:
+        """Refuse a shape that some arm cannot lay out over so many processes.
+
+        Raises:
+            ValueError: it says what does not divide, or that the micro-batches are too few for a pipeline.
+        """
+        sizes = self.architecture
+        parts = {"heads": sizes.heads, "layers": sizes.layers, "sequences": self.batch, "positions": sizes.context}
+        parts |= {"feed-forward columns": sizes.feed_forward, "tokens of the vocabulary": sizes.vocabulary}
+        for name, number in parts.items():
+            if number % processes:
+                raise ValueError(f"{number} {name} do not divide among {processes} processes")
+        if self.micro_batches < processes:
+            raise ValueError(f"{self.micro_batches} micro-batches are too few for {processes} pipeline stages")
+        if sizes.tied_embeddings:
+            raise ValueError("the embedding must not be tied to the head: they lie on different pipeline stages")
+
 
 @config
 class Job:
@@ -50,7 +67,7 @@ class Job:
     steps: Count = 4
     sizes: tuple[Count, ...] = ()
     repetitions: Count = 1
-    learning_rate: Positive = 0.5
+    learning_rate: Positive = 0.1
     seed: Index = 0
 
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.config import NotNegative, config
+from tasks import gloo_relay
 from tasks.gloo_job import die_with_parent
-from tasks.errors import UserError
 
 ADDRESSES = ("10.73.0.1", "10.73.0.2")
 DEVICE = "wire"
@@ -60,7 +60,7 @@ def linked(link: Link) -> Iterator[Ends]:
         second = _hold([*alone.inside(0), "unshare", "--net"], started)
         ends = Ends((first, second))
         if link.milliseconds:
-            relay = [*ends.inside(0), sys.executable, "-m", "tasks.gloo_relay", str(link.milliseconds / 1000)]
+            relay = [*ends.inside(0), sys.executable, "-m", gloo_relay.__name__, str(link.milliseconds / 1000)]
             _ready(relay, started)
             _do(ends.inside(0), "ip", "link", "set", "far", "netns", str(second))
             _do(ends.inside(1), "ip", "link", "set", "far", "name", DEVICE)
@@ -71,6 +71,8 @@ def linked(link: Link) -> Iterator[Ends]:
             _do(ends.inside(end), "ip", "link", "set", "lo", "up")
             _do(ends.inside(end), "ip", "address", "add", f"{address}/24", "dev", DEVICE)
             _do(ends.inside(end), "ip", "link", "set", DEVICE, "up")
+            # Training never lets a connection rest long enough to start slowly again; the clock's pauses would.
+            _do(ends.inside(end), "sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_slow_start_after_idle")
             if link.megabits:
                 bucket = ("tbf", "rate", f"{link.megabits}mbit", "burst", "16kb", "limit", "64mb")
                 _do(ends.inside(end), "tc", "qdisc", "add", "dev", DEVICE, "root", *bucket)

@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.debug import CommDebugMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 KINDS = {
@@ -26,7 +26,7 @@ torch.ops._c10d_functional (called by DTensor), by the collective that they are.
 SILENT = {"wait_tensor", "_wrap_tensor_autograd"}
 
 
-class Traffic(TorchDispatchMode):
+class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the collectives started under it: `seen[kind, bytes]` is how many carried that many bytes.
 
     Bytes are those of the whole tensor: all-reduce, its operand; all-gather, its output;
@@ -34,7 +34,7 @@ class Traffic(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: Counter[tuple[str, int]] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -60,7 +60,7 @@ def _payload(kind: str, args: Any, result: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in ([whole] if isinstance(whole, Tensor) else whole))
 
 
-def communication_counts(counted: "torch.distributed.tensor.debug.CommDebugMode") -> dict[str, int]:
+def communication_counts(counted: CommDebugMode) -> dict[str, int]:
     """The collectives that PyTorch's own CommDebugMode counted, under the names used here."""
     counts: Counter[str] = Counter()
     for operator, count in counted.get_comm_counts().items():

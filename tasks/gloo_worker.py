@@ -26,6 +26,9 @@ Row = dict[str, Any]
 def main(order: Path, rows: Path) -> None:
     """Join the others, do the job, and let the first process write what was found."""
     die_with_parent()
+    if b"torch.distributed.run" not in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+        # It went while this process was still importing torch, before the kernel was asked to tell us.
+        raise SystemExit("the launcher has gone")
     torch.set_num_threads(1)
     job = TypeAdapter(Job).validate_json(order.read_text())
     dist.init_process_group("gloo")
@@ -90,7 +93,8 @@ def volumes(job: Job) -> list[Row]:
             step = built(arm, shape, job)
             losses = [whole_loss(step(batch(index))) for index in range(job.steps)]
             # CommDebugMode does not count messages, and its tracking of modules fails on a pipeline's stages.
-            with CommDebugMode() if arm != "pipeline" else nullcontext() as counted:
+            debug = CommDebugMode() if arm != "pipeline" else nullcontext()  # type: ignore[no-untyped-call]
+            with debug as counted:
                 share = step(batch(job.steps))
             losses.append(whole_loss(share))
             with Traffic() as traffic:
@@ -98,9 +102,8 @@ def volumes(job: Job) -> list[Row]:
             losses.append(whole_loss(share))
             seen = [[kind, size, count] for (kind, size), count in sorted(traffic.seen.items())]
             everyone: list[Any] = [None] * job.processes
-            dist.all_gather_object(
-                everyone, {"seen": seen, "debug": communication_counts(counted) if counted else None}
-            )
+            mine = {"rank": dist.get_rank(), "seen": seen}
+            dist.all_gather_object(everyone, mine | {"debug": communication_counts(counted) if counted else None})
             rows.append({"arm": arm, "losses": losses, "processes": everyone})
     return rows
 
@@ -110,7 +113,7 @@ def step_times(job: Job) -> list[Row]:
 
     Steps of all shapes and arms take turns, so that a busy minute spoils one repetition of each, not all of one.
     """
-    ready = []
+    ready: list[tuple[Callable[[], object], Row]] = []
     for shape in job.shapes:
         batch = batches(shape, job.seed)(0)
         for arm in job.arms:
@@ -128,18 +131,29 @@ def collective_times(job: Job) -> list[Row]:
     """For each collective and size: the seconds of one, of the slowest process, in each repetition.
 
     Sizes are of the whole tensor, as in `Traffic`. A send is half of a message there and back between the first two
-    processes. Collectives that take less than about a millisecond run ten times in a row.
+    processes. Collectives that take less than about a millisecond run ten times in a row. `wire_bytes` is what
+    the network device counted out of this process's namespace, with the clock's few small messages, for each one.
     """
-    ready = []
+    ready: list[tuple[Callable[[], object], int, Row]] = []
     for size in job.sizes:
         for kind, call in collectives(size // 4).items():
             call()
-            ready.append((call, 10 if size <= 2**18 else 2, {"collective": kind, "bytes": size, "seconds": []}))
+            row: Row = {"collective": kind, "bytes": size, "seconds": [], "wire_bytes": 0.0}
+            ready.append((call, 10 if size <= 2**18 else 2, row))
     for _ in range(job.repetitions):
         for call, times, row in ready:
             there_and_back = 2 if row["collective"] == "send" else 1
+            before = device_bytes()
             row["seconds"].append(slowest(call, times) / there_and_back)
+            row["wire_bytes"] += (device_bytes() - before) / times / job.repetitions
     return [row for _, _, row in ready]
+
+
+def device_bytes() -> int:
+    """Bytes that the network device in use has sent since it exists."""
+    device = os.environ["GLOO_SOCKET_IFNAME"]
+    lines = [line.split(":") for line in Path("/proc/net/dev").read_text().splitlines() if ":" in line]
+    return next(int(fields.split()[8]) for name, fields in lines if name.strip() == device)
 
 
 def collectives(numbers: int) -> dict[str, Callable[[], object]]:

@@ -1,0 +1,105 @@
+"""Collectives over links of imposed bandwidth and latency: does their time follow as the α-β model says?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.config import Count, config
+from tasks import spool
+from tasks.gloo import quartiles, watched, write_rows
+from tasks.gloo_fit import least_relative
+from tasks.gloo_job import Job, launch
+from tasks.gloo_network import ADDRESSES, DEVICE, FRAME, PAYLOAD, Link, Unavailable, linked
+from tasks.measures import measures
+
+Row = dict[str, Any]
+
+RING = {"all-gather": (1.0, 0.5), "all-reduce": (2.0, 1.0)}
+"""Hops, and share of the whole tensor that crosses each link, of a ring of two: n-1 and (n-1)/n, or twice that."""
+
+
+@config
+class ShapedTimes:
+    """Links to fit gloo's own hops and bytes to, links to test the prediction on, sizes in bytes."""
+
+    fit: tuple[Link, ...]
+    held_out: tuple[Link, ...]
+    sizes: tuple[Count, ...]
+    repetitions: Count
+
+
+@measures(
+    seconds="median seconds of one collective over the link",
+    wire_bytes="bytes that the link's device counted out of the first process, for one collective",
+    formula_seconds="seconds by the ring formulas, the imposed bandwidth and latency, and the bare link's latency",
+    formula_error="share by which the formula is above the measurement",
+    predicted_seconds="seconds by hops and bytes that were fitted to other links",
+    relative_error="share by which the prediction is above the measurement",
+    mape="mean of the relative errors on held-out links without their signs",
+    formula_mape="the same of the ring formulas' errors, on links whose bandwidth or latency is imposed",
+)
+def measure_shaped(*, config: ShapedTimes, out: Path) -> None:
+    """Time all-gather and all-reduce over each link between two network namespaces, and predict them.
+
+    The formulas take a collective as (hops) × latency + (bytes) / bandwidth; gloo needs more of both, because
+    a receiver first says that it is ready, behind what it is sending itself. How much more is fitted on the
+    `fit` links, one of them bare, and tested on the others. Where links cannot be made, metrics.json holds one
+    row that says why: `unavailable`.
+    """
+    rows: list[Row] = []
+    try:
+        for split, links in (("fit", config.fit), ("held-out", config.held_out)):
+            for link in links:
+                labels = {"split": split, "megabits": link.megabits, "milliseconds": link.milliseconds}
+                rows += [labels | row for row in over(link, config)]
+    except Unavailable as refusal:
+        spool.note(f"No link of imposed bandwidth can be made here: {refusal}")
+        write_rows(out, [{"unavailable": str(refusal)}])
+        return
+    predict(rows)
+    held = [row for row in rows if row["split"] == "held-out"]
+    summary = {
+        "split": "held-out",
+        "mape": sum(abs(row["relative_error"]) for row in held) / len(held),
+        "formula_mape": sum(abs(row["formula_error"]) for row in held) / len(held),
+    }
+    write_rows(out, [*rows, summary])
+    spool.table("shaped links", rows)
+    spool.table("shaped links, errors", [summary])
+
+
+def over(link: Link, config: ShapedTimes) -> list[Row]:
+    """The collectives' times over one link."""
+    job = Job(work="collectives", processes=2, sizes=config.sizes, repetitions=config.repetitions)
+    meet = ["--nnodes", "2", "--master-addr", ADDRESSES[0], "--master-port", "29500"]
+    with linked(link) as ends, watched() as machine:
+        nodes = [(ends.inside(end), [*meet, "--node-rank", str(end)], DEVICE) for end in (0, 1)]
+        found = launch(job, nodes, seconds=300)
+    return [
+        {name: row[name] for name in ("collective", "bytes", "wire_bytes")} | quartiles(row["seconds"]) | machine
+        for row in found
+        if row["collective"] in RING
+    ]
+
+
+def predict(rows: Sequence[Row]) -> None:
+    """Add the formula's and the fitted prediction and their errors to each row."""
+    import numpy as np
+
+    for kind, (hops, share) in RING.items():
+        of_kind = [row for row in rows if row["collective"] == kind]
+        bare = [row for row in of_kind if not row["megabits"] and not row["milliseconds"]]
+        start = min(row["seconds"] for row in bare)
+        design = np.array([[1.0, row["bytes"], row["milliseconds"] / 1000, _on_link(row)] for row in of_kind])
+        seconds = np.array([row["seconds"] for row in of_kind])
+        fitting = np.array([row["split"] == "fit" for row in of_kind])
+        costs = least_relative(design[fitting], seconds[fitting], np.zeros(fitting.sum()))
+        for row, told in zip(of_kind, design @ costs, strict=True):
+            formula = start + hops * row["milliseconds"] / 1000 + share * _on_link(row)
+            row["formula_seconds"], row["formula_error"] = formula, formula / row["seconds"] - 1
+            row["predicted_seconds"], row["relative_error"] = float(told), float(told / row["seconds"] - 1)
+
+
+def _on_link(row: Row) -> float:
+    """Seconds that the whole tensor would take to pass the link's token bucket, frames included."""
+    return 8e-6 * row["bytes"] * FRAME / PAYLOAD / row["megabits"] if row["megabits"] else 0.0
