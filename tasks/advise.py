@@ -59,12 +59,11 @@ def read_workload(name: str) -> "Workload":
     Raises:
         UserError: no such model or file, or a field is wrong.
     """
-    from models.hardware.models import MODELS
-    from models.hardware.workload import Workload
+    from models.hardware.workload import WORKLOADS, Workload
 
-    if name in MODELS:
-        return MODELS[name]
-    made: Workload = _from_file(name, Workload, {}, "model", sorted(MODELS))
+    if name in WORKLOADS:
+        return WORKLOADS[name]
+    made: Workload = _from_file(name, Workload, WORKLOADS, "model", sorted(WORKLOADS))
     return made
 
 

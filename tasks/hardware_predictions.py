@@ -68,9 +68,9 @@ def predict(*, calibration: Path, config: Target, out: Path) -> None:
 
 def llama(size: str, sequence: int = 4096) -> "Workload":
     """Llama-2 of a size, with sequences of another length."""
-    from models.hardware.models import MODELS
+    from models.hardware.workload import WORKLOADS
 
-    return replace(MODELS[f"llama-2-{size}"], sequence=sequence)
+    return replace(WORKLOADS[f"llama-2-{size}"], sequence=sequence)
 
 
 def _of_draw(draw: "Calibration", config: Target) -> list[Row]:

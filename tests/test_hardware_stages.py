@@ -138,7 +138,7 @@ def test_a_users_own_cluster_and_its_mistakes(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             advise.read_cluster(str(path))
         assert said in str(caught.value)
-    with pytest.raises(UserError, match="neither a file nor one of gpt-3-175b"):
+    with pytest.raises(UserError, match="neither a file nor one of llama-2-13b"):
         advise.read_workload("llama-2-7t")
 
 

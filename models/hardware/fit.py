@@ -29,6 +29,10 @@ STEP_ERROR, COLLECTIVE_ERROR, WATT_ERROR = 0.05, 0.1, 0.05
 """How far (as a share) a good model may be from a figure, apart from the figure's own reading error."""
 
 
+DRAW_TOLERANCE = 1e-3
+"""Where a draw's fit may stop: far below what draws differ by."""
+
+
 @dataclass(frozen=True)
 class Prior:
     """A parameter's weak prior: standard deviation of its logarithm around the default, and hard bounds."""
@@ -158,7 +162,7 @@ def fit(points: Sequence[Point], *, start: Calibration | None = None, draws: int
         counts = dict(zip(names, times, strict=True))
         weights = np.array([float(counts[source]) for source in figures.sources()])
         drawn = _within_bounds(random.normal(centre, deviation))
-        ensemble.append(_calibration(start, _solve(figures, start, drawn, best, weights)))
+        ensemble.append(_calibration(start, _solve(figures, start, drawn, best, weights, DRAW_TOLERANCE)))
     calibration = _calibration(start, best)
     found = np.concatenate([part[0] for part in figures.log_ratios(as_columns(calibration))])
     ratios = {name: float(value) for name, value in zip(figures.ids(), found, strict=True) if np.isfinite(value)}
@@ -183,7 +187,9 @@ def interval(values: Floats, scatter: float, *, level: float = 0.95, seed: int =
     return float(np.exp(low)), float(np.exp(high))
 
 
-def _solve(figures: _Figures, start: Calibration, centre: Floats, guess: Floats, weights: Floats) -> Floats:
+def _solve(
+    figures: _Figures, start: Calibration, centre: Floats, guess: Floats, weights: Floats, tolerance: float = 1e-6
+) -> Floats:
     """The logarithms of the parameters that fit best."""
     deviation = np.array([prior.deviation for prior in PRIORS.values()])
     scale = np.sqrt(weights) / np.concatenate(figures.errors())
@@ -200,7 +206,13 @@ def _solve(figures: _Figures, start: Calibration, centre: Floats, guess: Floats,
     bounds = np.log([[prior.least for prior in PRIORS.values()], [prior.most for prior in PRIORS.values()]])
     inside = np.clip(guess, bounds[0] + 1e-6, bounds[1] - 1e-6)
     solved = least_squares(
-        lambda theta: residuals(theta[None])[0], inside, jac=slopes, bounds=bounds, xtol=1e-6, ftol=1e-6, max_nfev=60
+        lambda theta: residuals(theta[None])[0],
+        inside,
+        jac=slopes,
+        bounds=bounds,
+        xtol=tolerance,
+        ftol=tolerance,
+        max_nfev=60,
     )
     return np.asarray(solved.x, dtype=np.float64)
 

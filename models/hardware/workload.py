@@ -3,6 +3,8 @@
 `workload` in the functions is a `Workload` or `Columns` of its fields.
 """
 
+from dataclasses import replace
+
 from models.config import Count, config
 from models.hardware.columns import Numbers, Record
 
@@ -145,5 +147,6 @@ WORKLOADS: dict[str, Workload] = {
     "megatron-175b": _megatron(12288, 96, 96),
     "megatron-530b": _megatron(20480, 105, 128),
     "megatron-1t": _megatron(25600, 128, 160),
+    "mixtral-8x7b": replace(_llama(4096, 32, 32, 8, 14336, 32000, 4096), experts=8, top_k=2),
 }
-"""Public shapes (sheet a. and f., the models' published configurations); the width of a 34B is Code Llama's."""
+"""Public shapes: Llama 2 and 3 (34B is as wide as Code Llama's), Megatron (2205.05198), Mixtral (2401.04088)."""
