@@ -54,6 +54,11 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     assert found["environment"]["processor"]
     assert "| SUPPORTED" in (done.root / "README.md").read_text()
     assert "published (quick)" in done.tenfold("claims").stdout
+    done.tenfold("report")
+    report = (done.root / "report.html").read_text()
+    assert "we published (quick)" in report
+    assert found["commit"][:12] in report
+    assert found["claims"][0]["command"].replace("&&", "&amp;&amp;") in report
     assert "0 of 6 verdicts differ" in done.tenfold("compare", "published", "quick").stdout
 
 

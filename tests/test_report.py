@@ -27,12 +27,18 @@ class _Links(HTMLParser):
         super().__init__()
         self.fetched: list[str] = []
         self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         for name, value in attributes:
             if name in ("src", "srcset", "data") or (name == "href" and tag in ("link", "use", "image")):
                 self.fetched.append(str(value))
+            elif name == "id":
+                self.ids.append(str(value))
+            elif name in ("href", "xlink:href") and str(value).startswith("#"):
+                self.targets.append(str(value)[1:])
 
 
 def test_the_verdicts_are_what_the_numbers_say(finished: Clone) -> None:
@@ -51,6 +57,8 @@ def test_the_report_has_every_claim_and_fetches_nothing(report: str) -> None:
     parser = _Links()
     parser.feed(report)
     assert parser.fetched == []
+    assert len(parser.ids) == len(set(parser.ids))
+    assert set(parser.targets) <= set(parser.ids)
     assert "script" not in parser.tags
     assert "@import" not in report
     assert "url(" not in re.sub(r"url\(#", "", report)
@@ -82,7 +90,9 @@ def test_a_number_names_stage_digest_commit_and_command(report: str, finished: C
 def test_no_number_without_an_unbroken_chain(done: Clone, broken: str) -> None:
     mean = read_json(done.root / "data/quick/tiny/verdicts/verdicts.json")["claims"][0]["parts"][0]["pairs"][0]["left"]
     done.tenfold("report", "--profile", "quick")
-    assert f"{mean:#.4g}" in (done.root / "report.html").read_text()
+    unbroken = (done.root / "report.html").read_text()
+    assert f"{mean:#.4g}" in unbroken
+    assert 'class="number"' in unbroken
     if broken == "code":
         done.edit("tasks/tiny.py", lambda code: code + "\n# edited\n")
     elif broken == "output":
@@ -92,6 +102,7 @@ def test_no_number_without_an_unbroken_chain(done: Clone, broken: str) -> None:
     done.tenfold("report", "--profile", "quick")
     page = (done.root / "report.html").read_text()
     assert f"{mean:#.4g}" not in page
+    assert 'class="number"' not in page
     assert "The chain from the data to the verdicts is broken here" in page
     assert "up to date here: run tenfold reproduce tiny" in done.tenfold("claims", "--profile", "quick").stdout
     traced = done.tenfold("trace", "tiny/half-is-more", "--profile", "quick", check=False)
@@ -121,8 +132,24 @@ def test_an_unknown_claim_is_one_sentence(finished: Clone) -> None:
 
 def test_claims_counts_the_predictions(finished: Clone) -> None:
     said = finished.tenfold("claims").stdout
+    assert "3 supported, 1 contradicted, 1 inconclusive, 1 not tested." in said
     assert "4 of the 4 predictions on which there is a verdict came true." in said
     assert "Control planted passed" in said
+
+
+@pytest.mark.parametrize("arguments", [["claims"], ["trace", "half-is-more"]])
+def test_reading_verdicts_loads_nothing_heavy(finished: Clone, arguments: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = {['tenfold', *arguments]!r}\n"
+        "from flows.engine.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('loaded', {'torch', 'prefect', 'mlflow', 'scipy', 'matplotlib'} & set(sys.modules))"
+    )
+    ended = finished.run("-c", code, check=False)
+    assert "SUPPORTED" in ended.stdout
+    assert "loaded set()" in ended.stdout
 
 
 def test_compare_shows_what_a_setting_changes(done: Clone) -> None:
@@ -137,7 +164,7 @@ def test_compare_shows_what_a_setting_changes(done: Clone) -> None:
 
 
 def test_the_report_in_a_browser(report: str, finished: Clone, page: Page) -> None:
-    """On a telephone nothing overflows; a number opens its card; in the dark the page is dark."""
+    """On a telephone nothing overflows; a number opens its card; in the dark the page is dark; print unfolds all."""
     page.goto((finished.root / "report.html").as_uri())
     shoot(page, "report")
     number = page.locator(".claim details.number").first
@@ -147,11 +174,22 @@ def test_the_report_in_a_browser(report: str, finished: Clone, page: Page) -> No
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    in_a_table = page.locator(".results details.number").first
+    in_a_table.locator("summary").click()
+    box = in_a_table.locator(".card").bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     shoot(page, "report-phone")
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     assert page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill") != "rgb(0, 0, 0)"
+    page.reload()
     page.emulate_media(media="print")
+    assert page.locator("details[open]").count() == 0
+    for unfolded in (".claim .card", ".controls .card", ".values table", ".stages .stage"):
+        assert page.locator(unfolded).first.is_visible(), f"{unfolded} is not printed"
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
 
 

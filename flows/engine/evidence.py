@@ -26,6 +26,9 @@ from tasks.spool import SPOOL
 
 FIGURE_LEVEL = 0.95
 
+SHOWN = 20
+"""So many values of one number are shown; a simulator has hundreds."""
+
 
 @dataclass(frozen=True)
 class Origin:

@@ -12,7 +12,7 @@ from rich.table import Table
 from flows.engine import comparison
 from flows.engine import publish as publishing
 from flows.engine.errors import did_you_mean
-from flows.engine.evidence import Evidence, Judged, Origin, gather, measured_by, sources
+from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
 from flows.engine.publication import VERDICTS, effect_and_interval
 from flows.engine.terminal import console
 from tasks.closure import ROOT
@@ -161,9 +161,6 @@ def _show_origins(alike: list[Origin]) -> None:
     others = f"  (those of the others are in {alike[0].stage.pipeline_file})" if len(alike) > 1 else ""
     console.print(f"  {alike[0].stage.command}{others}", markup=False, style="dim")
 
-
-SHOWN = 20
-"""So many pairs of a comparison fit on a screen."""
 
 SIDES = ("left_stage", "right_stage")
 

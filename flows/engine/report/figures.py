@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from hashlib import md5
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,7 @@ VARIABLES = {
 
 def forest(judged: Judged) -> str:
     """Each comparison's effect with its interval and the edge of what is claimed, a panel a quantity."""
-    parts = [
-        (claim, part)
-        for claim in judged.claims
-        for part in claim["parts"]
-        if part["effect"] is not None and part["interval"]
-    ]
+    parts = [(claim, part) for claim in judged.claims for part in claim["parts"] if part["effect"] is not None]
     parts.sort(key=lambda item: str(item[1]["left"]["quantity"]))
     panels = [(quantity, list(group)) for quantity, group in groupby(parts, lambda item: item[1]["left"]["quantity"])]
     if not panels:
@@ -46,9 +42,9 @@ def forest(judged: Judged) -> str:
     )
     for axis, (quantity, group) in zip(axes, panels, strict=True):
         for row, (_, part) in enumerate(group):
-            colour = VERDICT_CLASS[part["verdict"]]
-            low, high = part["interval"]
-            axis.plot([low, high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
+            colour = VERDICT_CLASS.get(part["verdict"], INK)
+            if part["interval"]:
+                axis.plot(part["interval"], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
             axis.plot([part["effect"]], [row], "o", color=colour, markersize=5)
             finite = [edge for edge in edges(part["kind"], part["margin"]) if abs(edge) != float("inf")]
             axis.plot(finite, [row] * len(finite), "|", color=INK, markersize=11, markeredgewidth=1.4)
@@ -125,7 +121,15 @@ def _svg(drawing: "Drawing", title: str) -> str:
         text = text.replace(stand_in, variable)
     text = re.sub(r"font: (\S+) [^;\"]*", r"font-size: \1; font-family: inherit", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+    return _with_own_ids(text).replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+
+
+def _with_own_ids(svg: str) -> str:
+    """The drawing with only the ids that it refers to, and those unlike the ids of other drawings on the page."""
+    own = md5(svg.encode(), usedforsecurity=False).hexdigest()[:8]
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{found[1]}-{own}"' if found[1] in used else "", svg)
+    return re.sub(r'(href="|url\()#([^")]+)', rf"\1#\2-{own}", svg)
 
 
 LIGHT = {
@@ -147,28 +151,38 @@ def standalone(svg: str) -> str:
 
 # The stages
 
-WIDTH, HEIGHT, ACROSS, DOWN = 128, 30, 152, 42
+WIDTH, HEIGHT, GAP, DOWN = 112, 28, 16, 58
+LETTER = 7.6
+"""The width of a letter in a box, in the units of the drawing; the boxes are as wide as the longest name asks for."""
 
 
 def graph(evidence: Evidence) -> str:
     """The paper's stages, each family one box, layered by what they wait for; dashed where they have to run."""
     families = _families(evidence)
+    width = max(WIDTH, *(LETTER * len(_box_label(name, family)) + 12 for name, family in families.items()))
     depth: dict[str, int] = {}
     for name, family in families.items():
         depth[name] = 1 + max((depth[one] for one in family["reads"] if one in depth), default=-1)
     layers: dict[int, list[str]] = {}
     for name, layer in depth.items():
         layers.setdefault(layer, []).append(name)
-    tallest = max(len(names) for names in layers.values())
+    widest = max(len(names) for names in layers.values())
     place: dict[str, tuple[float, float]] = {
-        name: (layer * ACROSS, (tallest - len(names)) * DOWN / 2 + row * DOWN)
+        name: ((column + (widest - len(names)) / 2) * (width + GAP), layer * DOWN)
         for layer, names in layers.items()
-        for row, name in enumerate(names)
+        for column, name in enumerate(names)
     }
-    lines = list(_edges(families, place)) + list(_boxes(families, place))
-    size = f"0 0 {(len(layers) - 1) * ACROSS + WIDTH + 2} {tallest * DOWN}"
+    lines = list(_edges(families, place, width)) + list(_boxes(families, place, width))
+    across, down = widest * (width + GAP) - GAP + 2, (len(layers) - 1) * DOWN + HEIGHT + 2
     label = f"The stages of {escape(evidence.name)}"
-    return f'<svg role="img" aria-label="{label}" viewBox="-1 -1 {size[4:]}" class="graph">{"".join(lines)}</svg>'
+    return (
+        f'<svg role="img" aria-label="{label}" viewBox="-1 -1 {across:g} {down}" style="max-width: {across:g}px" '
+        f'class="graph">{"".join(lines)}</svg>'
+    )
+
+
+def _box_label(name: str, family: dict[str, Any]) -> str:
+    return name + (f" × {family['count']}" if family["count"] > 1 else "")
 
 
 def _families(evidence: Evidence) -> dict[str, dict[str, Any]]:
@@ -190,23 +204,22 @@ def _families(evidence: Evidence) -> dict[str, dict[str, Any]]:
     return families
 
 
-def _edges(families: dict[str, dict[str, Any]], place: dict[str, tuple[float, float]]) -> Iterator[str]:
+def _edges(families: dict[str, dict[str, Any]], place: dict[str, tuple[float, float]], width: float) -> Iterator[str]:
     for name, family in families.items():
         for before in sorted(family["reads"]):
             (x1, y1), (x2, y2) = place[before], place[name]
-            x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT / 2, y2 + HEIGHT / 2
-            middle = (x1 + x2) / 2
-            yield f'<path d="M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"/>'
+            x1, x2, y1 = x1 + width / 2, x2 + width / 2, y1 + HEIGHT
+            middle = (y1 + y2) / 2
+            yield f'<path d="M{x1:g} {y1}C{x1:g} {middle} {x2:g} {middle} {x2:g} {y2}"/>'
 
 
-def _boxes(families: dict[str, dict[str, Any]], place: dict[str, tuple[float, float]]) -> Iterator[str]:
+def _boxes(families: dict[str, dict[str, Any]], place: dict[str, tuple[float, float]], width: float) -> Iterator[str]:
     for name, family in families.items():
         x, y = place[name]
-        times = f" × {family['count']}" if family["count"] > 1 else ""
         state = f"{family['to_run']} to run" if family["to_run"] else "up to date"
         kind = "waiting" if family["to_run"] else "current"
         yield (
             f'<g class="{kind}"><title>{escape(name)}: {state}</title>'
-            f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4"/>'
-            f'<text x="{x + WIDTH / 2}" y="{y + HEIGHT / 2 + 4}">{escape(name)}{times}</text></g>'
+            f'<rect x="{x}" y="{y}" width="{width:g}" height="{HEIGHT}" rx="4"/>'
+            f'<text x="{x + width / 2}" y="{y + HEIGHT / 2 + 4}">{escape(_box_label(name, family))}</text></g>'
         )

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.engine.evidence import Evidence, Judged, Origin, measured_by, sources
+from flows.engine.evidence import SHOWN, Evidence, Judged, measured_by, sources
 from flows.engine.paper import Profiles, Scale
 from flows.engine.publication import VERDICTS, effect_and_interval, predictions
 from flows.engine.report import figures
@@ -23,12 +23,13 @@ TEMPLATE = Path(__file__).parent
 def write_report(papers: list[Evidence], out: Path) -> Path:
     """Write the report on the given papers to one file that needs no other, and return its path."""
     environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"cell": cell, "shown": _shown, "slug": _slug, "measured_by": measured_by}
+    environment.filters |= {"cell": _cell, "shown": _shown, "slug": _slug, "measured_by": measured_by}
     page = environment.get_template("report.html.jinja").render(
         papers=[_paper(evidence) for evidence in papers],
         verdict_words=VERDICTS,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=_commit(),
+        shown_pairs=SHOWN,
     )
     fresh = out.with_name(f".{out.name}.fresh")
     fresh.write_text(page)
@@ -86,18 +87,23 @@ def _table(table: dict[str, Any], judged: Judged) -> dict[str, Any]:
             for column in table["columns"][1:]
         ]
         rows.append((label, [judged.figures.get(name) for name in names]))
-    return {"title": table["title"], "columns": table["columns"], "rows": rows}
+    stages = sorted({stage for _, cells in rows for figure in cells if figure for stage in figure.stages})
+    return {"title": table["title"], "columns": table["columns"], "rows": rows, "stages": stages}
 
 
 def _cards(judged: Judged) -> Any:
-    """What stands behind a number that some stages measured: the stages, and the data they rest on."""
-    known: dict[tuple[str, ...], dict[str, list[Origin]]] = {}
+    """What stands behind a number that some stages measured: the stages, where they ran, the data they rest on."""
+    known: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def card(stages: list[str]) -> dict[str, list[Origin]]:
+    def card(stages: list[str]) -> dict[str, Any]:
         key = tuple(stages)
         if key not in known:
+            origins = [judged.origins[name] for name in stages]
+            times = sorted(origin.made["finished"] for origin in origins if origin.made)
             known[key] = {
-                "stages": [judged.origins[name] for name in stages],
+                "stages": origins,
+                "machines": list(dict.fromkeys(origin.machine for origin in origins)),
+                "finished": list(dict.fromkeys([times[0], times[-1]])) if times else [],
                 "data": sources(judged.behind(stages)),
             }
         return known[key]
@@ -112,6 +118,10 @@ def _came_true(judged: Judged) -> tuple[int, int]:
 
 def _here(scale: Scale, evidence: Evidence) -> str:
     return scale.here.at(evidence.chosen.base) if isinstance(scale.here, Profiles) else scale.here
+
+
+def _cell(value: Any) -> str:
+    return cell(value).removesuffix(".")
 
 
 def _shown(claim: Any) -> str:
