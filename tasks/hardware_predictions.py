@@ -87,7 +87,7 @@ def _of_draw(draw: "Calibration", config: Target) -> list[Row]:
         if arm == "7b":
             rows += _curve(arm, made, config)
     slow = _weak_scaling(llama("7b"), "h100", draw, config, nic_gb_s=5.0)
-    rows += _changes("7b-slow-network", slow, config)
+    rows += _curve("7b-slow-network", slow, config)
     rows += _changes("7b-tree", _weak_scaling(llama("7b"), "h100", draw, config, gather_algorithm="tree"), config)
     a100 = _weak_scaling(llama("7b"), "a100", draw, config)
     rows += _curve("7b-a100", a100, config)

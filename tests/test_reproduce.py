@@ -31,7 +31,7 @@ def test_a_second_run_does_nothing_and_loads_nothing(done: Clone) -> None:
         "print('loaded:', sorted({'prefect', 'mlflow', 'torch'} & set(sys.modules)))"
     )
     ended = done.run("-c", code)
-    assert "Nothing to do: 10 stages are up to date." in ended.stdout
+    assert "Nothing to do: 11 stages are up to date." in ended.stdout
     assert "loaded: []" in ended.stdout
 
 
@@ -49,7 +49,7 @@ def test_stages_run_side_by_side_one_thread_each(untouched: Clone, finished: Clo
 
 def test_a_failed_stage_stops_only_what_depends_on_it(clone: Clone) -> None:
     clone.edit("flows/tiny.py", lambda code: code.replace(
-        "config=tiny.Counting())\nletters", "config=tiny.Counting(fail=True))\nletters"
+        "config=tiny.Counting())\nhalf", "config=tiny.Counting(fail=True))\nhalf"
     ))  # fmt: skip
     ended = clone.tenfold("reproduce", check=False)
     assert ended.returncode == 1

@@ -58,7 +58,7 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
 
 def test_a_cached_stage_names_the_run_that_made_it(done: Clone) -> None:
     first = {run["name"]: run["id"] for run in runs_of(done)["tiny"]}
-    old, new = "config=tiny.Counting())\nletters", "config=tiny.Counting(repeats=2))\nletters"
+    old, new = "config=tiny.Counting())\nhalf", "config=tiny.Counting(repeats=2))\nhalf"
     done.edit("flows/tiny.py", lambda code: code.replace(old, new))
     done.tenfold("reproduce")
     newest = next(run for run in runs_of(done)["tiny"] if str(run["name"]).startswith("quick "))
