@@ -148,6 +148,9 @@ def _prepared(comparison: Comparison, index: Index, minimum: int, alpha: float) 
     part = Part(comparison)
     try:
         part.pairs = _pairs(comparison, index[bool(comparison.cluster)])
+    except _UnavailableError as reason:
+        part.verdict, part.reason = "NOT TESTED", str(reason)
+        return part
     except _CannotPairError as problem:
         part.verdict, part.reason = "FAILED", str(problem)
         return part
@@ -195,6 +198,10 @@ def _compare_exactly(part: Part) -> None:
         part.reason = "the two are equal" if inside else f"the two differ by {effect:+.4g}"
 
 
+class _UnavailableError(Exception):
+    """The machine cannot do what is to be measured; a measuring stage says why in the column `unavailable`."""
+
+
 class _CannotPairError(Exception):
     """The rows do not give one left and one right value a pair; says why."""
 
@@ -231,6 +238,7 @@ def _values(
     """The selected rows by what pairs them.
 
     Raises:
+        _UnavailableError: the stage could not measure this here.
         _CannotPairError: none, several for one pair, one without the pairing label, or not a finite number.
     """
     rows = [
@@ -242,6 +250,8 @@ def _values(
     labels = [label for label in (comparison.cluster, comparison.paired) if label]
     if not rows:
         raise _CannotPairError(f"nothing was measured for {named}")
+    if reasons := [str(row["unavailable"]) for row in rows if "unavailable" in row]:
+        raise _UnavailableError(reasons[0])
     if any(label not in row for row in rows for label in labels):
         raise _CannotPairError(f"{named} was measured without the label {' or '.join(labels)}")
     keyed = [(tuple(row[label] for label in labels), row) for row in rows]
@@ -340,6 +350,8 @@ def _together(parts: list[Part], needed: int) -> tuple[str, str]:
     counts = Counter(part.verdict for part in parts)
     if counts["FAILED"]:
         verdict = "FAILED"
+    elif counts["NOT TESTED"]:
+        return next((part.verdict, part.reason) for part in parts if part.verdict == "NOT TESTED")
     elif counts["SUPPORTED"] >= needed:
         verdict = "SUPPORTED"
     elif counts["CONTRADICTED"] > len(parts) - needed:

@@ -325,3 +325,13 @@ def test_draws_of_a_calibration_decide_by_their_central_share() -> None:
     assert found["statistic"] == "central 95 % of 100 draws of the calibration"
     (few,) = verdict_of(rows[:20], near)
     assert few["reason"] == "20 draws; a verdict needs 50"
+
+
+def test_what_a_machine_cannot_measure_is_not_tested() -> None:
+    """Its counts are zero and true; without the column they would contradict the claim."""
+    rows = [{"stage": "evaluation", "arm": "a", "bits": 0, "unavailable": "no network namespaces"}]
+    links = compare("greater", "a", 0.0, paired="")
+    (found,) = verdict_of(rows, claim("links", links, links, needed=2))
+    assert (found["verdict"], found["reason"]) == ("NOT TESTED", "no network namespaces")
+    (found,) = verdict_of([{"stage": "evaluation", "arm": "a", "bits": 0}], claim("links", links))
+    assert found["verdict"] == "CONTRADICTED"
