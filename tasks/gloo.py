@@ -64,6 +64,8 @@ class StepTimes:
     repetitions: Count
 
     def __post_init__(self) -> None:
+        if not self.fit or not self.held_out:
+            raise ValueError("give at least one shape to fit to and one to test on")
         for shape in self.fit + self.held_out:
             shape.check(2)
 
