@@ -57,18 +57,18 @@ figures = Source("hardware-figures")
 # 1. What this machine can measure: real training by PyTorch on two processes, one thread each (volumes: up to eight).
 
 
-def shape(width: int, layers: int, context: int, batch: int) -> Shape:
-    """A small Llama-shaped model and its batch."""
+def shape(width: int, feed_forward: int, layers: int, vocabulary: int, context: int, batch: int, parts: int) -> Shape:
+    """A small Llama-shaped model, its batch of sequences, and the micro-batches of a pipeline."""
     architecture = Transformer(
-        vocabulary=1024,
+        vocabulary=vocabulary,
         width=width,
         layers=layers,
-        heads=width // 32,
-        feed_forward=4 * width,
+        heads=width // 16,
+        feed_forward=feed_forward,
         context=context,
         tied_embeddings=False,
     )
-    return Shape(architecture=architecture, batch=batch, micro_batches=4)
+    return Shape(architecture=architecture, batch=batch, micro_batches=parts)
 
 
 COUNTED = Shape(
@@ -79,15 +79,34 @@ COUNTED = Shape(
     micro_batches=8,
 )
 FITTED = (
-    shape(128, 4, 64, 8),
-    shape(256, 4, 64, 8),
-    shape(128, 8, 128, 8),
-    shape(256, 8, 128, 4),
-    shape(384, 4, 64, 4),
+    shape(64, 192, 4, 512, 64, 8, 4),
+    shape(256, 768, 4, 512, 64, 8, 4),
+    shape(128, 384, 8, 512, 64, 8, 4),
+    shape(128, 384, 4, 512, 64, 8, 4),
+    shape(192, 512, 4, 512, 64, 8, 4),
+    shape(384, 1024, 4, 512, 32, 8, 4),
+    shape(128, 384, 4, 2048, 64, 8, 4),
+    shape(128, 384, 4, 512, 256, 4, 4),
+    shape(128, 384, 4, 512, 64, 32, 8),
+    shape(256, 768, 2, 1024, 64, 16, 4),
 )
-TESTED = (shape(192, 4, 64, 8), shape(256, 6, 128, 4), shape(320, 4, 128, 4))
+TESTED = (
+    shape(96, 256, 6, 512, 64, 16, 4),
+    shape(160, 448, 4, 1024, 128, 8, 4),
+    shape(224, 640, 6, 512, 64, 8, 4),
+    shape(320, 896, 4, 512, 64, 8, 2),
+    shape(256, 704, 6, 1024, 32, 16, 8),
+    shape(192, 512, 2, 2048, 64, 16, 4),
+)
 
-volumes = Stage(gloo.measure_volumes, config=gloo.Volumes(shape=COUNTED))
+volumes = Stage(
+    gloo.measure_volumes,
+    config=Profiles(
+        quick=gloo.Volumes(shape=COUNTED, processes=(2,)),
+        cpu=gloo.Volumes(shape=COUNTED),
+        gpu=gloo.Volumes(shape=COUNTED),
+    ),
+)
 KIB = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 collectives = Stage(
     gloo.measure_collectives,
@@ -101,9 +120,9 @@ collectives = Stage(
 steps = Stage(
     gloo.measure_steps,
     config=Profiles(
-        quick=gloo.StepTimes(fit=FITTED[:2], held_out=TESTED[:1], repetitions=3),
-        cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=15),
-        gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=15),
+        quick=gloo.StepTimes(fit=FITTED[:3], held_out=TESTED[:1], repetitions=2),
+        cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
+        gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
     ),
     kind="measure",
 )
@@ -113,7 +132,7 @@ UNSEEN_LINKS = (Link(megabits=400.0), Link(megabits=800.0, milliseconds=1.0))
 shaped = Stage(
     gloo_shaped.measure_shaped,
     config=Profiles(
-        quick=gloo_shaped.ShapedTimes(fit=LINKS[:2], held_out=UNSEEN_LINKS[:1], sizes=(65536, 1048576), repetitions=3),
+        quick=gloo_shaped.ShapedTimes(fit=LINKS[:2], held_out=UNSEEN_LINKS[:1], sizes=(65536, 1048576), repetitions=2),
         cpu=gloo_shaped.ShapedTimes(fit=LINKS, held_out=UNSEEN_LINKS, sizes=(65536, 1048576, 4194304), repetitions=10),
         gpu=gloo_shaped.ShapedTimes(fit=LINKS, held_out=UNSEEN_LINKS, sizes=(65536, 1048576, 4194304), repetitions=10),
     ),
@@ -165,11 +184,7 @@ CLAIMS = [
         source="the paper's account of collectives",
         evidence="M✓",
         paper_value="formulas",
-        test=all_of(
-            equivalent(volumes["mismatched_bytes"].where(arm=arm, processes=processes), 0.0, margin=0.0, paired="")
-            for arm in PARALLEL
-            for processes in (2, 4, 8)
-        ),
+        test=equivalent(volumes["mismatched_bytes"].where(arm="all"), 0.0, margin=0.0, paired=""),
         expected="holds",
     ),
     Claim(

@@ -118,9 +118,17 @@ def measure_volumes(*, config: Volumes, out: Path) -> None:
                 # Seven digits of float32 and no more: the last ones depend on the processor's kernels.
                 | {"loss_difference": float(f"{difference:.0e}")}
             )
+    total.append(
+        {
+            "arm": "all",
+            "mismatched_bytes": sum(row["mismatched_bytes"] for row in total),
+            "mismatched_count": sum(row["mismatched_count"] for row in total),
+            "loss_difference": max(row["loss_difference"] for row in total),
+        }
+    )
     write_rows(out, [*detail, *total])
     spool.table("collectives of a step", detail)
-    spool.table("formulas against runs", total)
+    spool.table("formulas against runs", [{"processes": "all", **row} for row in total])
 
 
 def compared(shape: Shape, labels: Row, process: Mapping[str, Any]) -> list[Row]:
