@@ -26,7 +26,7 @@ from flows.engine.paper import (
 )
 from models.config import Transformer
 from tasks import gloo, gloo_fit, gloo_shaped, hardware, hardware_predictions
-from tasks.gloo_job import PARALLEL, Shape
+from tasks.gloo_job import Shape
 from tasks.gloo_network import Link
 from tasks.report import Table
 
