@@ -79,7 +79,10 @@ def calibrate(*, figures: Path, config: Fit, out: Path) -> None:
 
 
 @measures(
-    error="absolute relative error of a held-out figure's step time",
+    observed_seconds="step time of a held-out figure, as printed or worked out from it",
+    predicted_seconds="its prediction by the frozen calibration",
+    signed_error="relative error of the prediction; above 0 it is too slow",
+    error="the same without its sign",
     mean_error="mean absolute relative error of step time over a source's held-out figures",
     worst_error="largest absolute relative error of step time over a source's held-out figures",
     covered="share of a source's held-out figures inside their 95 % prediction interval",

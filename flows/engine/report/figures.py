@@ -69,11 +69,47 @@ def _which(claim: dict[str, Any], part: dict[str, Any]) -> str:
     return f" ({', '.join(words)})"
 
 
-def dots(table: Table, judged: Judged) -> str:
-    """The cells of a table as dots with 95 % intervals: a panel a column, a line a row."""
-    (quantity,) = table.quantities
+def drawn(table: Table, judged: Judged) -> str:
+    """A table's cells: curves where its columns are numbers, such as of GPUs, else dots."""
     data = next(one for one in judged.tables if one["title"] == table.title)
     rows, columns = [row[0] for row in data["rows"]], data["columns"][1:]
+    numeric = len(columns) > 2 and all(str(column).isdigit() for column in columns)
+    return (_curves if numeric else _dots)(table, judged, rows, columns)
+
+
+def _curves(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> str:
+    """A curve a row over the columns, with its 95 % band; names stand at the curves' ends."""
+    (quantity,) = table.quantities
+    drawing, (axis,) = _canvas(9.5, 3.6, 1, None)
+    places = [int(column) for column in columns]
+    for index, row in enumerate(rows):
+        found = [judged.figures.get(f"{quantity}/{row}/{column}") for column in columns]
+        curve = [(place, figure) for place, figure in zip(places, found, strict=True) if figure]
+        if not any(figure.value for _, figure in curve):
+            continue  # what is zero everywhere has no curve
+        x = [place for place, _ in curve]
+        style = LINES[index % len(LINES)]
+        axis.plot(
+            x, [figure.value for _, figure in curve], style, color=ACCENT, linewidth=1.8, marker="o", markersize=3.5
+        )
+        if all(figure.interval for _, figure in curve):
+            low, high = zip(*(figure.interval for _, figure in curve if figure.interval), strict=True)
+            axis.fill_between(x, low, high, color=ACCENT, alpha=0.15, linewidth=0)
+        axis.annotate(f" {row}", (x[-1], curve[-1][1].value), fontsize=8.5, color=INK, va="center")
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(places, [str(column) for column in columns])
+    axis.set_xlabel(table.columns, fontsize=8.5, color=INK)
+    axis.margins(x=0.12)
+    axis.grid(color=INK, alpha=0.12)
+    return _svg(drawing, f"{table.title}: {table.rows} over {table.columns}, with 95 % bands")
+
+
+LINES = ("-", "--", "-.", ":")
+
+
+def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> str:
+    """The cells as dots with 95 % intervals: a panel a column, a line a row."""
+    (quantity,) = table.quantities
     drawing, axes = _canvas(2.6 + 1.75 * len(columns), 0.27 * len(rows) + 1.0, len(columns), None)
     for axis, column in zip(axes, columns, strict=True):
         for height, row in enumerate(rows):

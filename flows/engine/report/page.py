@@ -41,10 +41,10 @@ def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
     """Write the paper's figures as SVG files of their own; none where the chain is broken."""
     if evidence.judged is None:
         return []
-    drawn = {"claims": figures.forest(evidence.judged)}
-    drawn |= {_slug(table.title): figures.dots(table, evidence.judged) for table in _plotted(evidence)}
+    svgs = {"claims": figures.forest(evidence.judged)}
+    svgs |= {_slug(table.title): figures.drawn(table, evidence.judged) for table in _plotted(evidence)}
     paths = []
-    for name, svg in drawn.items():
+    for name, svg in svgs.items():
         if svg:
             paths.append(folder / f"{name}.svg")
             paths[-1].write_text(figures.standalone(svg))
@@ -67,7 +67,7 @@ def _paper(evidence: Evidence) -> dict[str, Any]:
         "scales": [(scale, _here(scale, evidence)) for scale in evidence.experiment.paper.scales],
         "graph": Markup(figures.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
         "forest": Markup(figures.forest(judged)) if judged else "",  # noqa: S704
-        "plots": {t.title: Markup(figures.dots(t, judged)) for t in _plotted(evidence)} if judged else {},  # noqa: S704
+        "plots": {t.title: Markup(figures.drawn(t, judged)) for t in _plotted(evidence)} if judged else {},  # noqa: S704
         "tables": [_table(table, judged) for table in judged.tables] if judged else [],
         "card": _cards(judged) if judged else None,
         "to_run": len(evidence.plan.work),
