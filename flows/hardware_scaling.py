@@ -390,6 +390,11 @@ paper = Paper(
             quantities=("fit_error", "left_out_error"),
         ),
         Table(
+            title="Held-out step times, figure by figure",
+            rows="point",
+            quantities=("observed_seconds", "predicted_seconds", "signed_error"),
+        ),
+        Table(
             title="Tokens a second on each GPU", rows="arm", quantities=("tokens_per_second_per_gpu",), columns="gpus"
         ),
         Table(title="MFU", rows="arm", quantities=("mfu",), columns="gpus"),
