@@ -412,8 +412,8 @@ paper = Paper(
         "No GPU was used: what concerns the paper's own runs is simulated.",
         "Intervals are what the calibration leaves open; the model's own error is what the held-out figures show.",
         "The number of GPUs at which the paper compares A100 and H100 is not in our sources; 256 is assumed.",
-        "Delays are imposed by a relay in user space, which is itself busy at high rates: on two cores, links with a delay "
-        "are met worse than those without.",
+        "Delays are imposed by a relay in user space, which is itself busy at high rates: on two cores, links with a "
+        "delay are met worse than those without.",
         *HISTORY,
     ],
 )
