@@ -182,27 +182,35 @@ class Pusher:
                 self._client.log_artifact(run, str(ROOT / state["out"] / name))
 
     def _push_arms(self, events: list[dict[str, Any]], metrics: list[Any], state: dict[str, Any]) -> None:
-        """A run for each row of the result tables, so that the charts of MLflow compare arms.
+        """A run for each row of the result tables, in an experiment of their own, whose charts so compare arms.
 
-        What the parent calls `bits_per_byte/btx/mean` is `bits_per_byte/mean` in the run of btx.
+        What the parent calls `bits_per_byte/btx/mean` is `bits_per_byte/mean` in the run of btx. The arms of an
+        earlier reproduction at the same profile leave the page (MLflow keeps deleted runs).
         """
         from mlflow.entities import Metric
 
         arms = state.setdefault("arms", {})
         parent = self._client.get_run(state["parent"])
-        tags = {"mlflow.parentRunId": state["parent"], "profile": parent.data.tags.get("profile", "")}
-        for event in events:
-            if event["kind"] == "table" and event["name"] != "verdicts":
-                for arm in (str(next(iter(row.values()))) for row in event["rows"]):
-                    if arm not in arms:
-                        made = self._client.create_run(
-                            parent.info.experiment_id, tags={**tags, "arm": arm}, run_name=f"arm {arm}"
-                        )
-                        arms[arm] = made.info.run_id
+        profile = parent.data.tags.get("profile", "")
+        experiment = self._experiment(f"{self._client.get_experiment(parent.info.experiment_id).name} arms")
+        rows = [
+            row for event in events if event["kind"] == "table" and event["name"] != "verdicts" for row in event["rows"]
+        ]
+        names = dict.fromkeys(str(next(iter(row.values()))) for row in rows)
+        if names and not arms:
+            for earlier in self._client.search_runs([experiment], f"tags.profile = '{profile}'", max_results=1000):
+                self._client.delete_run(earlier.info.run_id)
+        for arm in names:
+            if arm not in arms:
+                tags = {"arm": arm, "profile": profile, "parent": state["parent"]}
+                made = self._client.create_run(experiment, tags=tags, run_name=f"{arm} ({profile})")
+                arms[arm] = made.info.run_id
         for arm, run in arms.items():
-            own = [metric for metric in metrics if arm in metric.key.split("/")]
-            renamed = ["/".join(part for part in metric.key.split("/") if part != arm) for metric in own]
-            batch = [Metric(name, metric.value, metric.timestamp, 0) for name, metric in zip(renamed, own, strict=True)]
+            batch = [
+                Metric(f"/{metric.key}/".replace(f"/{arm}/", "/", 1).strip("/"), metric.value, metric.timestamp, 0)
+                for metric in metrics
+                if f"/{arm}/" in f"/{metric.key}/"
+            ]
             for start in range(0, len(batch), BATCH):
                 self._client.log_batch(run, metrics=batch[start : start + BATCH])
 
@@ -246,7 +254,7 @@ class Pusher:
             elif os.environ.get("MLFLOW_TRACKING_URI"):
                 identifier = self._client.create_experiment(paper)
             else:
-                folder = ROOT / json.loads(SETTINGS.read_text())["artifacts"] / paper
+                folder = ROOT / json.loads(SETTINGS.read_text())["artifacts"] / paper.replace(" ", "-")
                 identifier = self._client.create_experiment(paper, folder.as_uri())
             if paper in self._about:
                 self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])

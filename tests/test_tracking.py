@@ -44,8 +44,10 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert {"stages.json", "report.html", "claims.svg", "letters.svg"} <= set(parent["files"])
     assert parent["metrics"]["verdicts/supported"] == 3
     assert parent["tags"]["verdicts.contradicted"] == "1"
-    assert runs["arm line-0"]["metrics"]["letters/all"] == parent["metrics"]["letters/line-0/all"]
-    assert runs["arm line-0"]["status"] == "FINISHED"
+    arms = {run["name"]: run for run in runs_of(finished)["tiny arms"]}
+    assert set(arms) == {"clock (quick)", "line-0 (quick)", "line-1 (quick)"}
+    assert arms["line-0 (quick)"]["metrics"]["letters/all"] == parent["metrics"]["letters/line-0/all"]
+    assert arms["line-0 (quick)"]["status"] == "FINISHED"
     line = runs["line-0"]
     assert line["tags"]["mlflow.parentRunId"] == parent["id"]
     assert line["tags"]["dvc"] == "pipelines/quick/tiny/dvc.yaml:line-0"
@@ -61,6 +63,7 @@ def test_a_cached_stage_names_the_run_that_made_it(done: Clone) -> None:
     old, new = "config=tiny.Counting())\nhalf", "config=tiny.Counting(repeats=2))\nhalf"
     done.edit("flows/tiny.py", lambda code: code.replace(old, new))
     done.tenfold("reproduce")
+    assert len(runs_of(done)["tiny arms"]) == 3, "the arms of the earlier reproduction have left the page"
     newest = next(run for run in runs_of(done)["tiny"] if str(run["name"]).startswith("quick "))
     table = read_json(Path(str(newest["folder"]).removeprefix("file://")) / "stages.json")
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]

@@ -105,7 +105,11 @@ def _deployments(experiments: dict[str, Experiment]) -> dict[str, Any]:
 
 def _descriptions(experiments: dict[str, Experiment]) -> dict[str, str]:
     """What MLflow's page says above each experiment's runs, in Markdown."""
-    return {name: "\n\n".join(_description(experiment)) for name, experiment in experiments.items()}
+    described = {name: "\n\n".join(_description(experiment)) for name, experiment in experiments.items()}
+    arms = (
+        "A run for each arm of {name}, as the latest reproduction at each profile gave it: open the charts to compare."
+    )
+    return described | {f"{name} arms": arms.format(name=name) for name in experiments}
 
 
 def _description(experiment: Experiment) -> list[str]:
@@ -119,8 +123,8 @@ def _description(experiment: Experiment) -> list[str]:
         "A run that is named after a profile and a time is one reproduction; beneath it lies a run for each stage "
         "that ran then, and its `stages.json` names the run behind each stage that was up to date. To compare "
         "reproductions, select those runs and open their charts: each metric is `quantity/row/column` of the "
-        "result tables, and `verdicts/…` counts the verdicts. To compare arms, search for `tags.arm != ''` and open "
-        "the charts: each arm has a run with one value for each column. The reproduction's artifacts hold "
+        "result tables, and `verdicts/…` counts the verdicts. To compare arms, open the charts of the "
+        "experiment beside whose name ends in arms. The reproduction's artifacts hold "
         "`report.html`, in which each number leads to the command that recomputes it, and its figures. A stage's "
         "run holds its settings as parameters, its inputs with DVC's digests as datasets, and its curves as metrics."
     )
