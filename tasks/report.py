@@ -139,12 +139,16 @@ def markdown(table: dict[str, Any]) -> list[str]:
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it."""
+    """A value as a table shows it: four digits, whole thousands with separators, powers of ten from ten million on."""
     if value is None:
         return "–"
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 10**7):
-        return f"{value:#.4g}"
-    return str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    if abs(value) >= 10**7:
+        return f"{value:.4g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return str(value) if isinstance(value, int) else f"{value:#.4g}"
 
 
 def write_json(path: Path, data: Any) -> None:
