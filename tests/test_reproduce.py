@@ -55,7 +55,7 @@ def test_a_failed_stage_stops_only_what_depends_on_it(clone: Clone) -> None:
     assert ended.returncode == 1
     assert "set count.fail to false" in ended.stdout, "the stage's last lines are shown"
     assert "python -m tasks.run tasks.tiny:count" in ended.stdout, "with the command to run it alone"
-    assert "1 of 10 stages failed: tiny/counted." in ended.stderr
+    assert "1 of 11 stages failed: tiny/counted." in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     data = clone.root / "data/quick/tiny"
     assert (data / "clocked").exists()
