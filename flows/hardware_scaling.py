@@ -391,9 +391,10 @@ paper = Paper(
         ),
         Table(
             title="Held-out step times, figure by figure",
-            rows="point",
-            quantities=("observed_seconds", "predicted_seconds", "signed_error"),
+            rows="figure",
+            quantities=("observed_seconds", "predicted_seconds", "signed_error", "term_factor"),
         ),
+        Table(title="What the fall from 128 to 2,048 H100 depends on", rows="arm", quantities=("change_correlation",)),
         Table(
             title="Tokens a second on each GPU", rows="arm", quantities=("tokens_per_second_per_gpu",), columns="gpus"
         ),

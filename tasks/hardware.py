@@ -17,6 +17,8 @@ from tasks.measures import measures
 from tasks.report import write_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from models.hardware.calibration import Calibration
     from models.hardware.points import Point, StepPoint
 
@@ -83,6 +85,7 @@ def calibrate(*, figures: Path, config: Fit, out: Path) -> None:
     predicted_seconds="its prediction by the frozen calibration",
     signed_error="relative error of the prediction; above 0 it is too slow",
     error="the same without its sign",
+    term_factor="by how much the named parameter, changed alone, would have to be multiplied to close the gap",
     mean_error="mean absolute relative error of step time over a source's held-out figures",
     worst_error="largest absolute relative error of step time over a source's held-out figures",
     covered="share of a source's held-out figures inside their 95 % prediction interval",
@@ -99,14 +102,18 @@ def validate(*, figures: Path, calibration: Path, config: HeldOut, out: Path) ->
     points = [point for point in read(figures, config.sources) if isinstance(point, StepPoint)]
     best = predict(points, fitted)
     ensemble = [predict(points, draw) for draw in draws]
+    parameters = logarithms(draws)
     rows: list[Row] = []
     for point in points:
         observed = observed_seconds(point)
         low, high = interval(np.array([observed * np.exp(one[point.id]) for one in ensemble]), scatter)
+        name, slope = strongest(parameters, np.array([one[point.id] for one in ensemble]))
         rows.append(
             {
                 "arm": point.source,
                 "point": point.id,
+                "figure": f"{point.id} ({name})",
+                "term_factor": float(np.exp(np.clip(-best[point.id] / slope, -9, 9))),
                 "error": abs(_relative(best[point.id], signed=True)),
                 "signed_error": _relative(best[point.id], signed=True),
                 "observed_seconds": observed,
@@ -211,6 +218,26 @@ def check_memory(*, figures: Path, config: HeldOut, out: Path) -> None:
         }
     )
     write_json(out / "metrics.json", rows)
+
+
+def logarithms(draws: "Sequence[Calibration]") -> "dict[str, np.ndarray]":
+    """The logarithm of each parameter over the draws, of those that vary."""
+    import numpy as np
+
+    from models.hardware.columns import flatten
+
+    values = [flatten(draw) for draw in draws]
+    made = {name: np.log([float(one[name]) for one in values]) for name in values[0]}
+    return {name: column for name, column in made.items() if np.std(column) > 1e-6}
+
+
+def strongest(parameters: "dict[str, np.ndarray]", predicted: "np.ndarray") -> "tuple[str, float]":
+    """The parameter with which a prediction moves most closely over the draws, and the slope of the two logarithms."""
+    import numpy as np
+
+    name = max(parameters, key=lambda one: abs(float(np.corrcoef(parameters[one], predicted)[0, 1])))
+    slope = float(np.polyfit(parameters[name], predicted, 1)[0])
+    return name, slope
 
 
 def read(figures: Path, sources: Sequence[str]) -> "list[Point]":

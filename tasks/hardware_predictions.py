@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.config import Count, config
 from tasks import spool
-from tasks.hardware import Row, load
+from tasks.hardware import Row, load, logarithms
 from tasks.measures import measures
 from tasks.report import write_json
 
@@ -45,6 +45,7 @@ class Target:
     tokens_per_joule="simulated tokens a joule",
     spent_milliseconds="simulated milliseconds of a step that go into each part of it",
     throughput_change="relative change of tokens a second on each GPU from the low to the high number of GPUs",
+    change_correlation="correlation over the draws of a parameter's logarithm with the 7B model's change of throughput",
     power_change="relative change of watts of one GPU from the low to the high number of GPUs",
     mfu_gap="MFU on A100 minus MFU on H100",
     marginal_tokens="tokens a second that each added GPU brings when their number doubles to this one",
@@ -52,10 +53,17 @@ class Target:
 )
 def predict(*, calibration: Path, config: Target, out: Path) -> None:
     """Write metrics.json: a row for each arm, number of GPUs and draw; `spent_milliseconds` for the best fit alone."""
+    import numpy as np
+
     fitted, draws, _ = load(calibration, config.frozen)
     rows: list[Row] = []
     for number, draw in enumerate(draws):
         rows += [{"draw": number, **row} for row in _of_draw(draw, config)]
+    falls = np.array([row["throughput_change"] for row in rows if row["arm"] == "7b" and "throughput_change" in row])
+    rows += [
+        {"arm": name, "change_correlation": float(np.corrcoef(column, falls)[0, 1])}
+        for name, column in logarithms(draws).items()
+    ]
     made = _weak_scaling(llama("7b"), "h100", fitted, config)
     for part, seconds in made.spent.items():
         rows += [
