@@ -94,7 +94,7 @@ def changes(record: Any, name: str) -> list[Any]:
     [(i, name) for i, record in enumerate((Workload, Cluster, Strategy, Calibration)) for name in names(record)],
 )
 def test_every_input_changes_some_output(place: int, name: str) -> None:
-    """A new field that does nothing fails here (a simulator blind to its inputs: sheet d.)."""
+    """A new field that does nothing fails here (a simulator blind to its inputs)."""
     for base in BASES:
         before = numbers(step(*base))
         for changed in changes(base[place], name):
@@ -259,7 +259,7 @@ def test_streams_wait_and_slow_each_other_by_hand() -> None:
 @pytest.mark.parametrize(("stages", "chunks"), [(1, 1), (2, 1), (4, 1), (4, 2), (8, 3)])
 @pytest.mark.parametrize("count", [8, 32])
 def test_pipeline_bubbles_are_the_known_ones(stages: int, chunks: int, count: int) -> None:
-    """(p-1)/m of 1F1B, (p-1)/(v m) interleaved (sheet a.; Narayanan et al. 2021, section 2.2)."""
+    """(p-1)/m of 1F1B, (p-1)/(v m) interleaved (Narayanan et al. 2021, section 2.2)."""
     f, b = Pass(1 / chunks, 1 / chunks), Pass(2 / chunks, 2 / chunks)
     kinds = {"first": f, "other": f, "backward": b, "last": b}
     ends = [(x, y) for x in (True, False) for y in (True, False)]

@@ -207,7 +207,7 @@ def test_a_calibration_survives_json() -> None:
 
 
 def test_the_paper_s_results_are_nowhere_in_the_model() -> None:
-    """A number printed from a constant would be no prediction (sheet e.)."""
+    """A number printed from a constant would be no prediction."""
     text = "".join(path.read_text() for path in Path(points.__file__).parent.glob("*.py"))
     for number in ("37.2", "5.87", "59.67", "40.77", "658", "620", "52.6"):
         assert number not in text

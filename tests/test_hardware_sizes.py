@@ -41,7 +41,7 @@ def test_an_all_reduce_is_a_reduce_scatter_and_an_all_gather(size: float, ranks:
 
 
 def test_ring_and_tree_by_hand() -> None:
-    """The sheet's formulas on 2 nodes of 8 with round numbers: 15 hops, 2 of them over the network."""
+    """The formulas on 2 nodes of 8 with round numbers: 15 hops, 2 of them over the network."""
     plain = replace(
         CALIBRATION,
         nvlink_hop_us=0.0,
@@ -133,13 +133,13 @@ def test_llama_2_has_its_published_size(name: str, billions: float) -> None:
 
 
 def test_mfu_follows_the_published_convention() -> None:
-    """fms-fsdp's README: 4550 tokens/s on an A100 is an MFU of 0.68, 9600 on an H100 0.46 (sheet c.)."""
+    """fms-fsdp's README: 4550 tokens/s on an A100 is an MFU of 0.68, 9600 on an H100 0.46."""
     flops = model_flops(WORKLOADS["llama-2-7b"])
     assert 4550 * flops / 312e12 == pytest.approx(0.68, abs=0.006)
     assert 9600 * flops / 989e12 == pytest.approx(0.46, abs=0.006)
 
 
-# ---- memory against the published points of the sheet, section f ----
+# ---- memory against the published points of Megatron ----
 
 MEMORY: dict[str, tuple[int, int, int, int, float, float, float, tuple[float, float, float, float]]] = {
     "22b": (1, 1, 4, 4, 45.5625, 59.25, 9.5625, (66.84, 49.42, 16.18, 7.64)),

@@ -154,7 +154,8 @@ def at_least(needed: int, tests: Iterable[Test]) -> AtLeast:
 
 
 Evidence = Literal["P", "SRC", "R", "DIG", "WEB", "M✓", "MEM-H"]
-"""Where a figure of the paper was read; tags as in the papers' fact sheets, the citable ones only."""
+"""Where a figure of the paper was read: P in the paper itself, SRC or R in its code or repository, DIG off a figure,
+WEB on a page, the others from memory."""
 
 
 @dataclass(frozen=True)

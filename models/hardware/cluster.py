@@ -1,6 +1,6 @@
 """The machines: accelerators, the links inside a node and the network between nodes.
 
-Datasheet values: sheet a. (dense bf16 or fp16 peaks, never the sparse ones). NVLink's datasheet figure counts both
+Datasheet values (dense bf16 or fp16 peaks, never the sparse ones). NVLink's datasheet figure counts both
 directions; here a link's bandwidth is that of one direction.
 """
 
@@ -68,4 +68,4 @@ CLUSTERS: dict[str, Cluster] = {
     "h100": Cluster(accelerator=H100, nvlink_gb_s=450.0, nic_gb_s=50.0),
     "h200": Cluster(accelerator=H200, nvlink_gb_s=450.0, nic_gb_s=50.0),
 }
-"""Typical nodes of eight (sheet a.); idle watts are the cards' usual idle readings, not datasheet values."""
+"""Typical nodes of eight; idle watts are the cards' usual idle readings, not datasheet values."""

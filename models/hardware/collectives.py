@@ -1,7 +1,7 @@
 """Seconds of one collective on a hierarchy of NVLink inside nodes and a rail-optimised network between them.
 
 `size` is always the full, unsharded buffer S in bytes, n the ranks, a the latency of a hop and B the bandwidth of the
-slowest link (sheet a.): ring all-gather = ring reduce-scatter = (n-1) a + (n-1)/n S/B; ring all-reduce twice that;
+slowest link: ring all-gather = ring reduce-scatter = (n-1) a + (n-1)/n S/B; ring all-reduce twice that;
 double binary tree all-reduce 2 log2(nodes) a + 2 S/B. One rank communicates nothing. All functions take arrays.
 """
 

@@ -1,6 +1,6 @@
 """Seconds that one GPU computes: matrix products by size, the rest by bytes of memory traffic, launches by number.
 
-Backward costs twice the forward's matrix products (sheet a.); fused attention 2.5 times, for it recomputes its scores
+Backward costs twice the forward's matrix products; fused attention 2.5 times, for it recomputes its scores
 (Dao et al. 2022). All functions take arrays.
 """
 

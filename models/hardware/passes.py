@@ -1,6 +1,6 @@
 """Closed form of one micro-batch's forward and backward pass over the layers of one rank.
 
-FSDP gathers a layer's weights while the layer before it computes (one ahead, sheet a.): forward max(compute, gather
+FSDP gathers a layer's weights while the layer before it computes (one ahead): forward max(compute, gather
 of the next) a layer, backward max(2 compute, gather + reduce), and the first gather and last reduce exposed. Where
 nothing is gathered in the backward pass, gradients are reduced from a queue as they become ready. Messages beside
 computation slow it by the calibration's interference. Assumptions of the form: equal layers, one message at a time,

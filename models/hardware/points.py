@@ -71,7 +71,7 @@ class _Figure(BaseModel):
 
 
 class StepPoint(_Figure):
-    """A training step: at least one of its seconds, its tokens/s on each GPU, and its MFU by the sheet's formula.
+    """A training step: at least one of its seconds, its tokens/s on each GPU, and its MFU by the PaLM formula.
 
     Where more than one is given the first in this order is fitted and compared, the others are for the record.
     `watts_per_gpu` and the two memory figures are observed on the side, for the checks of power and memory.

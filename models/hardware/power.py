@@ -1,4 +1,4 @@
-"""Watts of a GPU: idle, and above it a mix of how busy its tensor cores and its links are (sheet a.)."""
+"""Watts of a GPU: idle, and above it a mix of how busy its tensor cores and its links are."""
 
 import numpy as np
 

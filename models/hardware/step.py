@@ -1,7 +1,7 @@
 """Seconds, memory, watts and rates of a training step in closed form, for one strategy or for many at once.
 
 The step of the slowest pipeline stage: its micro-batches, filling and draining the pipeline (1F1B: p-1 passes of the
-other stages; interleaved: 1/v of that, sheet a.), sends, the first gather and last reduction, the optimizer.
+other stages; interleaved: 1/v of that), sends, the first gather and last reduction, the optimizer.
 
 The form agrees with the events within 2 % where its assumptions hold (`Steps.assumed`). Without a pipeline they do. In
 a pipeline, at most 1 % of the step is reductions after a micro-batch that could hide in filling and draining; and in
@@ -34,7 +34,7 @@ class Steps:
 
     `seconds` of a step; `spent` on each of PARTS (messages: only their exposed seconds, with what they slow
     computation by); `busy`: seconds in which the links carry each kind of message, hidden or not. `mfu` by the
-    sheet's formula, of the dense peak. `watts` of one GPU. `fits`: the memory suffices. `assumed`: the assumptions of
+    PaLM formula, of the dense peak. `watts` of one GPU. `fits`: the memory suffices. `assumed`: the assumptions of
     the closed form hold; where they do not, `events.step_seconds` is the better answer.
     """
 

@@ -100,7 +100,7 @@ def active_parameters(workload: Record) -> Numbers:
 
 
 def model_flops(workload: Record) -> Numbers:
-    """Operations of training on one token, 6 N + 12 L d s (PaLM; sheet a.: causal-unaware, no recomputation)."""
+    """Operations of training on one token, 6 N + 12 L d s (PaLM, appendix B: causal-unaware, no recomputation)."""
     w = workload
     return 6.0 * active_parameters(w) + 12.0 * w.layers * w.width * w.sequence
 
