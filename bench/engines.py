@@ -85,9 +85,10 @@ def clone(to: Path, workload: str) -> list[dict[str, Any]]:
     for lock in to.glob("pipelines/**/dvc.lock"):
         lock.unlink()
     (to / "dvc.lock").unlink(missing_ok=True)
-    if workload == "dag":
-        for paper in to.glob("flows/[!_]*.py"):
+    for paper in to.glob("flows/[!_]*.py"):
+        if paper.stem != workload:
             paper.unlink()
+    if workload == "dag":
         shutil.rmtree(to / "pipelines")
         (to / "flows/chain.py").write_text(DAG)
         (to / "tasks/chain.py").write_text(CHAIN)

@@ -411,6 +411,7 @@ paper = Paper(
         ),
     ],
     caveats=[
+        "Where a claim's source is a section or a figure and not a table, that pointer is from memory.",
         "Learning rate, vocabulary and depth were chosen on seed 0 with the held-out text in view. All arms share "
         "them, and the cpu profile's seeds begin at 1.",
         "A trial of one seed (0) at nearly the cpu profile's sizes was seen before the predictions were written.",

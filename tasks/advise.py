@@ -46,9 +46,7 @@ def read_calibration(folder: Path) -> "Calibration":
 
     path = folder / "calibration.json"
     if not path.exists():
-        raise UserError(
-            "There is no calibration here yet: run tenfold reproduce hardware_scaling, which takes seconds."
-        )
+        raise UserError("There is no calibration here yet: run tenfold reproduce hardware_scaling (two minutes).")
     found: Calibration = TypeAdapter(Calibration).validate_json(json.dumps(json.loads(path.read_text())["calibration"]))
     return found
 
@@ -88,13 +86,13 @@ def _from_file(name: str, kind: Any, presets: dict[str, Any], what: str, known: 
     from pydantic import TypeAdapter, ValidationError
 
     path = Path(name)
-    if not path.exists():
+    if not path.is_file():
         raise UserError(
             f"There is no {what} {name}: it is neither a file nor one of {', '.join(known)}. "
             f"A YAML file with {', '.join(field.name for field in fields(kind))} describes your own."
         )
     try:
-        given = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+        given = yaml.safe_load(path.read_text())
         if not isinstance(given, dict):
             raise UserError(f"{name}: a {what} is described by lines of the form field: value.")
         adapter = TypeAdapter(kind)
@@ -102,8 +100,9 @@ def _from_file(name: str, kind: Any, presets: dict[str, Any], what: str, known: 
         if preset is not None and preset not in presets:
             raise UserError(f"{name}: there is no preset {preset}; there are {', '.join(presets) or 'none'}.")
         start = adapter.dump_python(presets[preset], mode="json") if preset else {}
-        return adapter.validate_json(json.dumps(_merged(start, given)))
-    except yaml.YAMLError as problem:
+        # What JSON has no word for, such as a date, becomes text, which no field takes.
+        return adapter.validate_json(json.dumps(_merged(start, given), default=str))
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise UserError(f"{name} is not YAML: {' '.join(str(problem).split())}.") from problem
     except ValidationError as problem:
         first = problem.errors()[0]

@@ -16,7 +16,7 @@ from models.hardware.calibration import Calibration, Kernels
 from models.hardware.cluster import CLUSTERS, Accelerator
 from models.hardware.columns import as_columns, columns, flatten
 from models.hardware.fit import fit, interval, observed_seconds, predict
-from models.hardware.search import nearest_valid, problems, search, valid
+from models.hardware.search import problems, search, valid
 from models.hardware.step import step
 from models.hardware.strategy import Strategy, world
 from models.hardware.workload import WORKLOADS
@@ -79,14 +79,6 @@ def test_infeasible_requests_say_why_and_what_is_nearest() -> None:
 def test_each_constraint_in_words(strategy: Strategy, words: str) -> None:
     assert any(words in problem for problem in problems(SMALL, CLUSTERS["h100"], strategy))
     assert not valid(as_columns(SMALL), as_columns(CLUSTERS["h100"]), columns([strategy]))[0]
-
-
-def test_the_nearest_valid_strategy_keeps_what_it_can() -> None:
-    asked = Strategy(data=8, batch=64, tensor=8, pipeline=1, interleave=2)
-    near = nearest_valid(SMALL, CLUSTERS["h100"], CALIBRATION, asked)
-    assert near is not None
-    assert problems(SMALL, CLUSTERS["h100"], near) == []
-    assert (near.data, near.tensor, near.pipeline, near.interleave) == (8, 8, 1, 1)
 
 
 # ---- points and the fit ----

@@ -138,12 +138,20 @@ def test_a_users_own_cluster_and_its_mistakes(tmp_path: Path) -> None:
         ("preset: h100\nnic_gb_s: -1.0\n", "greater than 0"),
         ("preset: h100\nnic_gb_s: fast\n", "valid number"),
         ("- 1\n", "lines of the form field: value"),
+        ("preset: h100\nnic_gb_s: .nan\n", "nic_gb_s"),
+        ("preset: h100\nnic_gb_s: 2026-11-24\n", "valid number"),
+        ("preset: !!python/object/apply:os.getcwd []\n", "is not YAML"),
         ("a: [\n", "is not YAML"),
     ):
         path.write_text(text)
         with pytest.raises(UserError) as caught:
             advise.read_cluster(str(path))
         assert said in str(caught.value)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="is not YAML"):
+        advise.read_cluster(str(path))
+    with pytest.raises(UserError, match="There is no cluster"):
+        advise.read_cluster(str(tmp_path))
     with pytest.raises(UserError, match="neither a file nor one of llama-2-13b"):
         advise.read_workload("llama-2-7t")
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from conftest import ROOT, Clone, read_json
+from test_tracking import runs_of
 
 from flows.engine import publication
 from flows.engine.discover import papers
@@ -84,6 +85,18 @@ def test_a_publication_of_another_shape_is_one_sentence(done: Clone) -> None:
     ended = done.tenfold("claims", check=False)
     assert ended.returncode == 1
     assert "published/tiny.json has not the shape of a publication" in ended.stderr
+
+
+def test_a_report_that_cannot_be_written_still_ends_the_run(done: Clone) -> None:
+    (done.root / "published").mkdir(exist_ok=True)
+    (done.root / "published/tiny.json").write_text(json.dumps({"paper": "tiny"}))
+    done.edit("flows/tiny.py", lambda code: code.replace("margin=0.1", "margin=0.2"))
+    ended = done.tenfold("reproduce", check=False)
+    assert ended.returncode == 1
+    assert "published/tiny.json has not the shape of a publication" in ended.stdout + ended.stderr
+    newest = next(run for run in runs_of(done)["tiny"] if str(run["name"]).startswith("quick "))
+    assert newest["status"] == "FINISHED"
+    assert newest["metrics"]["verdicts/supported"] > 0
 
 
 @pytest.mark.parametrize("name", sorted(papers()))

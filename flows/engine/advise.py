@@ -57,7 +57,8 @@ def advise(
             f"{option.joules_per_billion_tokens / 1e6:,.2f}",
         )
     console.print(table)
-    console.print(f"{answer.considered:,} strategies were simulated; none was measured.")
+    used = calibration.digest()[:8]
+    console.print(f"{answer.considered:,} strategies were simulated with calibration {used}; none was measured.")
     (scaled,) = adviser.sweep(workload, cluster, calibration, [gpus], batch)
     if scaled.doubled and scaled.marginal is not None:
         price = scaled.doubled.dollars_per_billion_tokens / scaled.best.dollars_per_billion_tokens - 1

@@ -162,14 +162,16 @@ def tracked(session: Session, profile: str) -> Iterator[None]:
         for paper in sorted({stage.paper for stage in session.plan.work}):
             tags = {"profile": profile, "flow_run": session.executor.marks.get("TENFOLD_FLOW_RUN", "")}
             say({"kind": "stages", "paper": paper, "rows": [r for r in rows if r["paper"] == paper], "tags": tags})
-        if status != "KILLED":
-            for paper, path in _reports(session):
-                say({"kind": "file", "paper": paper, "profile": profile, "path": str(path)})
-        say({"kind": "end", "status": status})
-        assert pusher.stdin
-        pusher.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            pusher.wait(PUSH_SECONDS)
+        try:
+            if status != "KILLED":
+                for paper, path in _reports(session):
+                    say({"kind": "file", "paper": paper, "profile": profile, "path": str(path)})
+        finally:
+            say({"kind": "end", "status": status})
+            assert pusher.stdin
+            pusher.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                pusher.wait(PUSH_SECONDS)
 
 
 def _reports(session: Session) -> Iterator[tuple[str, Path]]:

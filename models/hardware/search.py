@@ -4,7 +4,6 @@ A strategy is possible if it breaks none of the constraints below and fits into 
 of two, and for pipeline stages the divisors of the layers, so "the best" is the best of those.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -233,22 +232,6 @@ def option(steps: Steps, strategies: list[Strategy], row: int) -> Option:
         bound=max(("compute", *MESSAGES, "bubble"), key=lambda name: shares[name]),
         shares=shares,
     )
-
-
-def nearest_valid(workload: Workload, cluster: Cluster, calibration: Calibration, asked: Strategy) -> Strategy | None:
-    """The valid strategy that fits, for as many GPUs and sequences, with the fewest and smallest changes."""
-    found = candidates(workload, cluster, world(asked), asked.batch)
-    if not found:
-        return None
-    kept = [s for s, fits in zip(found, step(workload, cluster, found, calibration).fits, strict=True) if fits]
-    return min(kept, key=lambda s: _distance(asked, s), default=None)
-
-
-def _distance(one: Strategy, other: Strategy) -> float:
-    degrees = ("data", "tensor", "pipeline", "interleave", "context", "expert", "micro_batch", "replicas")
-    apart = math.fsum(abs(math.log2(getattr(one, name) / getattr(other, name))) for name in degrees)
-    kinds = ("shard", "reshard", "sequence_parallel", "recomputation")
-    return float(apart + 0.5 * sum(getattr(one, name) != getattr(other, name) for name in kinds))
 
 
 def _no_candidate(workload: Workload, cluster: Cluster, gpus: int, batch: int) -> tuple[str, str | None]:
