@@ -1,0 +1,1 @@
+"""E-mail: from a mailbox to messages to passages."""
