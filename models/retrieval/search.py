@@ -142,9 +142,11 @@ def beam_search(
 
     A path never takes a passage twice. Equal scores come in the order of ids, so that two exact dense indexes give
     exactly what one index over all their passages gives, for the best `beam` paths. `domains` are the gold chains, one
-    a question: only those are followed (an upper bound, never a system). Raises ValueError where an id is in two
-    indexes, or where a number in `beam` is less than one.
+    a question: only those are followed (an upper bound, never a system). Raises ValueError where there is no index or
+    an id is in two, or where a number in `beam` is less than one.
     """
+    if not indexes:
+        raise ValueError("there is no index to search")
     if min(beam.hops, beam.beam, beam.top) < 1:
         raise ValueError("hops, beam and top are at least 1")
     order = tuple(scope for scope in Scope if scope in indexes)
@@ -194,15 +196,12 @@ def _asked(
 
 
 def _join(steps: list[_Steps]) -> _Steps:
-    def all_of(parts: list[Integers]) -> Integers:
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-    scores = np.concatenate([each.scores for each in steps]) if steps else np.zeros(0)
+    """All of them, one after the other."""
     return _Steps(
-        all_of([each.parents for each in steps]),
-        all_of([each.scopes for each in steps]),
-        all_of([each.positions for each in steps]),
-        scores,
+        np.concatenate([each.parents for each in steps]),
+        np.concatenate([each.scopes for each in steps]),
+        np.concatenate([each.positions for each in steps]),
+        np.concatenate([each.scores for each in steps]),
     )
 
 

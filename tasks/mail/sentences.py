@@ -11,7 +11,7 @@ _ABBREVIATION = re.compile(
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Ave|Blvd|Rd|viz|resp|incl|Op|op)\.$"
 )
 _NUMBER = re.compile(r"\W*(?:\d{1,3}|[IVXivx]{1,5})\.")
-_CLOSES_ANYWAY = re.compile(r"(?:^|[\s(])(?:etc|I|[A-Z]\.S|a\.m|p\.m)\.$")
+_CLOSES_ANYWAY = re.compile(r"(?:^|[\s(])(?:etc|I|a\.m|p\.m)\.$")
 
 
 def paragraphs(text: str) -> list[str]:
@@ -43,7 +43,7 @@ def sentences(paragraph: str) -> list[str]:
         before = paragraph[start : match.start()]
         if _NUMBER.fullmatch(before):
             continue
-        if _ABBREVIATION.search(before) and not (_CLOSES_ANYWAY.search(before) and before[-3:] != "U.S"):
+        if _ABBREVIATION.search(before) and not _CLOSES_ANYWAY.search(before):
             continue
         end = match.start() + len(match[1] or match[2] or "")
         found.append(paragraph[start:end])

@@ -1,0 +1,215 @@
+"""The benchmark out of its candidates: filtered, split, and written in Tenfold's form and in that of ConcurrentQA."""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.config import Count, Fraction, Index, config
+from tasks import spool
+from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates
+from tasks.concurrentqa.datasheet import describe, majority_accuracy, markdown, shared_share
+from tasks.concurrentqa.filters import Fell, contains, filters, sift
+from tasks.concurrentqa.original import write_corpus, write_questions
+from tasks.concurrentqa.passages import Passage, read_passages
+from tasks.concurrentqa.splits import SPLITS, Question, Split, assign, choose, split_of, split_wordings
+from tasks.measures import measures
+from tasks.minilm import MiniLM
+from tasks.smollm2 import SmolLM2
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+INSTRUCTION = "Answer the question with a name, a number or a few words."
+ANSWER_TOKENS = 16
+
+Knows = Callable[[Sequence[Candidate]], Sequence[bool]]
+"""Whether a language model answers each candidate without any passage."""
+
+
+@config
+class Benchmark:
+    """`test`, `dev` and `train` count the questions that are wanted of each chain; `most` bounds those of train.
+
+    `cap` is the largest share that an answer may have of a family in a split. `closed_book` asks SmolLM2 every bridge
+    question that would become one of dev or test, and drops those that it knows.
+    """
+
+    seed: Index
+    test: Count = 400
+    dev: Count = 100
+    train: Count = 600
+    most: Count = 1500
+    cap: Fraction = 0.1
+    closed_book: bool = True
+
+    def wanted(self) -> dict[Split, int]:
+        """How many questions of a chain each split should have."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}
+
+
+@measures(
+    rejected="candidates of a chain that fell to a filter, having passed those before it",
+    kept="candidates of a chain that passed a filter and those before it",
+    questions="questions of a chain in a split",
+    majority="share of a chain's test questions that their family's most frequent training answer is right for",
+    shared="share of a chain's test questions with a gold passage that is gold in train, too",
+)
+def build(
+    *,
+    corpora: Path,
+    candidates: Path,
+    vectors: dict[str, Path],
+    minilm: Path,
+    smollm2: Path,
+    config: Benchmark,
+    out: Path,
+) -> None:
+    """Filter and split the candidates, and write the benchmark.
+
+    `vectors` are the shards of the passages' features by number: passage i is in shard i mod (number of shards).
+    Writes questions.parquet (the candidates' columns, `id` and `split`) and the same split by split; for readers of the
+    original CQA_{train,dev,test}_all.json and corpora/{private,public,combined}_corpus.json; datasheet.json and
+    datasheet.md; and metrics.json. Where candidates are too few the splits are smaller, and the datasheet says so.
+    """
+    passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
+    made = read_candidates(candidates / "candidates.parquet")
+    random.Random(config.seed).shuffle(made)
+    wanted = config.wanted()
+    shares = {split: wanted[split] / sum(wanted.values()) for split in SPLITS}
+    wording_split = split_wordings((candidate.wording for candidate in made), shares, config.seed)
+    encode = MiniLM(minilm).encode
+    kept, fell = sift(made, filters(passages, read_vectors(vectors), encode, wording_split))
+    knows = closed_book(SmolLM2(smollm2)) if config.closed_book else None
+    questions, fell_later = select(kept, wording_split, knows, config)
+    write(questions, [*fell, *fell_later], passages, config, out)
+
+
+def read_vectors(shards: Mapping[str, Path]) -> "NDArray[np.float32]":
+    """The vectors [passages, width] of all passages, of length 1, out of the shards of their features."""
+    import numpy as np
+    from safetensors import safe_open
+
+    parts = []
+    for label in sorted(shards, key=int):
+        with safe_open(shards[label] / "encoded.safetensors", framework="np") as file:
+            parts.append(file.get_tensor("vectors").astype(np.float32))
+    vectors = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
+    for shard, part in enumerate(parts):
+        vectors[shard :: len(parts)] = part
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
+
+
+def closed_book(model: SmolLM2) -> Knows:
+    """Whether what the model says to the question alone has the words of the answer."""
+
+    def knows(candidates: Sequence[Candidate]) -> list[bool]:
+        said = model.answer([each.question for each in candidates], ANSWER_TOKENS, instruction=INSTRUCTION)
+        return [contains(text, candidate.answer) for text, candidate in zip(said, candidates, strict=True)]
+
+    return knows
+
+
+def select(
+    candidates: Sequence[Candidate], wording_split: Mapping[str, Split], knows: Knows | None, config: Benchmark
+) -> tuple[list[Question], list[Fell]]:
+    """The questions of all splits, by split, chain and id, and how many candidates of each chain they leave out."""
+    part_split = assign(candidates, wording_split, config.wanted(), config.seed)
+    pools: defaultdict[tuple[str, Split | None], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        pools[candidate.chain, split_of(candidate, part_split, wording_split)].append(candidate)
+    questions: list[Question] = []
+    counts: list[Fell] = []
+    for chain in CHAINS:
+        left = sum(len(pool) for (of, _), pool in pools.items() if of == chain)
+        known = capped = 0
+        most: dict[Split, int] = {"test": config.test, "dev": config.dev, "train": config.most}
+        for split in SPLITS:
+            pool = pools[chain, split]
+            chosen, kept_out, unknown = _chosen(pool, most[split], config.cap, knows if split != "train" else None)
+            known, capped = known + len(pool) - unknown, capped + kept_out
+            questions += [Question.of(candidate, split) for candidate in chosen]
+        fallen = {"disjoint splits": len(pools[chain, None]), "closed book": known, "majority": capped}
+        fallen["surplus"] = left - sum(fallen.values()) - sum(question.chain == chain for question in questions)
+        for name, count in fallen.items():
+            left -= count
+            counts.append(Fell(name, chain, count, left))
+    return sorted(questions, key=lambda each: (SPLITS.index(each.split), each.chain, each.id)), counts
+
+
+def _chosen(pool: Sequence[Candidate], most: int, cap: float, knows: Knows | None) -> tuple[list[Candidate], int, int]:
+    """The chosen ones, how many the cap keeps out, and how many of `pool` are left by the closed-book test.
+
+    Only what would be chosen is asked, until all that is chosen has been: asking is slow. A comparison is exempt, for a
+    guess is right for half of them.
+    """
+    unknown, asked = list(pool), set[str]()
+    while True:
+        chosen, kept_out = choose(unknown, most, cap)
+        fresh = [each for each in chosen if each.type == "bridge" and each.question not in asked]
+        if knows is None or not fresh:
+            return chosen, kept_out, len(unknown)
+        asked.update(each.question for each in fresh)
+        known = {each.question for each, is_known in zip(fresh, knows(fresh), strict=True) if is_known}
+        unknown = [each for each in unknown if each.question not in known]
+
+
+def write(
+    questions: Sequence[Question],
+    fell: Sequence[Fell],
+    passages: Mapping[str, Passage],
+    config: Benchmark,
+    out: Path,
+) -> None:
+    """Write all files of the benchmark into the folder `out`."""
+    write_parquet(out / "questions.parquet", questions)
+    for split in SPLITS:
+        members = [question for question in questions if question.split == split]
+        write_parquet(out / f"{split}.parquet", members)
+        write_questions(out / f"CQA_{split}_all.json", [(each.id, each) for each in members], passages)
+    (out / "corpora").mkdir()
+    for scope in ("private", "public"):
+        inside = [passage for passage in passages.values() if passage.scope == scope]
+        write_corpus(out / "corpora" / f"{scope}_corpus.json", inside)
+    write_corpus(out / "corpora" / "combined_corpus.json", passages.values())
+    sheet = describe(questions, fell, passages, config.wanted())
+    (out / "datasheet.json").write_text(json.dumps(sheet, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (out / "datasheet.md").write_text(markdown(sheet), encoding="utf-8")
+    rows = metrics(questions, fell, config.seed)
+    (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    spool.table("filters", [row for row in rows if "rejected" in row])
+    spool.table("questions", [row for row in rows if "questions" in row])
+
+
+def write_parquet(path: Path, questions: Sequence[Question]) -> None:
+    """Write questions in the candidates' columns, `id` and `split`; the columns are there even if no question is."""
+    import pyarrow
+    import pyarrow.parquet
+
+    strings = pyarrow.list_(pyarrow.string())
+    nested = {"passages": strings, "senders": strings, "support": pyarrow.list_(pyarrow.list_(pyarrow.int64()))}
+    names = [field.name for field in fields(Question)]
+    schema = pyarrow.schema([(name, nested.get(name, pyarrow.string())) for name in names])
+    columns = {name: [getattr(question, name) for question in questions] for name in names}
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), path)
+
+
+def metrics(questions: Sequence[Question], fell: Sequence[Fell], seed: int) -> list[dict[str, Any]]:
+    """Rows of metrics.json: arm is a filter, a split, or `test` for what is said of the test questions."""
+    rows: list[dict[str, Any]] = [
+        {"arm": each.filter, "domain": each.chain, "seed": seed, "rejected": each.rejected, "kept": each.kept}
+        for each in fell
+    ]
+    for chain in CHAINS:
+        for split in SPLITS:
+            count = sum((each.chain, each.split) == (chain, split) for each in questions)
+            row: dict[str, Any] = {"arm": split, "split": split, "domain": chain, "seed": seed, "questions": count}
+            if split == "test" and count:
+                row |= {"majority": majority_accuracy(questions, chain), "shared": shared_share(questions, chain)}
+            rows.append(row)
+    return rows
