@@ -13,6 +13,7 @@ from rich.table import Table
 
 from flows.engine import doctor as examination
 from flows.engine.advise import advise
+from flows.engine.annotate import annotate
 from flows.engine.ask import ask
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
@@ -42,6 +43,7 @@ data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 add_to(app)
 app.command()(advise)
+app.command()(annotate)
 app.command()(ask)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]

@@ -1,0 +1,1 @@
+"""Re-aligning alt-texts to their pictures in rounds, by people (Altogether, section 3)."""
