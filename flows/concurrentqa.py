@@ -154,7 +154,7 @@ reader = Stage(
     config=profiles(
         lambda p: ReaderTraining(
             seed=0,
-            optimisation=Optimisation(steps=60 if p == "quick" else 1200, batch=32, learning_rate=1e-3, warmup=50),
+            optimisation=Optimisation(steps=60 if p == "quick" else 700, batch=32, learning_rate=3e-3, warmup=50),
             plateau=Plateau(gain=0.001, steps=30 if p == "quick" else 200),
         )
     ),
@@ -171,17 +171,17 @@ bm25 = Stage(
 minilm = Stage(retrieve_frozen, inputs={**ENCODED, "minilm": MINILM}, config=FrozenSearch(search=SEARCH))
 
 
-def search(trained: Stage) -> Stage:
+def search(trained: Stage, mitigations: bool = False) -> Stage:
     """What a trained retriever finds, once for each seed."""
     return Stage(
         retrieve_trained,
         inputs={**ENCODED, "retriever": trained},
-        config=TrainedSearch(seed=0, search=SEARCH),
+        config=TrainedSearch(seed=0, search=SEARCH, mitigations=mitigations),
         each={"seed": SEEDS},
     )
 
 
-mdr_mixed = search(mixed_retriever)
+mdr_mixed = search(mixed_retriever, mitigations=True)
 mdr_public = search(public_retriever)
 mdr_easy = search(easy_retriever)
 
@@ -199,7 +199,7 @@ evaluation = Stage(
             "mdr-easy": mdr_easy,
         },
     },
-    config=Evaluation(seed=0),
+    config=Profiles(quick=Evaluation(seed=0, read=1), cpu=Evaluation(seed=0), gpu=Evaluation(seed=0, read=10)),
     each={"seed": SEEDS},
 )
 

@@ -202,7 +202,7 @@ def ask(
     question: str,
     policy: str,
     private: PassageIndex,
-    public: PassageIndex,
+    public: Callable[[], PassageIndex],
     encoder: Encoder,
     reader: Callable[[], Reader],
     hops: int = 2,
@@ -210,7 +210,7 @@ def ask(
     """Find passages over `hops` hops through both indexes under a policy, and read the answer in them.
 
     The public index is served by a process of its own, which logs what it sees; where the policy lets nothing leave,
-    it is not even started. `reader` is called only when something was found.
+    it is not even started. `public` and `reader` are called only when they are needed.
     """
     from models.retrieval.scopes import Policy, Query, Scope
     from models.retrieval.search import Beam, beam_search
@@ -220,7 +220,7 @@ def ask(
         sent, noticed = Path(scratch) / "sent.jsonl", Path(scratch) / "seen.jsonl"
         indexes: dict[Scope, _Scope] = {Scope.PRIVATE: private}
         if not rule.question_is_private:
-            address = stack.enter_context(_served(public, noticed))
+            address = stack.enter_context(_served(public(), noticed))
             indexes[Scope.PUBLIC] = _Public(connect(address, rule, sent))
 
         def compose(_: "Integers", chain: "Chain", passages: "Integers") -> "Values":

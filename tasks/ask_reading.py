@@ -14,17 +14,27 @@ from tasks.minilm import MiniLM
 from tasks.smollm2 import SmolLM2
 
 LONGEST_ANSWER = 30
-"""Tokens of an answer."""
+"""Tokens of the trained reader's answer."""
 
-CONTEXT_PASSAGES, CONTEXT_WORDS = 4, 110
-"""How many passages the language model reads, and how many words of each."""
+LONGEST_SAID = 14
+"""Tokens of what the language model says."""
 
-PROMPT = """Read the passages and answer the question in a few words, copied from them.
+READ_PASSAGES, READ_WORDS = 3, 110
+"""How many passages the language model reads, each by itself, and how many words of each."""
 
-{passages}
+PROMPT = """Answer with a few words copied from the passage.
 
+Passage: Lake Constance lies between Germany, Switzerland and Austria. It is 63 kilometres long.
+Question: How long is Lake Constance?
+Answer: 63 kilometres
+
+Passage: From: Paul Meyer | Subject: Ladders I bought mine at Huber's in Kehl last spring, and it still holds.
+Question: Who bought a ladder in Kehl?
+Answer: Paul Meyer
+
+Passage: {passage}
 Question: {question}
-Answer in a few words:"""
+Answer:"""
 
 
 @dataclass(frozen=True)
@@ -88,32 +98,48 @@ class TrainedReader:
 
 
 class LanguageModel:
-    """SmolLM2, which was trained for conversation: it reads the best passages of all chains together."""
+    """SmolLM2, which was trained for conversation: it reads the best passages one by one."""
 
-    name = "SmolLM2-135M (the trained reader is not here: tenfold reproduce concurrentqa makes it)"
-    least = 0.1
+    name = "SmolLM2-135M, a weak reader (tenfold reproduce concurrentqa trains a better one)"
+    least = 0.35
 
     def __init__(self, folder: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that has no switch
             self._model = SmolLM2(folder)
 
     def read(self, question: str, chains: Sequence[Sequence[str]]) -> Read:
-        """What the model says, if a passage says it as well; how likely it found that is the confidence."""
-        texts = list(dict.fromkeys(text for chain in chains for text in chain))[:CONTEXT_PASSAGES]
-        shown = "\n\n".join(f"[{number}] {_beginning(text)}" for number, text in enumerate(texts, 1))
-        prompt = PROMPT.format(passages=shown, question=question)
-        (said,) = self._model.answer([prompt], max_new_tokens=LONGEST_ANSWER)
-        answer = re.sub(r"^(?:the )?answer(?: is)?:?\s+|^\[\d\]\s*", "", said.split("\n")[0], flags=re.IGNORECASE)
-        answer = answer.strip(" .\"'")
-        source = next((text for text in texts if answer and _words(answer) in _words(_beginning(text))), None)
-        if source is None:
-            return Read(answer, 0.0, 0)
-        chain = next(place for place, chain in enumerate(chains) if source in chain)
-        return Read(answer, math.exp(self._model.log_likelihood(prompt, answer)), chain)
+        """Of what the model says to each passage, the likeliest that the passage says too and the question does not.
+
+        The confidence is the likelihood of what it said, the geometric mean of the words.
+        """
+        texts = list(dict.fromkeys(text for chain in chains for text in chain))[:READ_PASSAGES]
+        shown = [" ".join(text.split()[:READ_WORDS]) for text in texts]
+        prompts = [PROMPT.format(passage=passage, question=question) for passage in shown]
+        best = Read("", 0.0, 0)
+        for text, passage, prompt, reply in zip(
+            texts, shown, prompts, self._model.answer(prompts, max_new_tokens=LONGEST_SAID), strict=True
+        ):
+            said = reply.split("\n")[0].strip()
+            answer = news(said, question)
+            if answer and _words(answer) in _words(passage):
+                likelihood = math.exp(self._model.log_likelihood(prompt, said) / len(said.split()))
+                if likelihood > best.confidence:
+                    chain = next(place for place, chain in enumerate(chains) if text in chain)
+                    best = Read(answer, likelihood, chain)
+        return best
 
 
-def _beginning(text: str) -> str:
-    return " ".join(text.split()[:CONTEXT_WORDS])
+def news(said: str, question: str) -> str:
+    """The longest run of words in `said` that the question does not have: of a whole sentence, what answers it."""
+    known = set(_words(question).split()) | {"is", "was", "are", "were", "the", "a", "an", "of", "in", "by"}
+    runs: list[list[str]] = [[]]
+    for word in said.split():
+        if known >= set(_words(word).split()):
+            runs.append([])
+        else:
+            runs[-1].append(word)
+    longest = max(runs, key=lambda words: len(words))
+    return " ".join(longest).strip(" .,;:\"'()")
 
 
 def _words(text: str) -> str:

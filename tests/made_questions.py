@@ -41,8 +41,9 @@ def world(size: int) -> tuple[list[Passage], list[Candidate]]:
     for number in range(size):
         town, country, capital = name(number, "ton"), name(number, "land"), name(number, "polis")
         sender, pet, dish = f"{name(number, 'a')} Smith", name(number, "cat"), name(number, "soup")
+        river = name(number, "water")
         passages += [
-            article(2 * number, town, f"{town} is a town in {country}.", "It lies on a river."),
+            article(2 * number, town, f"{town} is a town in {country}.", f"It lies on the {river}."),
             article(2 * number + 1, country, f"{country} is a realm of hills.", f"Its seat is {capital}."),
             mail(2 * number, sender, f"My cat is called {pet}.", f"Last summer we went to {town}."),
             mail(2 * number + 1, sender, "We had guests again.", f"I cooked a {dish} for them."),
@@ -78,7 +79,7 @@ def world(size: int) -> tuple[list[Passage], list[Candidate]]:
                 base,
                 chain="EW",
                 question=f"{asked(number)} has the town that the owner of {pet} went to as a neighbour?",
-                answer="a river",
+                answer=river,
                 passages=(f"e{2 * number}_p0", f"w{2 * number}"),
                 bridge=town,
                 senders=(sender,),

@@ -26,7 +26,8 @@ from tasks.concurrentqa.training import (
 from tasks.train import Plateau
 
 SEARCH = Search(beam=12, top=12, fetch=8)
-EVALUATION = Evaluation(seed=1, read=3)
+READ = tuple(("mdr-mixed", policy) for policy in ("none", "document", "query")) + (("bm25", "none"), ("oracle", "none"))
+EVALUATION = Evaluation(seed=1, read=3, answered=READ)
 TRAINING = ("corpora", "benchmark", "candidates", "features", "question_features", "negatives")
 SEARCHING = ("corpora", "benchmark", "candidates", "features", "question_features")
 

@@ -24,7 +24,7 @@ from tasks.ask_reading import LanguageModel, Reader, TrainedReader
 from tasks.closure import ROOT
 from tasks.errors import UserError
 from tasks.minilm import MiniLM
-from tasks.passage_index import Progress
+from tasks.passage_index import PassageIndex, Progress
 from tasks.run import STATE, set_process_environment
 
 INDEXES = STATE / "ask"
@@ -65,12 +65,13 @@ def ask(
     folders = _sources(sources, quiet=as_json)
     encoder = MiniLM(folders("minilm"), threads=cores())
     model = asking.model_digest(folders("minilm"))
-    with _watched("public articles", as_json) as watch:
-        articles = asking.index_encyclopedia(
-            folders("wikipedia-summaries"), INDEXES / "encyclopedia", encoder, model, watch
-        )
     with _watched("mails", as_json) as watch:
         mailbox = asking.index_mailbox(private, asking.index_folder(INDEXES, private), encoder, model, watch)
+
+    def articles() -> PassageIndex:
+        with _watched("public articles", as_json) as watch:
+            wikipedia = folders("wikipedia-summaries")
+            return asking.index_encyclopedia(wikipedia, INDEXES / "encyclopedia", encoder, model, watch)
 
     def reader() -> Reader:
         trained = next(iter(sorted((ROOT / TRAINED.format(profile=profile)).glob("*/reader.safetensors"))), None)

@@ -15,7 +15,7 @@ from tasks.concurrentqa.datasheet import describe, majority_accuracy, markdown, 
 from tasks.concurrentqa.filters import Fell, contains, filters, sift
 from tasks.concurrentqa.original import write_corpus, write_questions
 from tasks.concurrentqa.passages import Passage, read_passages
-from tasks.concurrentqa.splits import SPLITS, Question, Split, assign, choose, split_of, split_wordings
+from tasks.concurrentqa.splits import SPLITS, Question, Split, assign, choose, split_of, split_wordings, templates
 from tasks.measures import measures
 from tasks.minilm import MiniLM
 from tasks.smollm2 import SmolLM2
@@ -35,21 +35,31 @@ Knows = Callable[[Sequence[Candidate]], Sequence[bool]]
 class Benchmark:
     """`test`, `dev` and `train` count the questions that are wanted of each chain; `most` bounds those of train.
 
+    Of the chains that mix the corpora, EW and WE, only the share `mixed` is wanted in train.
+
     `cap` is the largest share that an answer may have of a family in a split. `closed_book` asks SmolLM2 every bridge
     question that would become one of dev or test, and drops those that it knows.
     """
 
     seed: Index
     test: Count = 400
-    dev: Count = 100
+    dev: Count = 60
     train: Count = 600
+    mixed: Fraction = 2 / 3
     most: Count = 1500
     cap: Fraction = 0.1
     closed_book: bool = True
 
-    def wanted(self) -> dict[Split, int]:
-        """How many questions of a chain each split should have."""
-        return {"train": self.train, "dev": self.dev, "test": self.test}
+    def wanted(self) -> dict[str, dict[Split, int]]:
+        """How many questions of each chain each split should have."""
+        train = {"EE": self.train, "WW": self.train}
+        mixed = max(1, round(self.mixed * self.train))
+        return {chain: {"train": train.get(chain, mixed), "dev": self.dev, "test": self.test} for chain in CHAINS}
+
+    def shares(self) -> dict[Split, float]:
+        """The share of all wanted questions that each split should have."""
+        totals = {split: sum(wanted[split] for wanted in self.wanted().values()) for split in SPLITS}
+        return {split: total / sum(totals.values()) for split, total in totals.items()}
 
 
 @measures(
@@ -79,9 +89,7 @@ def build(
     passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
     made = read_candidates(candidates / "candidates.parquet")
     random.Random(config.seed).shuffle(made)
-    wanted = config.wanted()
-    shares = {split: wanted[split] / sum(wanted.values()) for split in SPLITS}
-    wording_split = split_wordings((candidate.wording for candidate in made), shares, config.seed)
+    wording_split = split_wordings((candidate.wording for candidate in made), config.shares(), config.seed)
     encode = MiniLM(minilm).encode
     kept, fell = sift(made, filters(passages, read_vectors(vectors), encode, wording_split))
     knows = closed_book(SmolLM2(smollm2)) if config.closed_book else None
@@ -119,7 +127,8 @@ def select(
     candidates: Sequence[Candidate], wording_split: Mapping[str, Split], knows: Knows | None, config: Benchmark
 ) -> tuple[list[Question], list[Fell]]:
     """The questions of all splits, by split, chain and id, and how many candidates of each chain they leave out."""
-    part_split = assign(candidates, wording_split, config.wanted(), config.seed)
+    part_split = assign(candidates, wording_split, config.wanted(), config.cap, config.seed)
+    template = templates(candidates)
     pools: defaultdict[tuple[str, Split | None], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         pools[candidate.chain, split_of(candidate, part_split, wording_split)].append(candidate)
@@ -131,7 +140,8 @@ def select(
         most: dict[Split, int] = {"test": config.test, "dev": config.dev, "train": config.most}
         for split in SPLITS:
             pool = pools[chain, split]
-            chosen, kept_out, unknown = _chosen(pool, most[split], config.cap, knows if split != "train" else None)
+            ask = knows if split != "train" else None
+            chosen, kept_out, unknown = _chosen(pool, most[split], config.cap, template, ask)
             known, capped = known + len(pool) - unknown, capped + kept_out
             questions += [Question.of(candidate, split) for candidate in chosen]
         fallen = {"disjoint splits": len(pools[chain, None]), "closed book": known, "majority": capped}
@@ -142,7 +152,9 @@ def select(
     return sorted(questions, key=lambda each: (SPLITS.index(each.split), each.chain, each.id)), counts
 
 
-def _chosen(pool: Sequence[Candidate], most: int, cap: float, knows: Knows | None) -> tuple[list[Candidate], int, int]:
+def _chosen(
+    pool: Sequence[Candidate], most: int, cap: float, template: Mapping[str, str], knows: Knows | None
+) -> tuple[list[Candidate], int, int]:
     """The chosen ones, how many the cap keeps out, and how many of `pool` are left by the closed-book test.
 
     Only what would be chosen is asked, until all that is chosen has been: asking is slow. A comparison is exempt, for a
@@ -150,7 +162,7 @@ def _chosen(pool: Sequence[Candidate], most: int, cap: float, knows: Knows | Non
     """
     unknown, asked = list(pool), set[str]()
     while True:
-        chosen, kept_out = choose(unknown, most, cap)
+        chosen, kept_out = choose(unknown, most, cap, template)
         fresh = [each for each in chosen if each.type == "bridge" and each.question not in asked]
         if knows is None or not fresh:
             return chosen, kept_out, len(unknown)

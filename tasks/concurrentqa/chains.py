@@ -61,8 +61,8 @@ def make_batch(questions: Encoded, passages: Encoded, rows: "NDArray[np.int64]")
         for number, (own, other) in enumerate(((first, second), (second, first))):
             put = slice(begin, begin + own.stop - own.start)
             tokens[place, put], real[place, put], hop[place, put] = passages.tokens[own], True, number
-            marks[place, put, 0] = np.isin(passages.words[own], words)
-            marks[place, put, 1] = np.isin(passages.words[own], passages.words[other])
+            marks[place, put, 0] = np.isin(passages.words[own], words) & (passages.words[own] != 0)
+            marks[place, put, 1] = np.isin(passages.words[own], passages.words[other]) & (passages.words[own] != 0)
             sentence[place, put] = passages.sentence[own].astype(np.int64) + number * offsets[place]
             begin = put.stop
     scale = torch.from_numpy(passages.scale)

@@ -20,7 +20,7 @@ class Encoded:
 
     `vectors` float32 [texts, width]; `starts` int64 [texts + 1], where the tokens of each text begin. Of the tokens:
     `tokens` int8 [tokens, features], to be multiplied by `scale` float32 [features]; `spans` uint16 [tokens, 2], the
-    characters that a token stands for; `words` uint32, a checksum of those in lower case, equal for equal strings;
+    characters that a token stands for; `words` uint32, a checksum of the word that it is a part of, 0 for none;
     `sentence` uint8, the slot of its sentence, 0 for what stands before the first.
     """
 
@@ -93,9 +93,16 @@ def sentence_slots(text: str, sentences: Sequence[str], spans: "NDArray[np.int64
 
 
 def word_checksums(text: str, spans: Iterable[Sequence[int]]) -> "NDArray[np.uint32]":
-    """One number for each token, equal for tokens that are the same string but for case."""
+    """One number for each token: a checksum of the word that it is a part of, in lower case, or 0 outside words."""
+    import re
+    from bisect import bisect_right
     from zlib import crc32
 
     import numpy as np
 
-    return np.array([crc32(text[begin:end].lower().encode()) for begin, end in spans], np.uint32)
+    words = [(match.start(), match.end()) for match in re.finditer(r"\w+", text)]
+    begins = [begin for begin, _ in words]
+    checksums = [0]
+    checksums += [crc32(text[begin:end].lower().encode()) for begin, end in words]
+    places = [(bisect_right(begins, begin), end) for begin, end in spans]
+    return np.array([checksums[at] if at and end <= words[at - 1][1] else 0 for at, end in places], np.uint32)

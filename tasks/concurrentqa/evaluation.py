@@ -29,9 +29,6 @@ Condition = tuple[str, str]
 Found = dict[int, list[Pair]]
 """The chains of each question, best first."""
 
-UNREAD = ("-without-gold",)
-"""Arms whose retrieval alone is scored."""
-
 RESTRICTED = ("document", "query")
 PLAIN = ("bm25", "minilm", "mdr-mixed", "mdr-public", "mdr-easy", "oracle")
 """Arms that search in the usual way."""
@@ -44,6 +41,8 @@ COVERAGES = range(10, 101, 10)
 class Evaluation:
     """The `read` best chains of each question are read; an answer has at most `longest_answer` tokens.
 
+    `answered` are the arms whose chains are read, with their policies: reading is what takes long.
+
     `factor` of a chain's score is its rank's, the rest its answer's. `arm` is the retriever that the controls change:
     its gold passages are shuffled among the questions, or its chains joined by the gold one. Single questions are
     written for the arms in `examples`.
@@ -51,11 +50,21 @@ class Evaluation:
 
     seed: Index
     split: Split = "test"
-    read: Count = 5
+    read: Count = 3
     longest_answer: Count = 30
     factor: Fraction = 0.8
     arm: str = "mdr-mixed"
     examples: tuple[str, ...] = ("bm25", "mdr-mixed", "mdr-public", "oracle")
+    answered: tuple[tuple[str, str], ...] = (
+        ("bm25", "none"),
+        ("mdr-mixed", "none"),
+        ("mdr-mixed", "document"),
+        ("mdr-mixed", "query"),
+        ("mdr-mixed-public-first", "document"),
+        ("mdr-mixed-slice", "query"),
+        ("mdr-public", "none"),
+        ("oracle", "none"),
+    )
 
 
 @measures(
@@ -102,17 +111,13 @@ def evaluate(
     questions = {row: every.questions[row] for row in every.rows(config.split)}
 
     found = _retrieved(retrieved, questions)
-    gold = {row: [question.passages] for row, question in questions.items()}
-    chosen = {
-        condition: {row: chains[: config.read] for row, chains in by.items()}
-        for condition, by in found.items()
-        if not condition[0].endswith(UNREAD)
-    }
-    chosen[("oracle", "none")] = gold
     main = found[(config.arm, "none")]
-    found[("planted", "none")] = {row: [*gold[row], *chains[:-1]] for row, chains in main.items()}
-    chosen[("planted", "none")] = {row: [*gold[row], *main[row][: config.read - 1]] for row in questions}
-    found[("oracle", "none")] = gold
+    found[("oracle", "none")] = {row: [question.passages] for row, question in questions.items()}
+    found[("planted", "none")] = {row: [questions[row].passages, *chains[:-1]] for row, chains in main.items()}
+    chosen = {
+        condition: {row: chains[: config.read] for row, chains in found[condition].items()}
+        for condition in config.answered
+    }
 
     pairs = sorted({(row, *pair) for by in chosen.values() for row, chains in by.items() for pair in chains})
     rows = _as_places(pairs, place_of)

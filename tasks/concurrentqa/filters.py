@@ -73,8 +73,8 @@ RULES = {
     ),
     "near-duplicate": (
         BOTH,
-        "no other candidate has the same two passages and answer (or the third other answer), or a passage in common "
-        f"and more than {JACCARD:.0%} of the question's words (the first stays; other splits do not count).",
+        "no other candidate of the chain has the same two passages and answer (or the third other answer), and none a "
+        f"passage in common and more than {JACCARD:.0%} of the question's words (the first stays, in each split).",
     ),
 }
 
@@ -195,14 +195,15 @@ def near_duplicates(candidates: Sequence[Candidate], wording_split: Mapping[str,
     and questions about different passages may well have the same one. Of a pair of passages a split asks for `ANSWERS`
     different answers at most, for each in one wording.
     """
-    pairs: defaultdict[tuple[str, frozenset[str]], set[str]] = defaultdict(set)
+    # By chain, for a mail and an article can make a question from the one to the other and one the other way.
+    pairs: defaultdict[tuple[str, str, frozenset[str]], set[str]] = defaultdict(set)
     asked: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
     found = []
     for candidate in candidates:
         split = wording_split[candidate.wording]
         pair, said = frozenset(candidate.passages), frozenset(words(candidate.question))
         before = [other for passage in sorted(pair) for other in asked[split, passage]]
-        answers, answer = pairs[split, pair], candidate.answer.lower()
+        answers, answer = pairs[split, candidate.chain, pair], candidate.answer.lower()
         is_near = (
             answer in answers
             or len(answers) == ANSWERS

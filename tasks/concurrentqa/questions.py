@@ -17,7 +17,7 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test", "extra")
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions, each with its split: one of the benchmark, or "extra" for what only a reader trains on."""
+    """Questions, each with its split: one of the benchmark, or "extra" for more to train on."""
 
     questions: list[Candidate]
     splits: list[Split]
@@ -37,8 +37,8 @@ class Questions:
 def read_questions(benchmark: Path, candidates: Path) -> Questions:
     """The questions of all splits, followed by the extra ones.
 
-    Extra are those public candidates that the benchmark does not use, but for every one that shares a passage, a
-    bridge or a wording with a question of dev or test: they have to be unknown to whoever is trained.
+    Extra are those candidates that the benchmark does not use, but for every one that shares a passage, a bridge, a
+    sender or a wording with a question of dev or test: they have to be unknown to whoever is trained.
     """
     found: list[Candidate] = []
     splits: list[Split] = []
@@ -48,12 +48,17 @@ def read_questions(benchmark: Path, candidates: Path) -> Questions:
         splits += [split] * len(read)
     heldout = [question for question, split in zip(found, splits, strict=True) if split != "train"]
     passages = {passage for question in heldout for passage in question.passages}
-    words = {word for question in heldout for word in (question.bridge, question.wording) if word}
+    words = {word for question in heldout for word in _words(question)}
     known = {question.question for question in found}
     for candidate in read_candidates(candidates / "candidates.parquet"):
         fresh = candidate.question not in known and not passages.intersection(candidate.passages)
-        if candidate.chain == "WW" and fresh and not words.intersection((candidate.bridge, candidate.wording)):
+        if fresh and not words.intersection(_words(candidate)):
             known.add(candidate.question)
             found.append(candidate)
             splits.append("extra")
     return Questions(found, splits)
+
+
+def _words(question: Candidate) -> set[str]:
+    """What a held-out question may have in common with no other."""
+    return {question.bridge, question.wording, *question.senders} - {""}

@@ -77,11 +77,12 @@ def draw(articles: list[str], probability: float, seed: int) -> set[str]:
 
 
 def measured(chains: dict[str, str], probability: float, seed: int) -> list[dict[str, Any]]:
-    """Rows of metrics.json about one draw: `chains` are the questions' types."""
+    """Rows of metrics.json about one draw: `chains` are the questions' types; none where there are no questions."""
+    if not chains:
+        return []
     about = {"domain": f"{probability:g}", "seed": seed}
     counts = Counter(chains.values())
-    total = max(1, len(chains))
-    allowed = (len(chains) - counts[FORBIDDEN]) / total
+    allowed = 1 - counts[FORBIDDEN] / len(chains)
     expected = {"E": probability, "W": 1 - probability}
     return [
         {"arm": "split", **about, "allowed": allowed, "predicted": 1 - probability * (1 - probability)},
@@ -89,7 +90,7 @@ def measured(chains: dict[str, str], probability: float, seed: int) -> list[dict
             {
                 "arm": chain,
                 **about,
-                "share": counts[chain] / total,
+                "share": counts[chain] / len(chains),
                 "predicted_share": expected[chain[0]] * expected[chain[1]],
             }
             for chain in CHAINS

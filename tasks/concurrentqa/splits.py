@@ -20,11 +20,16 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 YES_NO = frozenset({"yes", "no"})
 MARGIN = 1.15
 """How many times the wanted questions of dev and test are assigned: some fall later, to what only they must pass."""
+SMALL = 60
+"""A family with fewer questions than this is too small for a share of a split's answers to mean anything."""
+WEIGHTS: dict[Split, float] = {"train": 1, "dev": 1, "test": 2}
+"""What all the wanted questions of a chain are worth in each split."""
 SURPLUS = 0.05
 """What a train question above the wanted number is worth, a wanted one being worth 1."""
-MOVES = 300
+MOVES = 400
 """How often each part is moved, or is left where it is after all."""
 HOTTEST, COLDEST = 0.01, 0.0001
+"""Temperatures, in the value of all wanted questions of a chain in a split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +67,21 @@ def split_wordings(wordings: Iterable[str], shares: Mapping[Split, float], seed:
 def parts(candidate: Candidate) -> frozenset[str]:
     """Who and what a candidate is about, apart from its wording: its bridge and its senders, in lower case.
 
-    Where nothing joins the two passages, as in some comparisons, they themselves are what it is about.
+    Where nothing joins the two passages, as in comparisons of articles, they themselves are what it is about.
     """
-    about = (candidate.bridge,) if candidate.bridge.strip() else candidate.passages
-    return frozenset(" ".join(part.lower().split()) for part in (*about, *candidate.senders) if part.strip())
+    named = [" ".join(name.lower().split()) for name in (candidate.bridge, *candidate.senders) if name.strip()]
+    return frozenset(named or candidate.passages)
 
 
 def assign(
-    candidates: Sequence[Candidate], wording_split: Mapping[str, Split], wanted: Mapping[Split, int], seed: int
+    candidates: Sequence[Candidate],
+    wording_split: Mapping[str, Split],
+    wanted: Mapping[str, Mapping[Split, int]],
+    cap: float,
+    seed: int,
 ) -> dict[str, Split]:
-    """The split of every bridge and sender, so that as many of the `wanted` questions of each chain are whole."""
-    return _Search(candidates, wording_split, wanted).run(random.Random(seed))
+    """The split of every bridge and sender, so that as many of the questions `wanted` of each chain are whole."""
+    return _Search(candidates, wording_split, wanted, cap).run(random.Random(seed))
 
 
 def split_of(candidate: Candidate, part_split: Mapping[str, Split], wording_split: Mapping[str, Split]) -> Split | None:
@@ -81,37 +90,53 @@ def split_of(candidate: Candidate, part_split: Mapping[str, Split], wording_spli
     return found.pop() if len(found) == 1 else None
 
 
-def choose(pool: Sequence[Candidate], most: int, cap: float) -> tuple[list[Candidate], int]:
-    """At most `most` of `pool`, as evenly over families as it allows, and how many `cap` alone keeps out.
+def templates(candidates: Iterable[Candidate]) -> dict[str, str]:
+    """The template that each family counts as: itself, or with like families where it is too small for a share.
 
-    No answer has more than the share `cap` of a family's questions, or it occurs once; yes and no have at most half
-    each. Earlier members of `pool` are preferred.
+    Families are alike whose names begin with the same word.
     """
-    families: defaultdict[str, list[Candidate]] = defaultdict(list)
+    members = {(each.family, frozenset(each.passages), each.answer.lower()) for each in candidates}
+    sizes = Counter(family for family, _, _ in members)
+    return {
+        family: family if size >= SMALL else f"{family.partition('-')[0]}-small"
+        for family, size in sorted(sizes.items())
+    }
+
+
+def choose(
+    pool: Sequence[Candidate], most: int, cap: float, template: Mapping[str, str]
+) -> tuple[list[Candidate], int]:
+    """At most `most` of `pool`, as evenly over templates as it allows, and how many `cap` alone keeps out.
+
+    No answer has more than the share `cap` of a template's questions, or it occurs once; yes and no have at most half
+    each. Earlier members of `pool` are preferred. `template` is that of each family.
+    """
+    groups: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in pool:
-        families[candidate.family].append(candidate)
-    full = {family: _largest(members, len(members), cap) for family, members in families.items()}
+        groups[template[candidate.family]].append(candidate)
+    full = {name: _largest(members, len(members), cap) for name, members in groups.items()}
     sizes: Counter[str] = Counter()
     left = most
-    # The smallest families first: what they cannot give, the larger ones share.
-    for rank, family in enumerate(sorted(full, key=lambda family: (full[family], family))):
-        sizes[family] = _largest(families[family], min(full[family], left // (len(full) - rank)), cap)
-        left -= sizes[family]
-    for family in sorted(full, key=lambda family: (-full[family], family)):
-        grown = _largest(families[family], min(full[family], sizes[family] + left), cap)
-        left -= max(0, grown - sizes[family])
-        sizes[family] = max(sizes[family], grown)
-    chosen: set[int] = set()
+    # The smallest first: what they cannot give, the larger ones share.
+    for rank, name in enumerate(sorted(full, key=lambda name: (full[name], name))):
+        sizes[name] = _largest(groups[name], min(full[name], left // (len(full) - rank)), cap)
+        left -= sizes[name]
+    for name in sorted(full, key=lambda name: (-full[name], name)):
+        grown = max(sizes[name], _largest(groups[name], min(full[name], sizes[name] + left), cap))
+        left -= grown - sizes[name]
+        sizes[name] = grown
+    limits = {name: _limit(members, sizes[name], cap) for name, members in groups.items()}
+    chosen: list[Candidate] = []
     taken: Counter[str] = Counter()
     answers: Counter[tuple[str, str]] = Counter()
-    limits = {family: _limit(members, sizes[family], cap) for family, members in families.items()}
-    for place, candidate in enumerate(pool):
-        key = (candidate.family, candidate.answer.lower())
-        if taken[candidate.family] < sizes[candidate.family] and answers[key] < limits[candidate.family]:
-            chosen.add(place)
-            taken[candidate.family] += 1
+    for candidate in pool:
+        name = template[candidate.family]
+        key = (name, candidate.answer.lower())
+        if taken[name] < sizes[name] and answers[key] < limits[name]:
+            chosen.append(candidate)
+            taken[name] += 1
             answers[key] += 1
-    return [pool[place] for place in sorted(chosen)], len(pool) - sum(full.values())
+    return chosen, len(pool) - sum(full.values())
 
 
 def _limit(members: Sequence[Candidate], size: int, cap: float) -> int:
@@ -134,75 +159,106 @@ class _Search:
     """The search behind `assign`: which split each part is in, and how many questions that leaves whole.
 
     Simulated annealing over single parts: what is wanted of one chain binds parts that another chain needs as well, so
-    that a search which only ever improves ends far too early.
+    that a search which only ever improves ends far too early. An item is what is asked of one pair of passages,
+    whatever the wording; a split can use it when it has one of its wordings and all of its parts. Parts, items, answers
+    and cells (a chain in a split) are numbers here, for the search is long.
     """
 
     def __init__(
-        self, candidates: Sequence[Candidate], wording_split: Mapping[str, Split], wanted: Mapping[Split, int]
+        self,
+        candidates: Sequence[Candidate],
+        wording_split: Mapping[str, Split],
+        wanted: Mapping[str, Mapping[Split, int]],
+        cap: float,
     ) -> None:
-        # Wordings of what is asked of one pair of passages count once: a split uses one of them.
-        groups: defaultdict[tuple[str, tuple[str, ...], str, tuple[str, ...]], set[Split]] = defaultdict(set)
-        for candidate in candidates:
-            key = (candidate.chain, candidate.passages, candidate.answer, tuple(sorted(parts(candidate))))
-            groups[key].add(wording_split[candidate.wording])
+        template = templates(candidates)
+        groups: defaultdict[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], set[Split]] = defaultdict(set)
+        for each in candidates:
+            about = (each.passages, tuple(sorted(parts(each))))
+            groups[each.chain, template[each.family], each.answer.lower(), *about].add(wording_split[each.wording])
         ordered = sorted(groups)
-        self.chains = [chain for chain, *_ in ordered]
-        self.members = [members for *_, members in ordered]
-        self.allowed = [groups[key] for key in ordered]
-        self.wanted = wanted
-        self.items: defaultdict[str, list[int]] = defaultdict(list)
+        self.parts = sorted({part for *_, members in ordered for part in members})
+        number = {part: place for place, part in enumerate(self.parts)}
+        self.members = [[number[part] for part in members] for *_, members in ordered]
+        self.items: list[list[int]] = [[] for _ in self.parts]
         for item, members in enumerate(self.members):
             for part in members:
                 self.items[part].append(item)
-        self.split: dict[str, Split] = {}
-        self.placed: list[Split | None] = []
-        self.counts: Counter[tuple[str, Split]] = Counter()
+        self.allowed = [[split in groups[key] for split in SPLITS] for key in ordered]
+        chains = sorted({chain for chain, *_ in ordered})
+        self.chain = [chains.index(chain) * len(SPLITS) for chain, *_ in ordered]
+        self.targets = [
+            wanted[chain][split] * (1 if split == "train" else MARGIN) for chain in chains for split in SPLITS
+        ]
+        answers = sorted({key[:3] for key in groups})
+        self.answer = [answers.index(key[:3]) * len(SPLITS) for key in ordered]
+        sizes = Counter(key[1] for key in groups)
+        # How many questions with one answer the cap lets through, were the templates cut up as the splits are wanted.
+        self.limits = [
+            max(1, int(cap * sizes[name] * wanted[chain][split] / sum(wanted[chain].values())))
+            if answer not in YES_NO
+            else sizes[name]
+            for chain, name, answer in answers
+            for split in SPLITS
+        ]
 
     def run(self, rng: random.Random) -> dict[str, Split]:
         """Anneal from a random state, and return the split of every part."""
-        named = sorted(self.items)
-        total = sum(self.wanted.values())
-        drawn = rng.choices(SPLITS, [self.wanted[split] / total for split in SPLITS], k=len(named))
-        self.split = dict(zip(named, drawn, strict=True))
-        self.placed = [self.place(item) for item in range(len(self.members))]
-        self.counts = Counter(
-            (chain, split) for chain, split in zip(self.chains, self.placed, strict=True) if split is not None
-        )
-        steps = MOVES * len(named)
+        self.split = [rng.randrange(len(SPLITS)) for _ in self.parts]
+        self.place = [self.placed(item) for item in range(len(self.members))]
+        self.frequency = [0] * len(self.limits)
+        self.count = [0] * len(self.targets)
+        for item, place in enumerate(self.place):
+            if place >= 0:
+                self.put(item, place, 1)
+        steps = MOVES * len(self.parts)
         for step in range(steps):
-            temperature = HOTTEST * (1 - step / steps) + COLDEST
-            part = rng.choice(named)
-            self.move(part, rng.choice([split for split in SPLITS if split != self.split[part]]), rng, temperature)
-        return self.split
+            temperature = HOTTEST * (COLDEST / HOTTEST) ** (step / steps)
+            part = rng.randrange(len(self.parts))
+            self.move(part, (self.split[part] + rng.randrange(1, len(SPLITS))) % len(SPLITS), temperature, rng)
+        return {part: SPLITS[split] for part, split in zip(self.parts, self.split, strict=True)}
 
-    def move(self, part: str, split: Split, rng: random.Random, temperature: float) -> None:
+    def move(self, part: int, split: int, temperature: float, rng: random.Random) -> None:
         """Put a part into another split: always where that is no worse, and the less likely the worse it is."""
         before, self.split[part] = self.split[part], split
-        moved = {item: self.place(item) for item in self.items[part]}
-        change: Counter[tuple[str, Split]] = Counter()
-        for item, now in moved.items():
-            for place, by in ((self.placed[item], -1), (now, 1)):
-                if place is not None:
-                    change[self.chains[item], place] += by
-        gain = sum(
-            self.worth(key[1], self.counts[key] + by) - self.worth(key[1], self.counts[key])
-            for key, by in change.items()
-        )
+        changes = []
+        gain = 0.0
+        for item in self.items[part]:
+            now = self.placed(item)
+            if now != (was := self.place[item]):
+                changes.append((item, was))
+                if was >= 0:
+                    gain += self.put(item, was, -1)
+                if now >= 0:
+                    gain += self.put(item, now, 1)
+                self.place[item] = now
         if gain < 0 and rng.random() >= math.exp(gain / temperature):
             self.split[part] = before
-            return
-        for item, now in moved.items():
-            self.placed[item] = now
-        for key, by in change.items():
-            self.counts[key] += by
+            for item, was in changes:
+                if self.place[item] >= 0:
+                    self.put(item, self.place[item], -1)
+                if was >= 0:
+                    self.put(item, was, 1)
+                self.place[item] = was
 
-    def place(self, item: int) -> Split | None:
-        """The split that a pair of passages is whole in, if there is one and it may use a wording of it."""
-        found = {self.split[part] for part in self.members[item]}
-        return next(iter(found)) if len(found) == 1 and found <= self.allowed[item] else None
+    def placed(self, item: int) -> int:
+        """The split that an item is whole in and may be used in, or -1."""
+        members = self.members[item]
+        split = self.split[members[0]]
+        for part in members[1:]:
+            if self.split[part] != split:
+                return -1
+        return split if self.allowed[item][split] else -1
 
-    def worth(self, split: Split, count: int) -> float:
-        """The value of so many questions of one chain in a split: 1 for all that are wanted."""
-        target = self.wanted[split] * (1 if split == "train" else MARGIN)
-        surplus = SURPLUS * max(0.0, count - target) if split == "train" else 0.0
-        return (min(count, target) + surplus) / target
+    def put(self, item: int, split: int, by: int) -> float:
+        """Count an item in a split (`by` 1) or no longer (-1); what that is worth."""
+        answer, cell = self.answer[item] + split, self.chain[item] + split
+        seen = self.frequency[answer]
+        self.frequency[answer] = seen + by
+        # What is more frequent than the cap allows counts for nothing.
+        if (seen if by > 0 else seen - 1) >= self.limits[answer]:
+            return 0.0
+        place = self.count[cell] if by > 0 else self.count[cell] - 1
+        self.count[cell] += by
+        value = 1.0 if place < self.targets[cell] else SURPLUS if SPLITS[split] == "train" else 0.0
+        return by * value * WEIGHTS[SPLITS[split]] / self.targets[cell]

@@ -12,7 +12,7 @@ from tasks.concurrentqa.chains import batches, make_batch, save_reader, second_s
 from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import read_passages
 from tasks.concurrentqa.questions import Questions, read_questions
-from tasks.concurrentqa.retriever import save_retriever
+from tasks.concurrentqa.retriever import ROWS, Frozen, save_retriever
 from tasks.train import Plateau, train
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Mining:
 class RetrieverTraining:
     """The MDR loss on questions of all chains ("mixed") or of public ones alone.
 
-    `hidden` is the adapters' inner width, `hard_negatives` how many of each question's BM25 passages join a step.
-    Training stops where recall on dev no longer rises.
+    `words` is the width of the dense bags of words, `hidden` the inner width of all that is trained, `hard_negatives`
+    how many of each question's BM25 passages join a step. Training stops where recall on dev no longer rises.
     """
 
     seed: Index
@@ -47,7 +47,8 @@ class RetrieverTraining:
     optimisation: Optimisation
     plateau: Plateau
     hard_negatives: Index = 2
-    hidden: Count = 384
+    words: Count = 1024
+    hidden: Count = 64
     temperature: Positive = 0.05
     dropout: Fraction = 0.1
 
@@ -122,52 +123,49 @@ def train_retriever(
 
     passages = read_passages(corpora / "passages.parquet")
     questions = read_questions(benchmark, candidates)
-    gold = torch.from_numpy(questions.gold({passage.id: row for row, passage in enumerate(passages)}))
-    vectors = torch.from_numpy(Encoded.load_shards(features).vectors)
-    asked = torch.from_numpy(Encoded.load(question_features).vectors)
-    public = torch.tensor([passage.scope == "public" for passage in passages])
+    gold = questions.gold({passage.id: row for row, passage in enumerate(passages)})
+    public = np.array([row for row, passage in enumerate(passages) if passage.scope == "public"])
+    encoded = Encoded.load_shards(features)
+    frozen = Frozen(Encoded.load(question_features), encoded, public, config.words)
     chains = CHAINS if config.data == "mixed" else ("WW",)
-    wrong = torch.from_numpy(
-        load_file(negatives / "negatives.safetensors")["all" if config.data == "mixed" else "public"]
-    )
-    rows = [row for row in questions.rows("train", chains=chains) if (wrong[row] >= 0).sum() >= config.hard_negatives]
+    wrong = load_file(negatives / "negatives.safetensors")["all" if config.data == "mixed" else "public"]
+    rows = questions.rows("train", "extra", chains=chains)
+    rows = [row for row in rows if (wrong[row] >= 0).sum() >= config.hard_negatives]
     size = min(config.optimisation.batch, len(rows))
     per_epoch = len(rows) // size
 
     def batch(step: int) -> "tuple[Tensor, Tensor]":
         order = np.random.default_rng((config.seed, 0, step // per_epoch)).permutation(rows)
-        chosen = torch.from_numpy(order[(step % per_epoch) * size :][:size])
+        chosen = order[(step % per_epoch) * size :][:size]
         drawn = np.random.default_rng((config.seed, 1, step)).random((size, wrong.shape[1]))
-        drawn[wrong[chosen].numpy() < 0] = 2.0
-        picked = torch.from_numpy(drawn.argsort(1)[:, : config.hard_negatives].copy())
-        return chosen, wrong[chosen].gather(1, picked)
+        drawn[wrong[chosen] < 0] = 2.0
+        picked = drawn.argsort(1)[:, : config.hard_negatives]
+        return torch.from_numpy(chosen), torch.from_numpy(np.take_along_axis(wrong[chosen], picked, 1))
 
     def loss(model: "Any", drawn: "tuple[Tensor, Tensor]") -> "Tensor":
-        retriever: Retriever = model
-        chosen, hard = (each.cpu() for each in drawn)
-        device = retriever.log_scale.device
-        question, first = asked[chosen].to(device), vectors[gold[chosen, 0]].to(device)
+        chosen, hard = (each.cpu().numpy() for each in drawn)
         return mdr_loss(
-            retriever.first_query(question),
-            retriever.second_query(question, first),
-            [retriever.passages(first), retriever.passages(vectors[gold[chosen, 1]].to(device))],
-            retriever.passages(vectors[hard].to(device)),
-            retriever.log_scale.exp(),
+            frozen.first_query(model, chosen),
+            frozen.second_query(model, chosen, gold[chosen, 0]),
+            [frozen.passages(model, gold[chosen, hop]) for hop in (0, 1)],
+            frozen.passages(model, hard),
+            model.log_scale.exp(),
         )
 
     # A retriever that knows public chains only is chosen by them, on the corpus that its maker has.
-    searched = torch.arange(len(vectors)) if config.data == "mixed" else public.nonzero()[:, 0]
+    searched = np.arange(len(passages)) if config.data == "mixed" else public
 
     def missed(model: "Any") -> float:
         by_chain = {}
         for chain in chains:
-            dev = questions.rows("dev", chains=[chain])
-            by_chain[chain] = _path_recall(model, asked[dev], gold[dev], vectors, searched) if dev else 0.0
+            dev = np.array(questions.rows("dev", chains=[chain]), np.int64)
+            by_chain[chain] = _path_recall(model, frozen, dev, gold[dev], searched) if len(dev) else 0.0
             spool.metric(f"dev_path_recall_{chain}", by_chain[chain])
         return 1 - sum(by_chain.values()) / len(by_chain)
 
     torch.manual_seed(config.seed)
-    retriever = Retriever(vectors.shape[1], config.hidden, config.temperature, config.dropout)
+    sizes = (encoded.vectors.shape[1], config.words, len(encoded.scale), config.hidden)
+    retriever = Retriever(*sizes, config.temperature, config.dropout)
     train(
         retriever,
         batch=batch,
@@ -182,25 +180,33 @@ def train_retriever(
 
 
 def _path_recall(
-    retriever: "Retriever", asked: "Tensor", gold: "Tensor", vectors: "Tensor", searched: "Tensor"
+    retriever: "Retriever",
+    frozen: Frozen,
+    dev: "NDArray[np.int64]",
+    gold: "NDArray[np.int64]",
+    searched: "NDArray[np.int64]",
 ) -> float:
     """The share of questions one of whose best DEV_BEAM chains is the gold one, in either order."""
+    import numpy as np
     import torch
 
-    device = retriever.log_scale.device
     with torch.inference_mode():
-        asked, corpus = asked.to(device), vectors[searched].to(device)
-        index = retriever.passages(corpus)
-        first_scores, first = (retriever.first_query(asked) @ index.T).topk(DEV_BEAM)
-        count = len(asked)
-        queries = retriever.second_query(asked.repeat_interleave(DEV_BEAM, 0), corpus[first.flatten()])
-        scores, second = (queries @ index.T).scatter(1, first.view(-1, 1), -torch.inf).topk(DEV_BEAM)
-        total = (first_scores[..., None] + scores.view(count, DEV_BEAM, DEV_BEAM)).flatten(1)
+        index = frozen.passages(retriever, searched).T
+        first_scores, first = (frozen.first_query(retriever, dev) @ index).topk(DEV_BEAM)
+        places = searched[first.cpu().flatten().numpy()]
+        asked = np.repeat(dev, DEV_BEAM)
+        queries = torch.cat(
+            [
+                frozen.second_query(retriever, asked[at : at + ROWS], places[at : at + ROWS])
+                for at in range(0, len(asked), ROWS)
+            ]
+        )
+        scores, second = (queries @ index).scatter(1, first.view(-1, 1), -torch.inf).topk(DEV_BEAM)
+        total = (first_scores[..., None] + scores.view(len(dev), DEV_BEAM, DEV_BEAM)).flatten(1)
         best = total.topk(DEV_BEAM).indices
-        ones = first.gather(1, best // DEV_BEAM)
-        found = torch.stack([ones, second.view(count, -1).gather(1, best)], -1).cpu()
-        paths = searched[found].sort(-1).values
-        return float((paths == gold.sort(-1).values[:, None]).all(-1).any(1).float().mean())
+        found = torch.stack([first.gather(1, best // DEV_BEAM), second.view(len(dev), -1).gather(1, best)], -1)
+    paths = np.sort(searched[found.cpu().numpy()], -1)
+    return float((paths == np.sort(gold, -1)[:, None]).all(-1).any(1).mean())
 
 
 def train_reader(
