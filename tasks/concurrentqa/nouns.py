@@ -99,7 +99,7 @@ _NOUNS = {
         fungus bacterium virus dinosaur snake lizard spider shark whale dolphin monkey ape bear cat dog breed cattle
         horse cultivar legume vine crustacean mollusc mollusk arthropod arachnid vertebrate invertebrate organism
         seabird waterfowl raptor parrot frog toad turtle tortoise antelope deer marsupial carnivore ungulate
-        carnivoran camelid bovine beetle fly moth butterfly ant bee wasp worm alga algae moss fern conifer cactus
+        carnivoran camelid bovine beetle fly moth butterfly ant bee wasp worm alga moss fern conifer cactus
         palm nut grain cereal crop spice berry taxon tribe-taxon infraorder superorder subphylum hominid hominin ray
         salamander squid octopus coral sponge cephalopod bivalve gastropod jellyfish equine canine feline weed
         pinniped cetacean bat owl eagle duck goose songbird passerine archosaur pterosaur theropod sauropod tetrapod
