@@ -1,0 +1,212 @@
+"""Draw the emoji in several styles, and the titled pictures of other people, as arrays of one size."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.config import Count, Fraction, Index, config
+from tasks import spool
+from tasks.altogether.emoji import key_of
+from tasks.altogether.rendering import Unreadable, colours_seen, described, on_background, picture, vector
+from tasks.altogether.voices import read_gathered
+from tasks.errors import UserError
+from tasks.measures import measures
+from tasks.report import write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Drawing = Callable[[int], "NDArray[np.uint8]"]
+"""A picture at a size in pixels, as RGBA; raises Unreadable."""
+
+
+@config
+class Drawn:
+    """The side of a picture in pixels, and the share of a drawing that a colour must cover to count as seen."""
+
+    size: Count = 128
+    seen: Fraction = 0.1
+
+
+@config
+class Titled:
+    """The side of a picture in pixels, and how many pictures of each set to take at most (0: all)."""
+
+    size: Count = 128
+    limit: Index = 0
+
+
+@measures(
+    pictures="pictures that were drawn",
+    missing="emoji that the style does not have",
+    broken="files that gave no picture",
+    twins="pictures that are pixel for pixel another emoji's picture in the style",
+)
+def draw_emoji(*, gathered: Path, styles: dict[str, Path], config: Drawn, out: Path) -> None:
+    """Write `pictures.safetensors` and `index.parquet`: every emoji in every style that has it.
+
+    `pictures` is uint8 (n, size, size, 3) on white, and row i of the index tells about picture i: img_path, key,
+    style, `colours` (the basic colours seen in it), `same_as` (an earlier key with the same pixels, or empty).
+    `broken.json` says which file gave no picture, and why. Raises UserError when a style has no picture at all.
+    """
+    emoji, _ = read_gathered(gathered)
+    pixels, index, broken, rows = [], [], [], []
+    for style, folder in sorted(styles.items()):
+        drawings = style_drawings(folder)
+        counts: Counter[str] = Counter()
+        seen: dict[bytes, str] = {}
+        for e in emoji:
+            if e.key not in drawings:
+                counts["missing"] += 1
+                continue
+            img_path = f"{style}/{e.key}.png"
+            try:
+                rgba = drawings[e.key](config.size)
+            except Unreadable as reason:
+                broken.append({"img_path": img_path, "reason": str(reason)})
+                continue
+            rgb = on_background(rgba)
+            twin = seen.setdefault(rgb.tobytes(), e.key)
+            counts["twins"] += twin != e.key
+            pixels.append(rgb)
+            index.append(
+                {
+                    "img_path": img_path,
+                    "key": e.key,
+                    "style": style,
+                    "colours": colours_seen(rgba, config.seen),
+                    "same_as": "" if twin == e.key else twin,
+                }
+            )
+        drawn = sum(row["style"] == style for row in index)
+        failed = sum(row["img_path"].startswith(f"{style}/") for row in broken)
+        if not drawn:
+            raise UserError(f"No emoji is drawn in the style {style}: see what data/sources.yaml asks of its files.")
+        rows.append({"arm": style, "pictures": drawn, "broken": failed}
+                    | {name: counts[name] for name in ("missing", "twins")})  # fmt: skip
+    _write(out, pixels, index, broken, rows)
+
+
+@measures(
+    pictures="pictures that were drawn",
+    broken="files that gave no picture",
+    untitled="files without a title of two letters or more",
+    repeated="files whose title an earlier file has, but for numbers",
+)
+def draw_titled(*, sets: dict[str, Path], config: Titled, out: Path) -> None:
+    """Write `pictures.safetensors` and `index.parquet`: pictures with the words that one person gave each.
+
+    The index has the columns img_path, style (the set), title, keywords and description. Of a series ("star 1",
+    "star 2") the first is taken. A set that this machine cannot have is left out with a note.
+    """
+    pixels: list[Any] = []
+    index: list[dict[str, Any]] = []
+    broken: list[dict[str, str]] = []
+    rows = []
+    for name, folder in sorted(sets.items()):
+        if (folder / "unavailable.json").exists():
+            spool.note(f"The pictures of {name} are not available here, so nothing is drawn of them.")
+            continue
+        before, failed = len(index), len(broken)
+        counts: Counter[str] = Counter()
+        for path, about in _titled_files(folder, counts):
+            if config.limit and len(index) - before == config.limit:
+                break
+            img_path = f"{name}/{path.relative_to(folder).as_posix()}"
+            try:
+                pixels.append(on_background(picture(path, config.size)))
+            except Unreadable as reason:
+                broken.append({"img_path": img_path, "reason": str(reason)})
+                continue
+            index.append({"img_path": img_path, "style": name, **about})
+        rows.append({"arm": name, "pictures": len(index) - before, "broken": len(broken) - failed}
+                    | {kind: counts[kind] for kind in ("untitled", "repeated")})  # fmt: skip
+    _write(out, pixels, index, broken, rows)
+
+
+def style_drawings(folder: Path) -> dict[str, Drawing]:
+    """How to draw each emoji of a style, by key.
+
+    A style is a folder of `*.svg` or `*.png` named by code points, at any depth, or an Iconify set (`icons.json` with
+    the bodies, `chars.json` with the names by code points).
+    """
+    if not (folder / "icons.json").exists():
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".svg", ".png"))
+        named = [path for path in files if re.fullmatch("[0-9A-Fa-f]+([-_][0-9A-Fa-f]+)*", path.stem)]
+        return {key_of(path.stem): partial(picture, path) for path in reversed(named)}
+    try:
+        icons = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
+        characters = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+        width, height = icons.get("width", 16), icons.get("height", 16)
+        opening = (
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            f'viewBox="0 0 {width} {height}">'
+        )
+        bodies = {key_of(code): icons["icons"][name]["body"] for code, name in characters.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"The folder {folder.name} is not an Iconify set: it needs icons.json and chars.json as Iconify has them."
+        ) from None
+    return {key: partial(vector, f"{opening}{body}</svg>") for key, body in bodies.items()}
+
+
+def read_pictures(folder: Path) -> tuple["NDArray[np.uint8]", list[dict[str, Any]]]:
+    """The pictures (n, size, size, 3) and the rows of their index."""
+    import pyarrow.parquet
+    from safetensors.numpy import load_file
+
+    rows = pyarrow.parquet.read_table(folder / "index.parquet").to_pylist()
+    return load_file(folder / "pictures.safetensors")["pictures"], rows
+
+
+def _titled_files(folder: Path, counts: Counter[str]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Files with their words: a sentence in a `.txt` beside the picture, or the metadata of an SVG."""
+    series: set[str] = set()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in (".svg", ".png") or not path.is_file():
+            continue
+        beside = path.with_suffix(".txt")
+        # Tux Paint's symbols are letters and shapes; mirrored and flipped stamps have no sentence of their own.
+        if beside.exists():
+            lines = beside.read_bytes().decode(errors="replace").splitlines() or [""]
+            about = {"title": lines[0].strip(), "keywords": "", "description": ""}
+        elif path.suffix.lower() == ".svg":
+            about = described(path.read_bytes().decode(errors="replace"))
+        else:
+            about = {"title": "", "keywords": "", "description": ""}
+        key = " ".join(re.sub(r"[\d_]+", " ", about["title"]).lower().split())
+        if len(re.findall(r"[^\W\d_]", key)) < 2 or "symbols" in path.relative_to(folder).parts:
+            counts["untitled"] += 1
+        elif key in series:
+            counts["repeated"] += 1
+        else:
+            series.add(key)
+            yield path, about
+
+
+def _write(
+    out: Path,
+    pixels: list[Any],
+    index: list[dict[str, Any]],
+    broken: list[dict[str, str]],
+    rows: list[dict[str, Any]],
+) -> None:
+    import numpy as np
+    import pyarrow
+    import pyarrow.parquet
+    from safetensors.numpy import save_file
+
+    stacked = np.stack(pixels) if pixels else np.zeros((0, 1, 1, 3), np.uint8)
+    save_file({"pictures": stacked}, out / "pictures.safetensors")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(index), out / "index.parquet")
+    write_json(out / "broken.json", broken)
+    write_json(out / "metrics.json", rows)
+    spool.table("pictures", rows)
+    reasons = Counter(row["reason"] for row in broken)
+    if reasons:
+        spool.table("broken files", [{"reason": r, "files": n} for r, n in sorted(reasons.items())])

@@ -1,0 +1,566 @@
+"""The data stages of Altogether on sources made here: voices, pictures, splits, annotation levels, features."""
+
+import io
+import json
+import struct
+import zlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import made_emoji
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.altogether.attributes import ATTRIBUTES, stated, words
+from tasks.altogether.edits import edit
+from tasks.altogether.emoji import Emoji, visible
+from tasks.altogether.encoder import (
+    Conversion,
+    Encoding,
+    Features,
+    convert,
+    encode,
+    encoded,
+    load_encoder,
+    palette,
+    read_features,
+)
+from tasks.altogether.levels import Levels, agreed_words, align
+from tasks.altogether.pictures import Drawn, Titled, draw_emoji, draw_titled, read_pictures
+from tasks.altogether.probe import Probing, held_out_predictions, probe
+from tasks.altogether.records import Record, read_records
+from tasks.altogether.rendering import Unreadable, colours_seen, on_background, picture, vector
+from tasks.altogether.splits import SPLITS, Split, split_concepts, split_of
+from tasks.altogether.voices import Voices, compare, gather, read_gathered
+from tasks.errors import UserError
+
+STYLES = ("openmoji", "twemoji", "noto")
+SMALL = Levels(shown=16)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return made_emoji.write_sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def made(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The three stages, each in a folder of its name."""
+    return build(sources, tmp_path_factory.mktemp("made"))
+
+
+def build(sources: dict[str, Path], root: Path, config: Levels = SMALL) -> dict[str, Path]:
+    out = {name: root / name for name in ("gathered", "pictures", "levels")}
+    for folder in out.values():
+        folder.mkdir()
+    texts = {name: sources[name] for name in ("emojibase", "openmoji", "emojilib", "emoji_names", "em_keyboard")}
+    gather(**texts, config=Voices(), out=out["gathered"])
+    styles = {style: sources[style] for style in STYLES}
+    draw_emoji(gathered=out["gathered"], styles=styles, config=Drawn(size=24), out=out["pictures"])
+    align(gathered=out["gathered"], pictures=out["pictures"], config=config, out=out["levels"])
+    return out
+
+
+def all_records(folder: Path) -> list[Record]:
+    return [record for split in SPLITS for record in read_records(folder / f"{split}.json")]
+
+
+def test_the_stages_give_the_same_bytes_each_time(
+    sources: dict[str, Path], made: dict[str, Path], tmp_path: Path
+) -> None:
+    again = build(sources, tmp_path)
+    for stage, folder in made.items():
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == sorted(path.name for path in again[stage].iterdir())
+        for name in names:
+            assert (folder / name).read_bytes() == (again[stage] / name).read_bytes(), name
+
+
+# ------------------------------------------------------------------ voices
+
+
+def test_fields_that_copy_each_other_are_one_voice(made: dict[str, Path]) -> None:
+    """Catches one list under two roofs that agrees with itself."""
+    rows = json.loads((made["gathered"] / "metrics.json").read_text())
+    voice = {row["arm"]: row["voice"] for row in rows if "other" not in row}
+    for copy, of in {
+        "openmoji annotation": "cldr name",
+        "cldr shortcode": "cldr name",
+        "emoji name": "cldr name",
+        "openmoji keywords": "cldr keywords",
+        "em-keyboard": "emojilib",
+    }.items():
+        assert voice[copy] == of
+    assert len(set(voice.values())) == 6
+    _, spoken = read_gathered(made["gathered"])
+    assert {name for said in spoken.values() for name in said} <= set(voice.values())
+    pair = next(row for row in rows if (row["arm"], row.get("other")) == ("emojilib", "em-keyboard"))
+    assert 0.8 <= pair["equal"] < 1
+    assert pair["equal"] < pair["overlap"] < 1
+
+
+def test_a_chain_of_copies_is_one_voice() -> None:
+    said = {name: {"1": tuple(text.split())} for name, text in {"a": "x y z", "b": "x y z w", "c": "x y z w v"}.items()}
+    _, voice = compare(said, 0.75)
+    assert voice == {"a": "a", "b": "a", "c": "a"}
+    assert compare(said, 0.9)[1] == {"a": "a", "b": "b", "c": "c"}
+
+
+SAID = st.dictionaries(
+    st.sampled_from(["gemoji", "unicode name", "emojilib", "openmoji tags", "cldr keywords"]),
+    st.lists(st.sampled_from(["dog", "hound", "walking", "red", "lady", "pet", "of", "bark"]), min_size=1).map(tuple),
+)  # fmt: skip
+
+
+@given(SAID, st.sampled_from(["gemoji", "emojilib", "cldr name"]), st.integers(1, 4))
+def test_no_word_of_level_3_comes_from_one_voice_or_from_the_alt(
+    said: dict[str, tuple[str, ...]], alt_voice: str, most: int
+) -> None:
+    """Catches agreement of the alt's voice with itself, and attributes that a voice gives to every picture."""
+    added = agreed_words("dog walk", said, alt_voice, most)
+    assert len(added) == len(set(added)) <= most
+    for word in added:
+        assert len({frozenset(s) for voice, s in said.items() if voice != alt_voice and word in s}) >= 2
+    assert not set(added) & {"dog", "walking", "red", "lady", "of"}
+
+
+def test_a_missing_or_foreign_source_is_a_sentence(sources: dict[str, Path], tmp_path: Path) -> None:
+    texts = {name: sources[name] for name in ("emojibase", "openmoji", "emojilib", "emoji_names", "em_keyboard")}
+    with pytest.raises(UserError, match=r"has no data\.json"):
+        gather(**{**texts, "emojibase": tmp_path}, config=Voices(), out=tmp_path)
+    with pytest.raises(UserError, match=r"no emoji-en-US\.json"):
+        gather(**{**texts, "emojilib": tmp_path}, config=Voices(), out=tmp_path)
+    (tmp_path / "emojis.json").write_text("[1]")
+    with pytest.raises(UserError, match=r"emojis\.json does not have the shape"):
+        gather(**{**texts, "em_keyboard": tmp_path}, config=Voices(), out=tmp_path)
+
+
+def test_a_quick_slice_takes_whole_concepts(sources: dict[str, Path], made: dict[str, Path], tmp_path: Path) -> None:
+    texts = {name: sources[name] for name in ("emojibase", "openmoji", "emojilib", "emoji_names", "em_keyboard")}
+    gather(**texts, config=Voices(concepts=9), out=tmp_path)
+    every, _ = read_gathered(made["gathered"])
+    some, spoken = read_gathered(tmp_path)
+    concepts = {e.concept for e in some}
+    assert len(concepts) == 9
+    assert some == [e for e in every if e.concept in concepts]
+    assert set(spoken) <= {e.key for e in some}
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def test_each_style_draws_the_emoji_it_has(made: dict[str, Path]) -> None:
+    pixels, index = read_pictures(made["pictures"])
+    assert pixels.shape == (len(index), 24, 24, 3)
+    emoji, _ = read_gathered(made["gathered"])
+    assert Counter(row["style"] for row in index) == dict.fromkeys(STYLES, len(emoji))
+    heart = next(n for n, row in enumerate(index) if row["img_path"] == "twemoji/1f493.png")
+    assert index[heart]["colours"] == ["red"]
+    rows = json.loads((made["pictures"] / "metrics.json").read_text())
+    twins = Counter(row["style"] for row in index if row["same_as"])
+    assert {row["arm"]: row["twins"] for row in rows} == {style: twins[style] for style in STYLES}
+
+
+def square(colour: str, size: int = 4) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of some hundred bytes that says it has 60,000 × 60,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
+
+
+ENTITIES = (
+    "<!DOCTYPE svg [" + "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 9 if n else "x"}">\n' for n in range(70)) + "]>"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.png", bomb(), "decompression bomb"),
+        ("b.png", square("red")[:40], "damaged image"),
+        ("c.png", b"", "damaged image"),
+        ("d.svg", b"<svg", "root node|invalid|unknown|data"),
+        ("e.svg", b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "nothing drawn"),
+        ("f.svg", (ENTITIES + "<svg>&a69;</svg>").encode(), "hostile entities"),
+        ("g.svg", b'<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>', "hostile entities"),
+        ("h.svg", b" " * 4_000_001, "file too large"),
+    ],
+)
+def test_a_hostile_or_broken_file_gives_a_reason(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    """Catches one bad file that ends the stage, or fills the memory."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Unreadable, match=reason):
+        picture(tmp_path / name, 16)
+
+
+def test_a_picture_is_centred_on_white(tmp_path: Path) -> None:
+    blue = '<rect width="99%" height="99%" fill="#00f"/>'
+    wide = f'<svg xmlns="http://www.w3.org/2000/svg" width="2in" height="1in">{blue}</svg>'
+    rgb = on_background(vector(wide, 16))
+    assert rgb.shape == (16, 16, 3)
+    assert (rgb[:3] == 255).all()
+    assert (rgb[-3:] == 255).all()
+    assert (rgb[7, 5] == (0, 0, 255)).all()
+    (tmp_path / "s.png").write_bytes(square("red"))
+    assert (on_background(picture(tmp_path / "s.png", 16)) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("colour", "name"),
+    [("#dd2e44", "red"), ("#f4900c", "orange"), ("#fdcb58", "yellow"), ("#78b159", "green"), ("#55acee", "blue"),
+     ("#aa8ed6", "purple"), ("#c1694f", "brown"), ("#31373d", "black"), ("#e6e7e8", "white"), ("#ffc0cb", "pink"),
+     ("#808080", "grey")],
+)  # fmt: skip
+def test_colours_have_their_names(colour: str, name: str) -> None:
+    rgba = np.full((4, 4, 4), 255, np.uint8)
+    rgba[..., :3] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    assert name in colours_seen(rgba, 0.5)
+    assert not {"green", "blue", "black", "white"} - {name} <= set(colours_seen(rgba, 0.5))
+
+
+def test_titled_pictures_are_counted_and_never_fatal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Catches a series that counts as many titles, and a broken file that ends the run."""
+    clip, stamps, missing, out = (tmp_path / name for name in ("clip", "stamps", "missing", "out"))
+    for folder in (clip, stamps / "symbols", missing, out):
+        folder.mkdir(parents=True)
+    drawn = '<rect width="9" height="9"/>'
+    for name, title, body in [
+        ("a", "Sleeping fox", drawn), ("b", "Star 1", drawn), ("c", "star 2", drawn), ("d", "", drawn),
+        ("e", "Broken", ""),
+    ]:  # fmt: skip
+        about = f"<dc:title>{title}</dc:title><dc:subject><rdf:li>tag</rdf:li><rdf:li>B&amp;W</rdf:li></dc:subject>"
+        (clip / f"{name}.svg").write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:dc="d" xmlns:rdf="r" width="10pt" height="10pt">'
+            f"<metadata>{about}</metadata>{body}</svg>"
+        )
+    for name, text in (("zebra", "A zebra.\nfr.utf8=Un zèbre."), ("symbols/a", "The letter A.")):
+        (stamps / f"{name}.png").write_bytes(square("green"))
+        (stamps / f"{name}.txt").write_text(text)
+    (stamps / "mirror.png").write_bytes(square("green"))
+    (missing / "unavailable.json").write_text('{"source": "x", "reason": "No apt-get."}')
+    sets = {"clip": clip, "stamps": stamps, "missing": missing}
+    draw_titled(sets=sets, config=Titled(size=16), out=out)
+    pixels, index = read_pictures(out)
+    assert [row["title"] for row in index] == ["Sleeping fox", "Star 1", "A zebra."]
+    assert index[0]["keywords"] == "tag, B&W"
+    assert len(pixels) == 3
+    assert json.loads((out / "metrics.json").read_text()) == [
+        {"arm": "clip", "pictures": 2, "broken": 1, "untitled": 1, "repeated": 1},
+        {"arm": "stamps", "pictures": 1, "broken": 0, "untitled": 2, "repeated": 0},
+    ]
+    assert json.loads((out / "broken.json").read_text())[0]["img_path"] == "clip/e.svg"
+    assert "missing are not available" in capsys.readouterr().out
+
+
+def test_a_style_without_a_picture_is_a_sentence(made: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No emoji is drawn in the style empty"):
+        draw_emoji(gathered=made["gathered"], styles={"empty": tmp_path}, config=Drawn(size=8), out=tmp_path)
+
+
+# ------------------------------------------------------------------ splits
+
+NOUNS = st.sampled_from(["heart", "circle", "square", "dog", "cat", "hand", "judge", "arrow", "boat", "tree"])
+PEOPLE = st.sampled_from(["man ", "woman ", ""])
+COLOURS = st.sampled_from(["red ", "blue ", "green ", "purple ", ""])
+
+
+@st.composite
+def emoji_tables(draw: st.DrawFn) -> list[Emoji]:
+    names = draw(st.lists(st.tuples(COLOURS, PEOPLE, NOUNS), min_size=4, max_size=60, unique=True))
+    table = []
+    for number, parts in enumerate(names):
+        name = "".join(parts)
+        concept = "".join([parts[0], parts[2]])
+        table.append(Emoji(f"{number:x}", concept, name, parts[2], "picture", number, 1.0, visible(name)))
+    return table
+
+
+@settings(max_examples=20)
+@given(emoji_tables(), st.integers(0, 3))
+def test_a_concept_and_its_base_name_are_on_one_side(table: list[Emoji], seed: int) -> None:
+    """Catches a split by picture, and a test "left arrow" beside a training "right arrow"."""
+    sides = split_concepts(table, {table[0].concept}, Split(seed=seed))
+    assert set(sides) == {e.concept for e in table}
+    bases: dict[str, set[str]] = {}
+    colours: dict[str, set[str]] = {}
+    for e in table:
+        bases.setdefault(e.base, set()).add(sides[e.concept])
+        colours.setdefault(e.base, set()).update([e.attributes["colour"]] if "colour" in e.attributes else [])
+    for base, found in bases.items():
+        assert len(found) == 1 or len(colours[base]) >= 3
+    assert split_concepts(table[::-1], {table[0].concept}, Split(seed=seed)) == sides
+
+
+def test_each_colour_and_each_shape_is_trained_and_no_test_pair_is() -> None:
+    """Catches a test of colours whose word or shape was never trained."""
+    shapes, colours = ("heart", "circle", "square", "book"), ("red", "orange", "yellow", "green", "blue", "purple")
+    table = [
+        Emoji(f"{s}{c}", f"{s}{c}", f"{c} {s}", s, "picture", 0, 1.0, {"colour": c}) for s in shapes for c in colours
+    ]
+    sides = split_concepts(table, (), Split())
+    test = {(e.base, e.attributes["colour"]) for e in table if sides[e.concept] == "test"}
+    train = {(e.base, e.attributes["colour"]) for e in table if sides[e.concept] == "train"}
+    assert len(test) == 6
+    assert {s for s, _ in train} == set(shapes)
+    assert {c for _, c in train} == set(colours) == {c for _, c in test}
+    assert not test & train
+
+
+def test_the_held_out_style_and_concepts_are_in_no_training_record(made: dict[str, Path]) -> None:
+    """Catches the two leaks that would make every figure worthless."""
+    records = all_records(made["levels"])
+    concepts = {split: {r.concept for r in records if r.split == split} for split in SPLITS}
+    assert all(concepts.values())
+    for one in ("train", "validation", "test"):
+        for other in ("train", "validation", "test"):
+            assert one == other or not concepts[one] & concepts[other]
+    assert concepts["style"] <= concepts["train"]
+    styles = {split: {r.style for r in records if r.split == split} for split in SPLITS}
+    assert styles == {
+        "train": {"openmoji", "twemoji"},
+        "validation": {"openmoji", "twemoji"},
+        "test": set(STYLES),
+        "style": {"noto"},
+    }
+    assert split_of("validation", "noto", Split()) == "unused"
+    assert {r.kind for r in records} == {"picture", "flag", "keycap"}
+
+
+# ------------------------------------------------------------------ levels
+
+
+def test_levels_keep_what_they_do_not_correct(made: dict[str, Path]) -> None:
+    """Catches a level that loses words of the one before, other than words that leave the gender open."""
+    for record in all_records(made["levels"]):
+        one, two, three = (words(text) for text in record.levels[1:])
+        assert set(edit(one, two).words("removed")) <= {"person", "people", "child", "royal"}
+        assert not edit(two, three).words("removed")
+        assert set(two) <= set(three)
+        if record.kind == "picture":
+            assert not {"skin", "hair", "colour"} & set(stated(record.round1))
+            assert all(stated(record.round2)[name] == value for name, value in record.attributes.items())
+
+
+def test_natural_and_injected_errors_are_apart_and_labelled(made: dict[str, Path]) -> None:
+    """Catches a record that is wrong without saying so, or wrong in both ways."""
+    records = all_records(made["levels"])
+    assert {r.condition for r in records} == {"as written", "natural error", "stated", "swapped"}
+    for r in records:
+        assert bool(r.wrong) == (r.condition in ("natural error", "swapped"))
+        if r.condition in ("stated", "swapped"):
+            assert r.voice == "cldr name"
+            (said,) = visible(r.alt).items()
+            assert (said in r.attributes.items()) == (r.condition == "stated")
+            assert r.wrong == ({} if r.condition == "stated" else dict([said]))
+            assert said[0] in r.attributes
+    black = [r for r in records if r.condition == "natural error" and r.voice == "gemoji"]
+    assert {(r.alt, r.voice, r.round2) for r in black} == {("heavy black heart", "gemoji", "red heart")}
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
+def test_the_stated_rate_is_the_share_that_is_swapped(
+    sources: dict[str, Path], made: dict[str, Path], tmp_path: Path, rate: float
+) -> None:
+    (tmp_path / "levels").mkdir()
+    align(
+        gathered=made["gathered"],
+        pictures=made["pictures"],
+        config=replace(SMALL, swapped=rate),
+        out=tmp_path / "levels",
+    )
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for r in all_records(tmp_path / "levels"):
+        if r.condition in ("stated", "swapped"):
+            counts[r.split, next(iter(visible(r.alt))), r.condition] += 1
+    groups = {name[:2] for name in counts}
+    assert {attribute for _, attribute in groups} == set(ATTRIBUTES)
+    for group in groups:
+        swapped, stated_truly = counts[*group, "swapped"], counts[*group, "stated"]
+        assert swapped == round(rate * (swapped + stated_truly))
+
+
+def test_an_attribute_that_cannot_be_seen_is_left_out(made: dict[str, Path], tmp_path: Path) -> None:
+    """Catches a captioner that is asked for the gender of two equal pictures."""
+    import pyarrow
+    import pyarrow.parquet
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "pictures.safetensors").write_bytes((made["pictures"] / "pictures.safetensors").read_bytes())
+    _, index = read_pictures(made["pictures"])
+    man, woman = "1f3c3-200d-2642", "1f3c3-200d-2640"
+    for row in index:
+        if row["style"] == "openmoji" and row["key"] == woman:
+            row["same_as"] = man
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(index), folder / "index.parquet")
+    (tmp_path / "levels").mkdir()
+    align(gathered=made["gathered"], pictures=folder, config=SMALL, out=tmp_path / "levels")
+    table = pyarrow.parquet.read_table(tmp_path / "levels" / "attributes.parquet").to_pylist()
+    gender = {(row["style"], row["key"]): row["gender"] for row in table if row["key"] in (man, woman)}
+    assert gender["openmoji", man] == gender["openmoji", woman] == ""
+    assert gender["twemoji", man] == "male"
+    assert gender["twemoji", woman] == "female"
+
+
+def test_statistics_are_those_of_the_records(made: dict[str, Path]) -> None:
+    records = [r for r in all_records(made["levels"]) if (r.condition, r.kind) == ("swapped", "picture")]
+    rows = json.loads((made["levels"] / "metrics.json").read_text())
+    found = {row["arm"]: row for row in rows if (row["condition"], row["kind"]) == ("swapped", "picture")}
+    assert [row["records"] for row in found.values()] == [len(records)] * 4
+    for level in range(4):
+        mean = sum(len(words(r.levels[level])) for r in records) / len(records)
+        assert found[f"level {level}"]["words"] == pytest.approx(mean)
+    kept = [edit(words(r.alt), words(r.round1)).kept_share for r in records]
+    assert found["level 1"]["kept"] == pytest.approx(sum(kept) / len(kept))
+    assert "distance" not in found["level 0"]
+
+
+def test_the_page_shows_every_condition_and_escapes(made: dict[str, Path]) -> None:
+    page = (made["levels"] / "diffs.html").read_text()
+    assert page.count("<article>") == 16
+    for condition in ("as written", "natural error", "stated", "swapped"):
+        assert condition in page
+    assert "annotation levels" in page.lower()
+    assert "human round" not in page.lower()
+    assert 'src="http' not in page
+    assert "<ins>" in page
+    assert "<del>" in page
+
+
+# ------------------------------------------------------------------ features
+
+
+def test_the_encoder_keeps_places_and_colours() -> None:
+    """Catches tokens that are laid out wrongly, and a folding that changes what the network computes."""
+    import torch
+    from torch.nn import functional
+
+    from models.efficientnet import BLOCKS, CHANNELS, EPSILON, STRIDES, EfficientNetLite0, folded
+
+    torch.manual_seed(0)
+    released = released_weights(torch, BLOCKS, CHANNELS)
+    model = EfficientNetLite0()
+    model.load_state_dict(folded(released))
+    pixels = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        maps = model(pixels.permute(0, 3, 1, 2))
+        assert [m.shape[1:] for m in maps] == [(c, 32 // s, 32 // s) for c, s in zip(CHANNELS, STRIDES, strict=True)]
+        # The stem by hand: TensorFlow pads a stride of two at the right and the bottom.
+        x = functional.pad((pixels.permute(0, 3, 1, 2).float() - 127) / 128, (0, 1, 0, 1))
+        x = functional.conv2d(x, released["_conv_stem.weight"], stride=2)
+        norm = [released[f"_bn0.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+        x = functional.relu6(functional.batch_norm(x, *norm, eps=EPSILON))
+        ours = functional.relu6(model.stem((pixels.permute(0, 3, 1, 2).float() - 127) / 128))
+        assert torch.allclose(x, ours, atol=1e-5)
+    features = encoded(pixels.numpy(), model, Encoding(grid=4, parts=1, batch=1))
+    assert features.tokens.shape == (2, 16, 3 + 40 + 80 + 112)
+    corner = pixels[1, :8, 8:16].float().mean((0, 1)) / 255
+    assert torch.allclose(features.tokens[1, 1, :3].float(), corner, atol=1e-3)
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 8, 8)
+    bins = palette(red, 1)
+    assert bins.shape == (1, 125)
+    assert bins.argmax() == 4 * 25
+    assert float(bins.square().sum()) == pytest.approx(1)
+
+
+def released_weights(torch: Any, blocks: Any, channels: Any) -> dict[str, Any]:
+    """Random weights under the released names."""
+    found: dict[str, Any] = {}
+
+    def norm(name: str, width: int) -> None:
+        for part in ("weight", "running_var"):
+            found[f"{name}.{part}"] = torch.rand(width) + 0.5
+        for part in ("bias", "running_mean"):
+            found[f"{name}.{part}"] = torch.randn(width) / 9
+
+    found["_conv_stem.weight"] = torch.randn(32, 3, 3, 3) / 5
+    norm("_bn0", 32)
+    number, inputs = 0, 32
+    for repeats, kernel, _, expansion, outputs in blocks:
+        for _ in range(repeats):
+            inner, here = inputs * expansion, f"_blocks.{number}"
+            if expansion > 1:
+                found[f"{here}._expand_conv.weight"] = torch.randn(inner, inputs, 1, 1) / inputs**0.5
+                norm(f"{here}._bn0", inner)
+            found[f"{here}._depthwise_conv.weight"] = torch.randn(inner, 1, kernel, kernel) / kernel
+            norm(f"{here}._bn1", inner)
+            found[f"{here}._project_conv.weight"] = torch.randn(outputs, inner, 1, 1) / inner**0.5
+            norm(f"{here}._bn2", outputs)
+            number, inputs = number + 1, outputs
+    found["_conv_head.weight"] = torch.randn(channels[-1], inputs, 1, 1) / inputs**0.5
+    norm("_bn1", channels[-1])
+    return found
+
+
+def test_from_the_released_weights_to_the_control(made: dict[str, Path], tmp_path: Path) -> None:
+    """Catches features in another order than their index, and a control that looks at test concepts."""
+    import torch
+
+    from models.efficientnet import BLOCKS, CHANNELS
+
+    folders = {name: tmp_path / name for name in ("weights", "encoder", "features", "probe")}
+    for folder in folders.values():
+        folder.mkdir()
+    torch.manual_seed(0)
+    torch.save(released_weights(torch, BLOCKS, CHANNELS), folders["weights"] / "released.pth")
+    convert(weights=folders["weights"], config=Conversion(), out=folders["encoder"])
+    config = Encoding(maps=(2,), grid=3, parts=1)
+    encode(pictures=made["pictures"], encoder=folders["encoder"], config=config, out=folders["features"])
+    features, index = read_features(folders["features"])
+    pixels, drawn = read_pictures(made["pictures"])
+    assert index == drawn
+    last = encoded(pixels[-1:], load_encoder(folders["encoder"]), config)
+    assert torch.allclose(features.tokens[-1].float(), last.tokens[0].float(), atol=1e-2)
+    probing = Probing(attributes=("skin",), folds=2, channels=4, steps=60, batch=32, learning_rate=1e-2)
+    probe(features=folders["features"], levels=made["levels"], config=probing, out=folders["probe"])
+    rows = json.loads((folders["probe"] / "metrics.json").read_text())
+    table = [r for r in all_records(made["levels"]) if r.split != "test" and "skin" in r.attributes]
+    for row in rows:
+        own = {(r.img_path, r.concept) for r in table if r.style == row["style"]}
+        assert (row["pictures"], row["concepts"]) == (len(own), len({concept for _, concept in own}))
+        assert row["accuracy"] > 0.9 or row["arm"] == "tokens"
+    with pytest.raises(UserError, match="Too few concepts have the attribute hair"):
+        probe(features=folders["features"], levels=made["levels"], config=Probing(attributes=("hair",)), out=tmp_path)
+    (folders["weights"] / "released.pth").write_bytes(b"not a model")
+    with pytest.raises(UserError, match=r"released\.pth does not hold the weights of EfficientNet-lite0"):
+        convert(weights=folders["weights"], config=Conversion(), out=folders["encoder"])
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_the_probe_reads_a_planted_sign_and_not_the_concept(planted: bool) -> None:
+    """Catches a probe that is trained on the concepts it is asked about, or that cannot find a small thing."""
+    import torch
+
+    torch.manual_seed(0)
+    about = [
+        {"concept": f"c{n // 8}", "split": "train" if n % 3 else "style", "skin": "dark" if n // 8 % 2 else "light"}
+        for n in range(240)
+    ]
+    tokens = torch.randn(240, 5, 12)
+    if planted:
+        for n, row in enumerate(about):
+            tokens[n, int(torch.randint(5, ())), int(row["skin"] == "dark")] = 12
+    else:
+        # Each concept has a look of its own, which gives its skin away to whoever has seen the concept.
+        tokens += torch.randn(30, 1, 12).repeat_interleave(8, dim=0)
+    config = Probing(folds=3, channels=8, steps=250, batch=32, learning_rate=1e-2)
+    read = held_out_predictions(Features(tokens, torch.zeros(240, 0)), about, "skin", config)
+    right = sum(value == row["skin"] for value, row in zip(read, about, strict=True)) / 240
+    assert right > 0.9 if planted else 0.25 < right < 0.75
