@@ -125,7 +125,9 @@ def test_a_choice_is_even_over_templates_and_small_families_count_together() -> 
     assert Counter(each.family for each in chosen) == {"large": 15, "few": 5}
     sizes = {"trip-a": 5, "trip-b": 90, "visit": 2}
     made = [replace(base, family=family, answer=f"{n}") for family, size in sizes.items() for n in range(size)]
-    assert templates([*made, *made]) == {"trip-a": "trip-small", "trip-b": "trip-b", "visit": "visit-small"}
+    found = templates([*made, *made])
+    assert found["train"] == {"trip-a": "trip-small", "trip-b": "trip-b", "visit": "visit-small"}
+    assert found["dev"] == found["test"] == {family: family for family in sizes}
     yes_no = [replace(base, question=f"{n}?", family="same", answer="yes" if n < 9 else "no") for n in range(12)]
     assert Counter(each.answer for each in choose(yes_no, 12, 0.1, {"same": "same"})[0]) == {"yes": 4, "no": 3}
 

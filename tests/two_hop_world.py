@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.concurrentqa.candidates import CHAINS, Candidate, Chain, write_candidates
-from tasks.concurrentqa.encoded import Encoded, sentence_slots, word_checksums
+from tasks.concurrentqa.encoded import Encoded, capitals, sentence_slots, word_checksums
 from tasks.concurrentqa.passages import Passage, write_passages
 from tasks.concurrentqa.questions import read_questions
 
@@ -100,6 +100,7 @@ def encode(texts: Sequence[str], sentences: Sequence[Sequence[str]]) -> Encoded:
         scale=np.full(FEATURES, 1 / 40, np.float32),
         spans=np.concatenate(spans).astype(np.uint16),
         words=np.concatenate([word_checksums(t, s.tolist()) for t, s in zip(texts, spans, strict=True)]),
+        capital=np.concatenate([capitals(t, s.tolist()) for t, s in zip(texts, spans, strict=True)]),
         sentence=np.concatenate(
             [sentence_slots(text, some, each) for text, some, each in zip(texts, sentences, spans, strict=True)]
         ),

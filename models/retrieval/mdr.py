@@ -7,7 +7,6 @@ words (see `lexical`) in which a small network weighs each word of a query by it
 the first hop and q∘d1, attending from d1 to q, for the second.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,19 +16,20 @@ from torch.nn import functional as F
 
 from models.retrieval.reader import Dropout, Layer
 
-SHARES = (0.7, 0.85, 0.6)
-"""Shares of the words in both hops' queries before training."""
+SHARES = (0.7, 0.7, 0.5, 0.5)
+"""Before training: the share of the words in the first and in the second query, and in the second query's meaning and
+words the share of the first passage."""
 
-MARKS = 2
+MARKS = 4
 """Marks of a token, see `Terms`."""
 
 
 class Terms(NamedTuple):
     """Tokens of B texts, padded: `features` [B, T, features]; `real` [B, T], which are no padding.
 
-    `marks` [B, T, MARKS] are 1 for words of the question and for what stands before the first sentence, such as a
-    mail's header. `places` and `signs` [B, T, nonzero] are those of the token's word, and `rarity` [B, T] is its weight
-    before any learning, 0 for all parts of a word but the first.
+    `marks` [B, T, MARKS] are 1 for words of the question, for what stands before the first sentence, such as a mail's
+    header, for what begins with a capital, and for the first few tokens, which name the sender or the subject. `places` and `signs` [B, T, nonzero] are those of the token's word, and
+    `rarity` [B, T] is its weight before any learning, 0 for all parts of a word but the first.
     """
 
     features: Tensor
@@ -41,16 +41,16 @@ class Terms(NamedTuple):
 
 
 class Adapter(nn.Module):
-    """x_0 + f(x_0, …, x_n), f with one hidden layer, made of length 1.
+    """x + f(x), f with one hidden layer, made of length 1.
 
-    f begins as zero, so an untrained adapter passes its first input on and the search begins as the frozen encoder's.
+    f begins as zero, so an untrained adapter passes its input on and the search begins as the frozen encoder's.
     """
 
-    def __init__(self, width: int, hidden: int, inputs: int = 1, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(inputs * width, hidden),
+            nn.Linear(width, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, width),
@@ -60,43 +60,37 @@ class Adapter(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
-        return F.normalize(first + self.layers(torch.cat([first, *others], -1)), dim=-1)
+    def forward(self, vectors: Tensor) -> Tensor:
+        """[n, width] → the same shape."""
+        return F.normalize(vectors + self.layers(vectors), dim=-1)
 
 
 class TermWeights(nn.Module):
-    """How much each token's word counts in a query, above zero: its rarity times what a small network says.
+    """How much each word of a text counts in a query, above zero: its rarity times what a small network says.
 
-    Tokens attend to the question's. The network begins as constant, `start` of the question's words and `others` of
-    the first passage's.
+    The text's tokens, which may be the question's own, attend to the question's. `prior` [MARKS] is where the network
+    begins, added up for the marks of a token.
     """
 
-    def __init__(self, features: int, width: int, dropout: float, start: float = 1.0, others: float = 0.1) -> None:
+    def __init__(self, features: int, width: int, dropout: float, prior: Sequence[float]) -> None:
         super().__init__()
         self.projected = nn.Linear(features, width)
         self.marked = nn.Linear(MARKS, width)
-        self.asked = nn.Parameter(torch.zeros(width))
         self.dropout = Dropout(dropout)
         self.layer = Layer(width, 2, dropout)
         self.neighbours = nn.Conv1d(width, width, 5, padding=2, groups=width)
         self.last = nn.Linear(width, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        # What softplus makes `start` and `others` of.
-        self.begin = [math.log(math.expm1(value)) for value in (start, others)]
+        self.prior = nn.Parameter(torch.tensor(prior))
 
-    def forward(self, question: Terms, passage: Terms | None) -> tuple[Terms, Tensor]:
-        """All terms, and the weight of each [B, T]."""
-        asked = self._read(question) + self.asked
-        tokens, terms = asked, question
-        begin = torch.full((asked.shape[1],), self.begin[0], device=asked.device)
-        if passage is not None:
-            tokens = torch.cat([asked, self._read(passage)], 1)
-            terms = Terms(*(torch.cat(pair, 1) for pair in zip(question, passage, strict=True)))
-            begin = F.pad(begin, (0, passage.features.shape[1]), value=self.begin[1])
+    def forward(self, terms: Terms, question: Terms) -> Tensor:
+        """The weight of each term, [B, T]."""
+        asked = self._read(question)
+        tokens = asked if terms is question else self._read(terms)
         read = self.layer(tokens, asked, question.real) * terms.real[..., None]
         read = read + F.gelu(self.neighbours(read.transpose(1, 2))).transpose(1, 2)
-        return terms, F.softplus(self.last(read)[..., 0] + begin) * terms.rarity
+        return F.softplus(self.last(read)[..., 0] + terms.marks @ self.prior) * terms.rarity
 
     def _read(self, terms: Terms) -> Tensor:
         read: Tensor = self.dropout(self.projected(terms.features)) + self.marked(terms.marks)
@@ -106,47 +100,65 @@ class TermWeights(nn.Module):
 class Retriever(nn.Module):
     """Both hops' queries and the passages, all vectors [n, width + words] of length 1.
 
-    `width` is that of E(·), `words` that of the bags of words. A passage's vector has both parts in equal shares; in a
-    query's the shares are learned, from the question. In the second hop the residual path of the meaning is
-    E(q) + E(d1), what the frozen encoder would roughly give for q∘d1.
+    `width` is that of E(·), `words` that of the bags of words. A passage's vector has both parts in equal shares; a
+    query's shares are learned. The second hop adds, in both parts, what is asked and what the first passage says:
+    untrained, roughly what the frozen encoder would give for q∘d1, and the names that the passage has and the question
+    has not.
     """
 
-    def __init__(
-        self, width: int, words: int, features: int, hidden: int, temperature: float = 0.05, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, sizes: "Sizes", temperature: float = 0.05, dropout: float = 0.0) -> None:
         super().__init__()
-        self.words = words
-        self.first = Adapter(width, hidden, 1, dropout)
-        self.passage = Adapter(width, hidden, 1, dropout)
-        self.first_terms = TermWeights(features, hidden, dropout)
-        self.second_terms = TermWeights(features, hidden, dropout)
-        self.shares = nn.Linear(width, 3)
-        nn.init.zeros_(self.shares.weight)
-        self.shares.bias.data = torch.tensor(SHARES).logit()
+        self.sizes = sizes
+        self.first = Adapter(sizes.width, sizes.hidden, dropout)
+        self.passage = Adapter(sizes.width, sizes.hidden, dropout)
+        self.first_terms = TermWeights(sizes.features, sizes.terms, dropout, (0.0, 0.0, 0.0, 0.0))
+        self.second_terms = TermWeights(sizes.features, sizes.terms, dropout, (0.0, 0.0, 0.0, 0.0))
+        self.found_terms = TermWeights(sizes.features, sizes.terms, dropout, (-3.0, 0.0, 3.0, 0.0))
+        self.shares = nn.Parameter(torch.tensor(SHARES).logit())
         self.log_scale = nn.Parameter(torch.tensor(1 / temperature).log())
 
     def first_query(self, vector: Tensor, question: Terms) -> Tensor:
         """What asks for the first passage: `vector` is E(q), `question` the question's tokens."""
-        return self._joined(self.first(vector), self.first_terms(question, None), self.shares(8 * vector)[:, 0])
+        words = self.shares.sigmoid()[0]
+        return _shared(words, self.first(vector), self._bag(question, self.first_terms(question, question)))
 
     def second_query(self, vector: Tensor, found: Tensor, question: Terms, passage: Terms) -> Tensor:
         """What asks for the second passage, given E(d1) and the tokens of the first."""
-        kept = self.shares(8 * vector)[:, 2:].sigmoid()
-        meaning = F.normalize(kept * self.first(vector) + (1 - kept) * self.passage(found), dim=-1)
-        return self._joined(meaning, self.second_terms(question, passage), self.shares(8 * vector)[:, 1])
+        _, words, in_meaning, in_words = self.shares.sigmoid()
+        meaning = _added(in_meaning, self.first(vector), self.passage(found))
+        asked = self._bag(question, self.second_terms(question, question))
+        named = self._bag(passage, self.found_terms(passage, question))
+        return _shared(words, meaning, _added(in_words, asked, named))
 
     def passages(self, vectors: Tensor, bags: Tensor) -> Tensor:
         """Where passages lie in the space of the queries: `vectors` are E(d), `bags` their words."""
         return torch.cat([self.passage(vectors), bags], -1) / 2**0.5
 
-    def _joined(self, meaning: Tensor, weighed: tuple[Terms, Tensor], share: Tensor) -> Tensor:
-        """Both parts of a query, the squares of their lengths being the shares."""
-        terms, weights = weighed
+    def _bag(self, terms: Terms, weights: Tensor) -> Tensor:
         values = (weights[..., None] * terms.signs).flatten(1)
-        bag = torch.zeros(len(meaning), self.words, device=meaning.device)
-        bag = F.normalize(bag.scatter_add(1, terms.places.flatten(1), values), dim=-1)
-        lexical = share.sigmoid()[:, None]
-        return torch.cat([(1 - lexical).sqrt() * meaning, lexical.sqrt() * bag], -1)
+        empty = torch.zeros(len(values), self.sizes.words, device=values.device)
+        return F.normalize(empty.scatter_add(1, terms.places.flatten(1), values), dim=-1)
+
+
+class Sizes(NamedTuple):
+    """A retriever's: `width` of E(·), `words` of the bags, `features` of a token, and inner ones: `hidden` of adapters
+    and `terms` of the networks that weigh terms."""
+
+    width: int
+    words: int
+    features: int
+    hidden: int
+    terms: int
+
+
+def _shared(words: Tensor, meaning: Tensor, bag: Tensor) -> Tensor:
+    """Both parts of a query one after the other, the squares of their lengths being the shares."""
+    return torch.cat([(1 - words).sqrt() * meaning, words.sqrt() * bag], -1)
+
+
+def _added(share: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Their sum, of length 1, `share` being that of the second."""
+    return F.normalize((1 - share).sqrt() * first + share.sqrt() * second, dim=-1)
 
 
 def mdr_loss(first: Tensor, second: Tensor, hops: Sequence[Tensor], negatives: Tensor, scale: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ def select(
         for split in SPLITS:
             pool = pools[chain, split]
             ask = knows if split != "train" else None
-            chosen, kept_out, unknown = _chosen(pool, most[split], config.cap, template, ask)
+            chosen, kept_out, unknown = _chosen(pool, most[split], config.cap, template[split], ask)
             known, capped = known + len(pool) - unknown, capped + kept_out
             questions += [Question.of(candidate, split) for candidate in chosen]
         fallen = {"disjoint splits": len(pools[chain, None]), "closed book": known, "majority": capped}

@@ -17,8 +17,8 @@ LATER = {
     "closed book": (("bridge",), "dev and test: SmolLM2, asked the question alone, does not say the answer."),
     "majority": (
         ("bridge", "comparison"),
-        "no answer has more than the allowed share of a family in a split (yes and no: half each); families too small "
-        "for a share count together where their names begin alike.",
+        "no answer has more than the allowed share of a family in a split (yes and no: half each); in train "
+        "families too small for a share count together where their names begin alike.",
     ),
     "surplus": (("bridge", "comparison"), "no rejection: more questions than the split was to have of the chain."),
 }

@@ -21,7 +21,8 @@ class Encoded:
     `vectors` float32 [texts, width]; `starts` int64 [texts + 1], where the tokens of each text begin. Of the tokens:
     `tokens` int8 [tokens, features], to be multiplied by `scale` float32 [features]; `spans` uint16 [tokens, 2], the
     characters that a token stands for; `words` uint32, a checksum of the word that it is a part of, 0 for none;
-    `sentence` uint8, the slot of its sentence, 0 for what stands before the first.
+    `capital` uint8, 1 where it begins with a capital; `sentence` uint8, the slot of its sentence, 0 for what stands
+    before the first.
     """
 
     vectors: "NDArray[np.float32]"
@@ -30,6 +31,7 @@ class Encoded:
     scale: "NDArray[np.float32]"
     spans: "NDArray[np.uint16]"
     words: "NDArray[np.uint32]"
+    capital: "NDArray[np.uint8]"
     sentence: "NDArray[np.uint8]"
 
     def __len__(self) -> int:
@@ -69,7 +71,7 @@ class Encoded:
         total = int(starts[-1])
         ragged = {
             name: np.empty((total, *getattr(shards[0], name).shape[1:]), getattr(shards[0], name).dtype)
-            for name in ("tokens", "spans", "words", "sentence")
+            for name in ("tokens", "spans", "words", "capital", "sentence")
         }
         for number, shard in enumerate(shards):
             shift = np.repeat(starts[:-1][number :: len(shards)] - shard.starts[:-1], np.diff(shard.starts))
@@ -106,3 +108,10 @@ def word_checksums(text: str, spans: Iterable[Sequence[int]]) -> "NDArray[np.uin
     checksums += [crc32(text[begin:end].lower().encode()) for begin, end in words]
     places = [(bisect_right(begins, begin), end) for begin, end in spans]
     return np.array([checksums[at] if at and end <= words[at - 1][1] else 0 for at, end in places], np.uint32)
+
+
+def capitals(text: str, spans: Iterable[Sequence[int]]) -> "NDArray[np.uint8]":
+    """1 for each token that begins with a capital letter."""
+    import numpy as np
+
+    return np.array([text[begin : begin + 1].isupper() for begin, _ in spans], np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from models.config import Count, Index, config
 from tasks import spool
-from tasks.concurrentqa.encoded import Encoded, sentence_slots, word_checksums
+from tasks.concurrentqa.encoded import Encoded, capitals, sentence_slots, word_checksums
 from tasks.concurrentqa.passages import read_passages
 from tasks.concurrentqa.questions import read_questions
 from tasks.minilm import MiniLM
@@ -97,6 +97,7 @@ class _Small:
     tokens: "NDArray[np.int8]"
     spans: "NDArray[np.uint16]"
     words: "NDArray[np.uint32]"
+    capital: "NDArray[np.uint8]"
     sentence: "NDArray[np.uint8]"
 
 
@@ -123,6 +124,7 @@ def encode(texts: Sequence[str], sentences: Sequence[Sequence[str]], projection:
                 tokens=np.clip(np.rint(projected), -127, 127).astype(np.int8),
                 spans=found.spans.astype(np.uint16),
                 words=word_checksums(texts[row], found.spans.tolist()),
+                capital=capitals(texts[row], found.spans.tolist()),
                 sentence=sentence_slots(texts[row], sentences[row], found.spans),
             )
     ordered = [small[row] for row in range(len(texts))]
@@ -133,5 +135,6 @@ def encode(texts: Sequence[str], sentences: Sequence[Sequence[str]], projection:
         scale=project["scale"],
         spans=np.concatenate([each.spans for each in ordered]),
         words=np.concatenate([each.words for each in ordered]),
+        capital=np.concatenate([each.capital for each in ordered]),
         sentence=np.concatenate([each.sentence for each in ordered]),
     )

@@ -17,7 +17,7 @@ from tasks.concurrentqa.client import connect, recording
 from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.questions import read_questions
-from tasks.concurrentqa.retriever import load_retriever
+from tasks.concurrentqa.retriever import Trained
 from tasks.concurrentqa.service import digests, seen, serve
 from tasks.measures import measures
 
@@ -63,7 +63,6 @@ def plant(
     and masked-afterwards. Domains: text and vectors.
     """
     import numpy as np
-    import torch
 
     passages = read_passages(corpora / "passages.parquet")
     every = read_questions(benchmark, candidates)
@@ -72,16 +71,13 @@ def plant(
     asked = [every.questions[row].question for row in drawn]
     texts = [f"{canary(passage)}{passage.rendered}" for passage in passages]
 
-    trained = load_retriever(retriever)
-    frozen = torch.from_numpy(Encoded.load_shards(features).vectors)
-    vectors = torch.from_numpy(Encoded.load(question_features).vectors[drawn])
-    with torch.inference_mode():
-        first, indexed = trained.first_query(vectors).numpy(), trained.passages(frozen).numpy()
+    public = np.array([place for place, passage in enumerate(passages) if passage.scope == "public"])
+    encoded = Encoded.load(question_features), Encoded.load_shards(features)
+    trained, numbers = Trained.load(retriever, *encoded, public), np.array(drawn)
+    first, indexed = trained.first(numbers), trained.index(len(passages))
 
     def second_vectors(rows: "Integers", places: "Integers") -> "Values":
-        with torch.inference_mode():
-            made: Values = trained.second_query(vectors[rows], frozen[places]).numpy()
-        return made
+        return trained.second(numbers[rows], places)
 
     def second_texts(rows: "Integers", places: "Integers") -> "Values":
         return [f"{asked[row]} {texts[place]}" for row, place in zip(rows.tolist(), places.tolist(), strict=True)]

@@ -13,7 +13,7 @@ from tasks.concurrentqa.client import PublicClient, PublicPool, connect, recordi
 from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.questions import Split, read_questions
-from tasks.concurrentqa.retriever import load_retriever
+from tasks.concurrentqa.retriever import Trained
 from tasks.concurrentqa.service import seen, serve
 
 if TYPE_CHECKING:
@@ -52,10 +52,11 @@ class Search:
 
 @config
 class SparseSearch:
-    """The same for BM25; its second query is the question with the first passage's title or with all of its text."""
+    """The same for BM25; its second query is the question with the first passage's head (an article's title, a mail's
+    sender and subject) or with all of its text."""
 
     search: Search
-    second_query: Literal["title", "text"] = "title"
+    second_query: Literal["head", "text"] = "head"
 
 
 @config
@@ -117,7 +118,9 @@ def retrieve_sparse(*, corpora: Path, benchmark: Path, candidates: Path, config:
     passages = read_passages(corpora / "passages.parquet")
     questions = _Asked.read(benchmark, candidates, passages, config.search)
     texts = [passage.rendered for passage in passages]
-    heads = [passage.title if config.second_query == "title" else texts[at] for at, passage in enumerate(passages)]
+    heads = texts
+    if config.second_query == "head":
+        heads = [f"{passage.sender} {passage.title}" for passage in passages]
 
     def second(rows: "Integers", places: "Integers") -> "Values":
         return [
@@ -173,26 +176,23 @@ def retrieve_trained(
     config: TrainedSearch,
     out: Path,
 ) -> None:
-    """A trained retriever: its adapters make the passages' vectors and both queries out of frozen features."""
-    import torch
+    """A trained retriever: it makes the passages' vectors and both queries out of frozen features."""
+    import numpy as np
 
     passages = read_passages(corpora / "passages.parquet")
     questions = _Asked.read(benchmark, candidates, passages, config.search)
-    trained = load_retriever(retriever)
-    frozen = torch.from_numpy(Encoded.load_shards(features).vectors)
-    asked = torch.from_numpy(Encoded.load(question_features).vectors[questions.rows])
+    public = np.array([place for place, passage in enumerate(passages) if passage.scope == "public"])
+    encoded = Encoded.load(question_features), Encoded.load_shards(features)
+    trained, rows = Trained.load(retriever, *encoded, public), np.array(questions.rows)
 
-    def second(rows: "Integers", places: "Integers") -> "Values":
-        with torch.inference_mode():
-            vectors: Floats = trained.second_query(asked[rows], frozen[places]).numpy()
-        return vectors
+    def second(asked: "Integers", places: "Integers") -> "Values":
+        return trained.second(rows[asked], places)
 
-    with torch.inference_mode():
-        first, index = trained.first_query(asked).numpy(), trained.passages(frozen).numpy()
     modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in POLICIES]
     if config.mitigations:
         modes += MITIGATIONS
-    _search(questions, first, second, _Corpus(passages, index, None), modes, config.search, out)
+    corpus = _Corpus(passages, trained.index(len(passages)), None)
+    _search(questions, trained.first(rows), second, corpus, modes, config.search, out)
 
 
 @dataclass(frozen=True)

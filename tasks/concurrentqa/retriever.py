@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 TITLE = 3.0
 """How much more a word counts in an article's title than in its text."""
 
+BEGIN = 8
+"""Tokens in which a mail names its sender, and an article its title."""
+
 ROWS = 128
 """Queries that are made at once."""
 
@@ -79,7 +82,9 @@ class Frozen:
         begins = np.ones_like(real)
         begins[:, 1:] = checksums[:, 1:] != checksums[:, :-1]
         in_question = (checksums[:, :, None] == asked[:, None]).any(2) & (checksums != 0)
-        marks = np.stack([in_question, (encoded.sentence[at] == 0) & real], -1).astype(np.float32)
+        head, capital = (encoded.sentence[at] == 0) & real, (encoded.capital[at] == 1) & real
+        begin = real & (np.arange(real.shape[1]) < BEGIN)
+        marks = np.stack([in_question, head, capital, begin], -1).astype(np.float32)
         rarity = self._lexicon.rarity(checksums) * begins
         features = torch.from_numpy(encoded.tokens[at]) * torch.from_numpy(encoded.scale)
         arrays = (real, marks, *places_and_signs(checksums, self._words), rarity)
@@ -97,7 +102,7 @@ class Trained:
     def load(cls, folder: Path, questions: Encoded, passages: Encoded, public: "Integers") -> "Trained":
         """The retriever that `save_retriever` wrote, for these questions and passages, of which `public` are public."""
         retriever = load_retriever(folder)
-        return cls(retriever, Frozen(questions, passages, public, retriever.words))
+        return cls(retriever, Frozen(questions, passages, public, retriever.sizes.words))
 
     def index(self, passages: int) -> "Floats":
         """The vectors of the first so many passages, all of them for an index."""
@@ -136,10 +141,10 @@ class Trained:
 
 
 def save_retriever(retriever: "Retriever", folder: Path) -> None:
-    """Write retriever.safetensors."""
+    """Write retriever.safetensors, with the sizes that `load_retriever` makes it anew from."""
     from safetensors.torch import save_file
 
-    sizes = {"words": str(retriever.words)}
+    sizes = {name: str(size) for name, size in retriever.sizes._asdict().items()}
     save_file(dict(retriever.state_dict()), folder / "retriever.safetensors", metadata=sizes)
 
 
@@ -147,13 +152,12 @@ def load_retriever(folder: Path) -> "Retriever":
     """Read what `save_retriever` wrote, without dropout."""
     from safetensors import safe_open
 
-    from models.retrieval.mdr import Retriever
+    from models.retrieval.mdr import Retriever, Sizes
 
     with safe_open(folder / "retriever.safetensors", "pt") as file:
-        words = int(file.metadata()["words"])
+        sizes = Sizes(**{name: int(size) for name, size in file.metadata().items()})
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    hidden, features = state["first_terms.projected.weight"].shape
-    retriever = Retriever(state["shares.weight"].shape[1], words, features, hidden)
+    retriever = Retriever(sizes)
     retriever.load_state_dict(state)
     return retriever.eval()
 

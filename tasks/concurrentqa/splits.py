@@ -21,7 +21,7 @@ YES_NO = frozenset({"yes", "no"})
 MARGIN = 1.15
 """How many times the wanted questions of dev and test are assigned: some fall later, to what only they must pass."""
 SMALL = 60
-"""A family with fewer questions than this is too small for a share of a split's answers to mean anything."""
+"""A family with fewer questions than this is too small for a share of its answers to mean anything."""
 WEIGHTS: dict[Split, float] = {"train": 1, "dev": 1, "test": 2}
 """What all the wanted questions of a chain are worth in each split."""
 SURPLUS = 0.05
@@ -90,17 +90,17 @@ def split_of(candidate: Candidate, part_split: Mapping[str, Split], wording_spli
     return found.pop() if len(found) == 1 else None
 
 
-def templates(candidates: Iterable[Candidate]) -> dict[str, str]:
-    """The template that each family counts as: itself, or with like families where it is too small for a share.
+def templates(candidates: Iterable[Candidate]) -> dict[Split, dict[str, str]]:
+    """What no answer may dominate in each split, by family: the family itself.
 
-    Families are alike whose names begin with the same word.
+    In train families that are too small for a share count together with like ones, whose names begin with the same
+    word: there a frequent answer costs variety, while in dev and test it would reward guessing.
     """
     members = {(each.family, frozenset(each.passages), each.answer.lower()) for each in candidates}
-    sizes = Counter(family for family, _, _ in members)
-    return {
-        family: family if size >= SMALL else f"{family.partition('-')[0]}-small"
-        for family, size in sorted(sizes.items())
-    }
+    sizes = sorted(Counter(family for family, _, _ in members).items())
+    alone = {family: family for family, _ in sizes}
+    pooled = {family: family if size >= SMALL else f"{family.partition('-')[0]}-small" for family, size in sizes}
+    return {"train": pooled, "dev": alone, "test": alone}
 
 
 def choose(
@@ -175,7 +175,7 @@ class _Search:
         groups: defaultdict[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], set[Split]] = defaultdict(set)
         for each in candidates:
             about = (each.passages, tuple(sorted(parts(each))))
-            groups[each.chain, template[each.family], each.answer.lower(), *about].add(wording_split[each.wording])
+            groups[each.chain, each.family, each.answer.lower(), *about].add(wording_split[each.wording])
         ordered = sorted(groups)
         self.parts = sorted({part for *_, members in ordered for part in members})
         number = {part: place for place, part in enumerate(self.parts)}
@@ -190,16 +190,20 @@ class _Search:
         self.targets = [
             wanted[chain][split] * (1 if split == "train" else MARGIN) for chain in chains for split in SPLITS
         ]
-        answers = sorted({key[:3] for key in groups})
-        self.answer = [answers.index(key[:3]) * len(SPLITS) for key in ordered]
-        sizes = Counter(key[1] for key in groups)
-        # How many questions with one answer the cap lets through, were the templates cut up as the splits are wanted.
+        # Questions of one chain and template with one answer, of which the cap lets through so many in each split.
+        named = [
+            [(split, chain, template[split][family], answer) for split in SPLITS]
+            for chain, family, answer, *_ in ordered
+        ]
+        answers = {name: place for place, name in enumerate(sorted({name for names in named for name in names}))}
+        self.answer = [[answers[name] for name in names] for names in named]
+        sizes = Counter(name[:3] for names in named for name in names)
+        shares = {
+            (split, chain): wanted[chain][split] / sum(wanted[chain].values()) for split in SPLITS for chain in chains
+        }
         self.limits = [
-            max(1, int(cap * sizes[name] * wanted[chain][split] / sum(wanted[chain].values())))
-            if answer not in YES_NO
-            else sizes[name]
-            for chain, name, answer in answers
-            for split in SPLITS
+            sizes[name[:3]] if name[3] in YES_NO else max(1, int(cap * sizes[name[:3]] * shares[name[:2]]))
+            for name in answers
         ]
 
     def run(self, rng: random.Random) -> dict[str, Split]:
@@ -252,7 +256,7 @@ class _Search:
 
     def put(self, item: int, split: int, by: int) -> float:
         """Count an item in a split (`by` 1) or no longer (-1); what that is worth."""
-        answer, cell = self.answer[item] + split, self.chain[item] + split
+        answer, cell = self.answer[item][split], self.chain[item] + split
         seen = self.frequency[answer]
         self.frequency[answer] = seen + by
         # What is more frequent than the cap allows counts for nothing.

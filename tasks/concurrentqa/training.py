@@ -38,8 +38,9 @@ class Mining:
 class RetrieverTraining:
     """The MDR loss on questions of all chains ("mixed") or of public ones alone.
 
-    `words` is the width of the dense bags of words, `hidden` the inner width of all that is trained, `hard_negatives`
-    how many of each question's BM25 passages join a step. Training stops where recall on dev no longer rises.
+    `words` is the width of the dense bags of words, `hidden` and `terms` the inner widths of what is trained,
+    `hard_negatives` how many of each question's BM25 passages join a step. Training stops where recall on dev no
+    longer rises.
     """
 
     seed: Index
@@ -49,6 +50,7 @@ class RetrieverTraining:
     hard_negatives: Index = 2
     words: Count = 1024
     hidden: Count = 64
+    terms: Count = 16
     temperature: Positive = 0.05
     dropout: Fraction = 0.1
 
@@ -119,7 +121,7 @@ def train_retriever(
     import torch
     from safetensors.numpy import load_file
 
-    from models.retrieval.mdr import Retriever, mdr_loss
+    from models.retrieval.mdr import Retriever, Sizes, mdr_loss
 
     passages = read_passages(corpora / "passages.parquet")
     questions = read_questions(benchmark, candidates)
@@ -164,8 +166,8 @@ def train_retriever(
         return 1 - sum(by_chain.values()) / len(by_chain)
 
     torch.manual_seed(config.seed)
-    sizes = (encoded.vectors.shape[1], config.words, len(encoded.scale), config.hidden)
-    retriever = Retriever(*sizes, config.temperature, config.dropout)
+    sizes = Sizes(encoded.vectors.shape[1], config.words, len(encoded.scale), config.hidden, config.terms)
+    retriever = Retriever(sizes, config.temperature, config.dropout)
     train(
         retriever,
         batch=batch,
