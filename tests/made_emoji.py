@@ -4,6 +4,15 @@ import hashlib
 import json
 from pathlib import Path
 
+from tasks.altogether.levels import Levels, align
+from tasks.altogether.pictures import Drawn, draw_emoji
+from tasks.altogether.records import Record, read_records
+from tasks.altogether.splits import SPLITS
+from tasks.altogether.voices import Voices, gather
+
+STYLES = ("openmoji", "twemoji", "noto")
+SMALL = Levels(shown=16)
+
 TONES = {"1F3FB": "light", "1F3FC": "medium-light", "1F3FD": "medium", "1F3FE": "medium-dark", "1F3FF": "dark"}
 SKINS = {
     "light": "#f7dece",
@@ -126,3 +135,20 @@ def characters(code: str) -> str:
 def write(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, ensure_ascii=False))
+
+
+def build(sources: dict[str, Path], root: Path, config: Levels = SMALL) -> dict[str, Path]:
+    """Run the three data stages, each in a folder of its name below `root`."""
+    out = {name: root / name for name in ("gathered", "pictures", "levels")}
+    for folder in out.values():
+        folder.mkdir()
+    texts = {name: sources[name] for name in ("emojibase", "openmoji", "emojilib", "emoji_names", "em_keyboard")}
+    gather(**texts, config=Voices(), out=out["gathered"])
+    styles = {style: sources[style] for style in STYLES}
+    draw_emoji(gathered=out["gathered"], styles=styles, config=Drawn(size=24), out=out["pictures"])
+    align(gathered=out["gathered"], pictures=out["pictures"], config=config, out=out["levels"])
+    return out
+
+
+def all_records(folder: Path) -> list[Record]:
+    return [record for split in SPLITS for record in read_records(folder / f"{split}.json")]
