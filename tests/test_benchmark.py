@@ -20,7 +20,9 @@ from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates, wr
 from tasks.concurrentqa.original import read_original
 from tasks.concurrentqa.passages import read_passages, write_passages
 from tasks.concurrentqa.splits import SPLITS, Question, assign, choose, parts, split_of, split_wordings, templates
+from tasks.errors import UserError
 
+NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
 SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most=20, closed_book=False)
 NAMES = st.sampled_from(["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"])
 
@@ -161,7 +163,7 @@ def test_what_a_model_knows_by_heart_is_in_neither_dev_nor_test() -> None:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What the stage reads: a world without one chain, shuffled vectors, tiny models."""
     folder = tmp_path_factory.mktemp("inputs")
-    for name in ("corpora", "candidates", "v0", "v1", "bert", "llama"):
+    for name in NAMES_OF_INPUTS:
         (folder / name).mkdir()
     passages, candidates = world(40)
     random.Random(3).shuffle(passages)
@@ -170,9 +172,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     vectors = np.random.default_rng(0).normal(size=(len(passages), 16)).astype(np.float16)
     for shard in (0, 1):
         save_file({"vectors": np.ascontiguousarray(vectors[shard::2])}, folder / f"v{shard}" / "encoded.safetensors")
+    save_file({"vectors": vectors[:3]}, folder / "v2" / "encoded.safetensors")
     save_bert(folder / "bert")
     save_llama(folder / "llama")
-    return {name: folder / name for name in ("corpora", "candidates", "v0", "v1", "bert", "llama")}
+    return {name: folder / name for name in NAMES_OF_INPUTS}
 
 
 def built(inputs: dict[str, Path], out: Path) -> Path:
@@ -241,6 +244,11 @@ def test_shards_are_put_together_in_turn(tmp_path: Path) -> None:
             {"vectors": 2 * np.ascontiguousarray(vectors[shard::3])}, tmp_path / str(shard) / "encoded.safetensors"
         )
     np.testing.assert_allclose(read_vectors({str(shard): tmp_path / str(shard) for shard in (2, 0, 1)}), vectors)
+
+
+def test_vectors_of_other_passages_are_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="6 vectors of 160 passages"):
+        built({**inputs, "v0": inputs["v2"], "v1": inputs["v2"]}, tmp_path / "out")
 
 
 def test_an_id_follows_the_question_and_not_its_place() -> None:

@@ -16,6 +16,7 @@ from tasks.concurrentqa.filters import Fell, contains, filters, sift
 from tasks.concurrentqa.original import write_corpus, write_questions
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.splits import SPLITS, Question, Split, assign, choose, split_of, split_wordings, templates
+from tasks.errors import UserError
 from tasks.measures import measures
 from tasks.minilm import MiniLM
 from tasks.smollm2 import SmolLM2
@@ -90,8 +91,10 @@ def build(
     made = read_candidates(candidates / "candidates.parquet")
     random.Random(config.seed).shuffle(made)
     wording_split = split_wordings((candidate.wording for candidate in made), config.shares(), config.seed)
-    encode = MiniLM(minilm).encode
-    kept, fell = sift(made, filters(passages, read_vectors(vectors), encode, wording_split))
+    stored = read_vectors(vectors)
+    if len(stored) != len(passages):
+        raise UserError(f"There are {len(stored)} vectors of {len(passages)} passages: encode these corpora.")
+    kept, fell = sift(made, filters(passages, stored, MiniLM(minilm).encode, wording_split))
     knows = closed_book(SmolLM2(smollm2)) if config.closed_book else None
     questions, fell_later = select(kept, wording_split, knows, config)
     write(questions, [*fell, *fell_later], passages, config, out)
