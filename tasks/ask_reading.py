@@ -1,4 +1,4 @@
-"""Who reads the passages that were found for a user's question: the trained reader, or else a small language model."""
+"""Who reads the passages that were found for a user's question: a small language model."""
 
 import contextlib
 import io
@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tasks.mail.sentences import sentences
-from tasks.minilm import MiniLM
 from tasks.smollm2 import SmolLM2
-
-LONGEST_ANSWER = 30
-"""Tokens of the trained reader's answer."""
 
 LONGEST_SAID = 14
 """Tokens of what the language model says."""
@@ -61,46 +56,10 @@ class Reader(Protocol):
         """The best answer to `question` from at least one chain, the best first."""
 
 
-class TrainedReader:
-    """The extractive reader that the reproduction trained on public questions."""
-
-    name = "the reader trained on public questions"
-    least = 0.3
-    factor = 0.8
-    """The share of the chain's rank in the score by which chains compete; the rest is the answer's (MDR)."""
-
-    def __init__(self, reader: Path, projection: Path, encoder: MiniLM) -> None:
-        """Load the weights in the folder `reader`, trained on features made by `projection`."""
-        from tasks.concurrentqa.chains import load_reader
-
-        self._reader = load_reader(reader)
-        self._projection, self._encoder = projection, encoder
-
-    def read(self, question: str, chains: Sequence[Sequence[str]]) -> Read:
-        """The answer of the chain with the best mixed score; of a chain of one hop or many, its first two passages."""
-        import numpy as np
-        import torch
-
-        from models.retrieval.reader import mixed
-        from tasks.concurrentqa.chains import read_chains
-        from tasks.concurrentqa.features import encode
-
-        texts = list(dict.fromkeys(text for chain in chains for text in chain))
-        place = {text: at for at, text in enumerate(texts)}
-        asked = encode([question], [()], self._projection, self._encoder)
-        passages = encode(texts, [sentences(text) for text in texts], self._projection, self._encoder)
-        rows = np.array([[0, place[chain[0]], place[chain[min(1, len(chain) - 1)]]] for chain in chains], np.int64)
-        read = read_chains(self._reader, asked, passages, texts, rows, LONGEST_ANSWER)
-        rank, span = (torch.tensor([getattr(each, score) for each in read]) for score in ("rank", "span"))
-        scores = mixed(rank, span, self.factor)
-        best = int(scores.argmax())
-        return Read(read[best].answer, math.exp(float(scores[best])), best)
-
-
 class LanguageModel:
     """SmolLM2, which was trained for conversation: it reads the best passages one by one."""
 
-    name = "SmolLM2-135M, a weak reader (tenfold reproduce concurrentqa trains a better one)"
+    name = "SmolLM2-135M, a weak reader"
     least = 0.35
 
     def __init__(self, folder: Path) -> None:

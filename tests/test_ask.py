@@ -18,7 +18,7 @@ from flows.engine import ask as command
 from flows.engine.cli import app
 from models.retrieval.scopes import Floats, Policy
 from tasks import ask as asking
-from tasks import passage_index
+from tasks import ask_reading, minilm, passage_index
 from tasks.ask_reading import Read
 from tasks.concurrentqa.client import PublicClient, Reply
 from tasks.concurrentqa.service import application, digests, write_corpus
@@ -300,11 +300,10 @@ def run(*arguments: str) -> Any:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wikipedia: Path) -> list[str]:
     """The command with a small encoder and reader, and its index elsewhere; the arguments that name the sources."""
-    monkeypatch.setattr(command, "MiniLM", lambda folder, threads: Hashing())
+    monkeypatch.setattr(minilm, "MiniLM", lambda folder, threads: Hashing())
     monkeypatch.setattr(asking, "model_digest", lambda folder: "hashing")
-    monkeypatch.setattr(command, "LanguageModel", lambda folder: FirstWords())
+    monkeypatch.setattr(ask_reading, "LanguageModel", lambda folder: FirstWords())
     monkeypatch.setattr(command, "INDEXES", tmp_path / "ask")
-    monkeypatch.setattr(command, "TRAINED", str(tmp_path / "{profile}"))
     for name in ("minilm", "smollm2"):
         (wikipedia.parent / name).mkdir()
     return ["--sources", str(wikipedia.parent)]
@@ -351,7 +350,7 @@ def test_the_encoder_is_read_from_its_source(
 ) -> None:
     """Catches an index that a real encoder does not fit, and one that outlives the encoder's weights."""
     save_bert(wikipedia.parent / "minilm")
-    monkeypatch.setattr(command, "MiniLM", MiniLM)
+    monkeypatch.setattr(minilm, "MiniLM", MiniLM)
     monkeypatch.setattr(asking, "model_digest", DIGEST)
     arguments = ("lunch on the bridge", "--private", str(box), "--policy", "query", "--json", *small)
     assert json.loads(run(*arguments).output)["mailbox"]["new mails"] == 3

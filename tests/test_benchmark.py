@@ -15,7 +15,7 @@ from made_questions import world
 from safetensors.numpy import save_file
 from tiny_models import save_bert, save_llama
 
-from tasks.concurrentqa.benchmark import Benchmark, build, read_vectors, select
+from tasks.concurrentqa.benchmark import Benchmark, build, select
 from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates, write_candidates
 from tasks.concurrentqa.original import read_original
 from tasks.concurrentqa.passages import read_passages, write_passages
@@ -171,8 +171,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_candidates(folder / "candidates" / "candidates.parquet", [each for each in candidates if each.chain != "WE"])
     vectors = np.random.default_rng(0).normal(size=(len(passages), 16)).astype(np.float16)
     for shard in (0, 1):
-        save_file({"vectors": np.ascontiguousarray(vectors[shard::2])}, folder / f"v{shard}" / "encoded.safetensors")
-    save_file({"vectors": vectors[:3]}, folder / "v2" / "encoded.safetensors")
+        save_file({"vectors": np.ascontiguousarray(vectors[shard::2])}, folder / f"v{shard}" / "vectors.safetensors")
+    save_file({"vectors": vectors[:3]}, folder / "v2" / "vectors.safetensors")
     save_bert(folder / "bert")
     save_llama(folder / "llama")
     return {name: folder / name for name in NAMES_OF_INPUTS}
@@ -233,17 +233,6 @@ def test_the_datasheet_and_the_metrics_say_what_is_missing_and_what_fell(
         kept = sum(row["questions"] for row in rows if row["domain"] == chain and "questions" in row)
         assert fell + kept == made[chain]
         assert all(row["seed"] == 0 for row in rows)
-
-
-def test_shards_are_put_together_in_turn(tmp_path: Path) -> None:
-    """Shards laid end to end would judge every question by another passage's vector."""
-    vectors = np.eye(7, dtype=np.float32)
-    for shard in range(3):
-        (tmp_path / str(shard)).mkdir()
-        save_file(
-            {"vectors": 2 * np.ascontiguousarray(vectors[shard::3])}, tmp_path / str(shard) / "encoded.safetensors"
-        )
-    np.testing.assert_allclose(read_vectors({str(shard): tmp_path / str(shard) for shard in (2, 0, 1)}), vectors)
 
 
 def test_vectors_of_other_passages_are_refused(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_questions import world
 from scipy.stats import binomtest
 
-from tasks.concurrentqa.benchmark import write_parquet
+from tasks.concurrentqa.candidates import write_candidates
 from tasks.concurrentqa.labels import Audit, audit, wilson
 from tasks.concurrentqa.passages import write_passages
 from tasks.concurrentqa.splits import Question
@@ -24,7 +24,7 @@ def audited(folder: Path, lines: list[str], links: list[str] | None = None) -> t
     for name in ("corpora", "benchmark", "labels", "out"):
         (folder / name).mkdir()
     write_passages(folder / "corpora" / "passages.parquet", PASSAGES)
-    write_parquet(folder / "benchmark" / "questions.parquet", QUESTIONS)
+    write_candidates(folder / "benchmark" / "questions.parquet", QUESTIONS, Question)
     (folder / "labels" / "question_labels.jsonl").write_text("\n".join(lines))
     if links is not None:
         (folder / "labels" / "link_labels.jsonl").write_text("\n".join(links))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_questions import world
 
-from tasks.concurrentqa.benchmark import write_parquet
+from tasks.concurrentqa.candidates import write_candidates
 from tasks.concurrentqa.random_split import RandomSplit, draw, measured, split_randomly
 from tasks.concurrentqa.splits import Question
 
@@ -19,7 +19,7 @@ CONFIG = RandomSplit(seed=3, draws=8)
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("benchmark")
-    write_parquet(folder / "questions.parquet", [Question.of(each, "test") for each in world(300)[1]])
+    write_candidates(folder / "questions.parquet", [Question.of(each, "test") for each in world(300)[1]], Question)
     return folder
 
 
@@ -75,7 +75,7 @@ def test_the_bytes_are_the_same_and_seeds_differ(benchmark: Path, tmp_path: Path
 def test_a_benchmark_without_public_questions_says_nothing(tmp_path: Path) -> None:
     """A crash, or a share of 0 of no questions, which would look like a finding."""
     private = [Question.of(each, "test") for each in world(5)[1] if each.chain == "EE"]
-    write_parquet(tmp_path / "questions.parquet", private)
+    write_candidates(tmp_path / "questions.parquet", private, Question)
     assert split(tmp_path, tmp_path / "out") == []
 
 

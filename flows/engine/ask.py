@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -19,16 +19,16 @@ from flows.engine.stages import source_folder, source_stages
 from flows.engine.store import Store
 from flows.engine.terminal import console
 from flows.engine.variant import Variant
-from tasks import ask as asking
-from tasks.ask_reading import LanguageModel, Reader, TrainedReader
 from tasks.closure import ROOT
 from tasks.errors import UserError
-from tasks.minilm import MiniLM
-from tasks.passage_index import PassageIndex, Progress
 from tasks.run import STATE, set_process_environment
 
+if TYPE_CHECKING:
+    from tasks.ask import Answer
+    from tasks.ask_reading import Reader
+    from tasks.passage_index import PassageIndex, Progress
+
 INDEXES = STATE / "ask"
-TRAINED = "data/{profile}/concurrentqa"
 EXCERPT = 240
 """Characters of a passage that are shown."""
 
@@ -43,7 +43,6 @@ def ask(
         typer.Option(help="What may leave: none (all of it), document (nothing made of a mail), query (nothing)."),
     ] = "document",
     hops: Annotated[int, typer.Option(min=1, max=4, help="Passages in a chain.")] = 2,
-    profile: Annotated[str, typer.Option("--profile", "-p", help="Whose trained reader to use.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
     sources: Annotated[
         Path | None, typer.Option(help="A folder with wikipedia-summaries, minilm and smollm2; else data/sources.")
@@ -59,6 +58,10 @@ def ask(
 
         tenfold ask "When is Ada's talk?" --private ~/Maildir --policy query
     """
+    from tasks import ask as asking
+    from tasks.ask_reading import LanguageModel
+    from tasks.minilm import MiniLM
+
     set_process_environment()
     if not private.exists():
         raise UserError(f"There is no mailbox at {private}: give an .mbox file, a maildir or a folder of .eml files.")
@@ -68,16 +71,12 @@ def ask(
     with _watched("mails", as_json) as watch:
         mailbox = asking.index_mailbox(private, asking.index_folder(INDEXES, private), encoder, model, watch)
 
-    def articles() -> PassageIndex:
+    def articles() -> "PassageIndex":
         with _watched("public articles", as_json) as watch:
             wikipedia = folders("wikipedia-summaries")
             return asking.index_encyclopedia(wikipedia, INDEXES / "encyclopedia", encoder, model, watch)
 
-    def reader() -> Reader:
-        trained = next(iter(sorted((ROOT / TRAINED.format(profile=profile)).glob("*/reader.safetensors"))), None)
-        projection = ROOT / TRAINED.format(profile=profile) / "projection"
-        if trained and projection.is_dir():
-            return TrainedReader(trained.parent, projection, encoder)
+    def reader() -> "Reader":
         return LanguageModel(folders("smollm2"))
 
     answer = asking.ask(question, policy, mailbox.index, articles, encoder, reader, hops)
@@ -122,7 +121,7 @@ def _fetch(name: str) -> None:
 
 
 @contextmanager
-def _watched(what: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+def _watched(what: str, quiet: bool) -> "Iterator[Callable[[Progress], None]]":
     """A line at the bottom of the terminal that says how far the indexing is."""
     bar = Bar(
         SpinnerColumn(),
@@ -135,7 +134,7 @@ def _watched(what: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     with bar:
         task = bar.add_task(f"indexing {what}", total=None)
 
-        def watch(done: Progress) -> None:
+        def watch(done: "Progress") -> None:
             said = f"indexing {what}: {done.items:,} seen, {done.added:,} new, {done.passages:,} passages encoded"
             bar.update(task, description=said)
 
@@ -147,7 +146,7 @@ def _show_mailbox(path: Path, counts: dict[str, int]) -> None:
     console.print(f"{path}: {said}.", markup=False)
 
 
-def _show_answer(answer: asking.Answer) -> None:
+def _show_answer(answer: "Answer") -> None:
     console.print()
     if answer.answer:
         console.print(f"[bold]{escape(answer.answer)}[/]  (confidence {answer.confidence:.2f})")
@@ -168,7 +167,7 @@ def _show_answer(answer: asking.Answer) -> None:
         console.print(table)
 
 
-def _show_left(answer: asking.Answer) -> None:
+def _show_left(answer: "Answer") -> None:
     console.print()
     if not answer.left:
         console.print(f"[bold]What left this machine (policy {answer.policy}): nothing.[/]")

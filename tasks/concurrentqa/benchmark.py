@@ -4,26 +4,25 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.config import Count, Fraction, Index, config
 from tasks import spool
-from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates
+from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates, write_candidates
 from tasks.concurrentqa.datasheet import describe, majority_accuracy, markdown, shared_share
 from tasks.concurrentqa.filters import Fell, contains, filters, sift
 from tasks.concurrentqa.original import write_corpus, write_questions
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.splits import SPLITS, Question, Split, assign, choose, split_of, split_wordings, templates
+from tasks.concurrentqa.vectors import read_vectors
 from tasks.errors import UserError
 from tasks.measures import measures
 from tasks.minilm import MiniLM
 from tasks.smollm2 import SmolLM2
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 INSTRUCTION = "Answer the question with a name, a number or a few words."
 ANSWER_TOKENS = 16
@@ -100,22 +99,6 @@ def build(
     write(questions, [*fell, *fell_later], passages, config, out)
 
 
-def read_vectors(shards: Mapping[str, Path]) -> "NDArray[np.float32]":
-    """The vectors [passages, width] of all passages, of length 1, out of the shards of their features."""
-    import numpy as np
-    from safetensors import safe_open
-
-    parts = []
-    for label in sorted(shards, key=int):
-        with safe_open(shards[label] / "encoded.safetensors", framework="np") as file:
-            parts.append(file.get_tensor("vectors").astype(np.float32))
-    vectors = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
-    for shard, part in enumerate(parts):
-        vectors[shard :: len(parts)] = part
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
-
-
 def closed_book(model: SmolLM2) -> Knows:
     """Whether what the model says to the question alone has the words of the answer."""
 
@@ -182,10 +165,10 @@ def write(
     out: Path,
 ) -> None:
     """Write all files of the benchmark into the folder `out`."""
-    write_parquet(out / "questions.parquet", questions)
+    write_candidates(out / "questions.parquet", questions, Question)
     for split in SPLITS:
         members = [question for question in questions if question.split == split]
-        write_parquet(out / f"{split}.parquet", members)
+        write_candidates(out / f"{split}.parquet", members, Question)
         write_questions(out / f"CQA_{split}_all.json", [(each.id, each) for each in members], passages)
     (out / "corpora").mkdir()
     for scope in ("private", "public"):
@@ -199,19 +182,6 @@ def write(
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     spool.table("filters", [row for row in rows if "rejected" in row])
     spool.table("questions", [row for row in rows if "questions" in row])
-
-
-def write_parquet(path: Path, questions: Sequence[Question]) -> None:
-    """Write questions in the candidates' columns, `id` and `split`; the columns are there even if no question is."""
-    import pyarrow
-    import pyarrow.parquet
-
-    strings = pyarrow.list_(pyarrow.string())
-    nested = {"passages": strings, "senders": strings, "support": pyarrow.list_(pyarrow.list_(pyarrow.int64()))}
-    names = [field.name for field in fields(Question)]
-    schema = pyarrow.schema([(name, nested.get(name, pyarrow.string())) for name in names])
-    columns = {name: [getattr(question, name) for question in questions] for name in names}
-    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), path)
 
 
 def metrics(questions: Sequence[Question], fell: Sequence[Fell], seed: int) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Two-hop questions: what they are, and how they are stored."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 Chain = Literal["EE", "EW", "WE", "WW"]
 """Where the two hops lead, in order: E to a private e-mail, W to a public article."""
@@ -32,12 +32,17 @@ class Candidate:
     senders: tuple[str, ...] = ()
 
 
-def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
-    """Write `candidates` as a Parquet file, in their order."""
+def write_candidates(path: Path, candidates: Sequence[Candidate], kind: type[Candidate] = Candidate) -> None:
+    """Write `candidates`, all of one `kind`, as a Parquet file in their order; without any it has columns alone."""
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([_plain(asdict(each)) for each in candidates]), path)
+    strings = pyarrow.list_(pyarrow.string())
+    nested = {"passages": strings, "senders": strings, "support": pyarrow.list_(pyarrow.list_(pyarrow.int64()))}
+    names = [field.name for field in fields(kind)]
+    schema = pyarrow.schema([(name, nested.get(name, pyarrow.string())) for name in names])
+    columns = {name: [getattr(candidate, name) for candidate in candidates] for name in names}
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), path)
 
 
 def read_candidates(path: Path) -> list[Candidate]:
@@ -56,10 +61,3 @@ def read_candidates(path: Path) -> list[Candidate]:
         )
         for row in pyarrow.parquet.read_table(path, columns=names).to_pylist()
     ]
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, all the way down, as pyarrow wants them."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value

@@ -96,8 +96,7 @@ def _curves(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -
             low, high = zip(*(figure.interval for _, figure in curve if figure.interval), strict=True)
             axis.fill_between(x, low, high, color=ACCENT, alpha=0.15, linewidth=0)
         axis.annotate(f" {row}", (x[-1], curve[-1][1].value), fontsize=8.5, color=INK, va="center")
-    if places[-1] > SPAN * places[0] > 0:
-        axis.set_xscale("log", base=2)
+    axis.set_xscale("log", base=2)
     axis.set_xticks(places, [str(column) for column in columns])
     axis.set_xlabel(table.columns, fontsize=8.5, color=INK)
     axis.margins(x=0.12)
@@ -106,8 +105,6 @@ def _curves(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -
 
 
 LINES = ("-", "--", "-.", ":")
-SPAN = 20
-"""How many times the first column the last may be before the axis becomes logarithmic."""
 
 
 def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> str:
