@@ -171,8 +171,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_candidates(folder / "candidates" / "candidates.parquet", [each for each in candidates if each.chain != "WE"])
     vectors = np.random.default_rng(0).normal(size=(len(passages), 16)).astype(np.float16)
     for shard in (0, 1):
-        save_file({"vectors": np.ascontiguousarray(vectors[shard::2])}, folder / f"v{shard}" / "vectors.safetensors")
-    save_file({"vectors": vectors[:3]}, folder / "v2" / "vectors.safetensors")
+        save_file({"vectors": np.ascontiguousarray(vectors[shard::2])}, folder / f"v{shard}" / "encoded.safetensors")
+    save_file({"vectors": vectors[:3]}, folder / "v2" / "encoded.safetensors")
     save_bert(folder / "bert")
     save_llama(folder / "llama")
     return {name: folder / name for name in NAMES_OF_INPUTS}

@@ -43,7 +43,7 @@ class DenseIndex:
 
     def __init__(self, ids: Sequence[str], vectors: Floats, kind: Literal["flat", "hnsw"] = "flat") -> None:
         self.ids = list(ids)
-        self.vectors = np.ascontiguousarray(vectors, np.float32)
+        self.vectors = np.require(vectors, np.float32, ["C", "W"])
         self.kind = kind
         self._order = id_order(self.ids)
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):

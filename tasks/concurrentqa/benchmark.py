@@ -5,24 +5,21 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.config import Count, Fraction, Index, config
 from tasks import spool
 from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates, write_candidates
 from tasks.concurrentqa.datasheet import describe, majority_accuracy, markdown, shared_share
+from tasks.concurrentqa.encoded import read_vectors
 from tasks.concurrentqa.filters import Fell, contains, filters, sift
 from tasks.concurrentqa.original import write_corpus, write_questions
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.splits import SPLITS, Question, Split, assign, choose, split_of, split_wordings, templates
-from tasks.concurrentqa.vectors import read_vectors
 from tasks.errors import UserError
 from tasks.measures import measures
 from tasks.minilm import MiniLM
 from tasks.smollm2 import SmolLM2
-
-if TYPE_CHECKING:
-    pass
 
 INSTRUCTION = "Answer the question with a name, a number or a few words."
 ANSWER_TOKENS = 16
@@ -43,7 +40,7 @@ class Benchmark:
 
     seed: Index
     test: Count = 400
-    dev: Count = 60
+    dev: Count = 30
     train: Count = 600
     mixed: Fraction = 2 / 3
     most: Count = 1500
@@ -187,7 +184,10 @@ def write(
 def metrics(questions: Sequence[Question], fell: Sequence[Fell], seed: int) -> list[dict[str, Any]]:
     """Rows of metrics.json: arm is a filter, a split, or `test` for what is said of the test questions."""
     rows: list[dict[str, Any]] = [
-        {"arm": each.filter, "domain": each.chain, "seed": seed, "rejected": each.rejected, "kept": each.kept}
+        {
+            **{name: each.filter for name in ("arm", "filter")},
+            **{"domain": each.chain, "seed": seed, "rejected": each.rejected, "kept": each.kept},
+        }
         for each in fell
     ]
     for chain in CHAINS:

@@ -13,7 +13,7 @@ from tasks.concurrentqa.passages import Passage
 
 T = TypeVar("T")
 
-EACH = 5
+EACH = 10
 """In how many wordings a question is asked: a benchmark keeps one, that of the split its senders belong to."""
 
 

@@ -65,7 +65,8 @@ def audit(*, corpora: Path, benchmark: Path, labels: Path, config: Audit, out: P
     for (arm, domain, annotator), verdicts_of in sorted(found.items()):
         low, high = wilson(sum(verdicts_of), len(verdicts_of))
         share = {"share": sum(verdicts_of) / len(verdicts_of), "low": low, "high": high, "read": len(verdicts_of)}
-        rows.append({"arm": arm, "domain": domain, "annotator": annotator, "seed": config.seed, **share})
+        labels_of = {"arm": arm, "domain": domain, "annotator": annotator, "read_by": f"{arm}, a {annotator}"}
+        rows.append({**labels_of, "seed": config.seed, **share})
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     spool.table("labels", rows)
     sample: list[dict[str, Any]] = []

@@ -1,0 +1,192 @@
+"""Training of retriever and reader on a made world: what they learn from, and what they must not see."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from two_hop_world import inputs, name, write_split, write_world
+
+from models.config import Optimisation
+from models.retrieval.scoring import exact_match
+from tasks.concurrentqa.candidates import read_candidates
+from tasks.concurrentqa.chains import load_reader, make_batch, read_chains
+from tasks.concurrentqa.encoded import Encoded
+from tasks.concurrentqa.passages import read_passages
+from tasks.concurrentqa.questions import read_questions
+from tasks.concurrentqa.splits import SPLITS
+from tasks.concurrentqa.training import (
+    Mining,
+    ReaderTraining,
+    RetrieverTraining,
+    mine_negatives,
+    train_reader,
+    train_retriever,
+)
+from tasks.train import Plateau
+
+RETRIEVER = RetrieverTraining(
+    seed=1,
+    data="mixed",
+    optimisation=Optimisation(steps=60, batch=32, learning_rate=3e-3, warmup=5),
+    plateau=Plateau(gain=1e-9, steps=60),
+    hidden=64,
+)
+READER = ReaderTraining(
+    seed=1,
+    optimisation=Optimisation(steps=150, batch=16, learning_rate=5e-3, warmup=10),
+    plateau=Plateau(gain=1e-9, steps=150),
+    width=32,
+    support_weight=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    (folder / "negatives").mkdir()
+    mine_negatives(
+        **inputs(folder, "corpora", "benchmark", "candidates"), config=Mining(passages=4), out=folder / "negatives"
+    )
+    return folder
+
+
+TRAINING = ("corpora", "benchmark", "candidates", "features", "question_features", "negatives")
+
+
+def retriever(world: Path, out: Path, **changes: Any) -> bytes:
+    out.mkdir()
+    train_retriever(**inputs(world, *TRAINING), config=replace(RETRIEVER, **changes), out=out)
+    return (out / "retriever.safetensors").read_bytes()
+
+
+def test_shards_join_in_the_order_of_the_passages(world: Path) -> None:
+    whole = Encoded.load_shards({"0": world / "features-0", "1": world / "features-1"})
+    passages = read_passages(world / "corpora" / "passages.parquet")
+    halves = [Encoded.load(world / f"features-{half}") for half in (0, 1)]
+    assert len(whole) == len(passages)
+    for place, passage in enumerate(passages):
+        np.testing.assert_array_equal(whole.vectors[place], halves[place % 2].vectors[place // 2])
+        spans = whole.spans[whole.starts[place] : whole.starts[place + 1]]
+        assert "".join(passage.rendered[a:b] for a, b in spans.tolist()) == "".join(passage.rendered.split())
+
+
+def test_sentences_of_a_passage_have_slots_after_its_header(world: Path) -> None:
+    whole = Encoded.load_shards({"0": world / "features-0", "1": world / "features-1"})
+    for place, passage in enumerate(read_passages(world / "corpora" / "passages.parquet")):
+        own = slice(*whole.starts[place : place + 2])
+        slots, spans = whole.sentence[own], whole.spans[own]
+        for number, sentence in enumerate(passage.sentences):
+            begin = passage.rendered.index(sentence)
+            inside = (spans[:, 0] >= begin) & (spans[:, 1] <= begin + len(sentence))
+            assert set(slots[inside].tolist()) == {number + 1}
+        assert slots[0] == 0
+
+
+def test_extra_questions_share_nothing_with_dev_and_test(world: Path) -> None:
+    questions = read_questions(world / "benchmark", world / "candidates")
+    extra = [questions.questions[row] for row in questions.rows("extra")]
+    heldout = [questions.questions[row] for row in questions.rows("dev", "test")]
+    assert extra
+    assert {each.chain for each in extra} == {"WW"}
+    for field in ("question", "bridge", "wording"):
+        assert not {getattr(each, field) for each in extra} & {getattr(each, field) for each in heldout}
+    assert not {p for each in extra for p in each.passages} & {p for each in heldout for p in each.passages}
+
+
+def test_negatives_are_wrong_and_stay_in_their_corpus(world: Path) -> None:
+    negatives = load_file(world / "negatives" / "negatives.safetensors")
+    questions = read_questions(world / "benchmark", world / "candidates")
+    passages = read_passages(world / "corpora" / "passages.parquet")
+    gold = questions.gold({passage.id: row for row, passage in enumerate(passages)})
+    assert (negatives["all"][questions.rows("dev", "test")] == -1).all()
+    for row in questions.rows("train", "extra"):
+        assert not set(negatives["all"][row].tolist()) & set(gold[row].tolist())
+        assert all(passages[place].scope == "public" for place in negatives["public"][row] if place >= 0)
+    assert any(passages[place].scope == "private" for place in negatives["all"][questions.rows("train")].flatten())
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The spool of a stage."""
+    monkeypatch.setenv("TENFOLD_SPOOL", str(tmp_path / "spool.jsonl"))
+    return tmp_path / "spool.jsonl"
+
+
+def test_training_raises_recall_on_dev_in_every_chain(world: Path, tmp_path: Path, said: Path) -> None:
+    """Recall is that of a search through the whole corpus, which a falling loss does not imply."""
+    retriever(world, tmp_path / "one", plateau=Plateau(gain=1e-9, steps=20))
+    curves: dict[str, list[float]] = {}
+    for line in said.read_text().splitlines():
+        event = json.loads(line)
+        if event["kind"] == "metric" and event["name"].startswith("dev_path_recall_"):
+            curves.setdefault(event["name"][-2:], []).append(event["value"])
+    assert sorted(curves) == ["EE", "EW", "WE", "WW"]
+    assert all(max(curve) > 0.7 for curve in curves.values())
+
+
+def test_the_same_seed_gives_the_same_bytes(world: Path, tmp_path: Path) -> None:
+    assert retriever(world, tmp_path / "one") == retriever(world, tmp_path / "two")
+    assert retriever(world, tmp_path / "other", seed=2) != (tmp_path / "one" / "retriever.safetensors").read_bytes()
+
+
+def test_public_training_sees_nothing_private(world: Path, tmp_path: Path) -> None:
+    """Other mails, other private questions: a retriever of the public world stays the same to the last bit."""
+    assert (before := retriever(world, tmp_path / "before", data="public"))
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for each in ("corpora", "candidates", "question_features", "negatives"):
+        (changed / each).symlink_to(world / each)
+    (changed / "benchmark").mkdir()
+    for split in SPLITS:
+        rows = read_candidates(world / "benchmark" / f"{split}.parquet")
+        other = [row if row.chain == "WW" else replace(row, passages=("e0_p0", "e1_p0")) for row in rows]
+        write_split(changed / "benchmark", split, other)
+    private = np.array([p.scope == "private" for p in read_passages(world / "corpora" / "passages.parquet")])
+    for half in (0, 1):
+        encoded = Encoded.load(world / f"features-{half}")
+        vectors = np.where(private[half::2, None], encoded.vectors[::-1], encoded.vectors)
+        (changed / f"features-{half}").mkdir()
+        replace(encoded, vectors=vectors).save(changed / f"features-{half}")
+    assert retriever(changed, tmp_path / "after", data="public") == before
+    mixed = retriever(world, tmp_path / "mixed")
+    assert retriever(changed, tmp_path / "mixed-after") != mixed
+
+
+def test_the_reader_learns_to_read_from_public_chains(world: Path, tmp_path: Path) -> None:
+    """It answers about people it never saw, knows the right chain from a wrong one and shows the sentences."""
+    train_reader(**inputs(world, *TRAINING), config=READER, out=tmp_path)
+    reader = load_reader(tmp_path)
+    passages = read_passages(world / "corpora" / "passages.parquet")
+    place_of = {passage.id: place for place, passage in enumerate(passages)}
+    questions = read_questions(world / "benchmark", world / "candidates")
+    features = Encoded.load_shards({"0": world / "features-0", "1": world / "features-1"})
+    asked = Encoded.load(world / "question_features")
+    rows = questions.rows("test", chains=["WW"])
+    gold = np.concatenate([np.array(rows)[:, None], questions.gold(place_of)[rows]], 1)
+    wrong = np.stack([gold[:, 0], gold[:, 1], np.roll(gold[:, 2], 1)], 1)
+    texts = [passage.rendered for passage in passages]
+    read = read_chains(reader, asked, features, texts, np.concatenate([gold, wrong]), 30)
+    right, others = read[: len(rows)], read[len(rows) :]
+    answers = [questions.questions[row].answer for row in rows]
+    assert np.mean([exact_match(r.answer, a) for r, a in zip(right, answers, strict=True)]) > 0.8
+    assert np.mean([r.rank > o.rank for r, o in zip(right, others, strict=True)]) > 0.8
+    assert np.mean([r.support == ((0,), (0,)) for r in right]) > 0.8
+    assert all(name("lan", 0)[:3] == answer[:3] for answer in answers)
+
+
+def test_what_the_reader_reads_has_no_mark_of_gold(world: Path) -> None:
+    """The batch of a gold chain is made of texts alone: with the labels gone, it is the same."""
+    features = Encoded.load_shards({"0": world / "features-0", "1": world / "features-1"})
+    asked = Encoded.load(world / "question_features")
+    rows = np.array([[0, 0, 1], [1, 0, 97]])
+    batch = make_batch(asked, features, rows)
+    assert set(batch._fields) == {"question", "asked", "tokens", "real", "hop", "marks", "sentence", "sentences"}
+    alone = make_batch(asked, features, rows[:1])
+    length = alone.tokens.shape[1]
+    np.testing.assert_array_equal(batch.tokens[0, :length], alone.tokens[0])
+    np.testing.assert_array_equal(batch.marks[0, :length], alone.marks[0])
