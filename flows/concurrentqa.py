@@ -80,7 +80,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=400, articles=500), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=300, articles=400), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
@@ -209,7 +209,7 @@ generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
     config=Profiles(
-        quick=Generative(seed=0, questions=8), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1600)
+        quick=Generative(seed=0, questions=4), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1600)
     ),
     each={"seed": (1,)},
 )

@@ -57,6 +57,7 @@ class Evaluation:
     examples: tuple[str, ...] = ("bm25", "mdr-mixed", "mdr-public", "oracle")
     answered: tuple[tuple[str, str], ...] = (
         ("bm25", "none"),
+        ("minilm", "none"),
         ("mdr-mixed", "none"),
         ("mdr-mixed", "document"),
         ("mdr-mixed", "query"),

@@ -33,7 +33,7 @@ class Generative:
     seed: Index = 0
     split: Split = "test"
     questions: Count = 200
-    words: Count = 90
+    words: Count = 60
     answer_tokens: Count = 16
 
 

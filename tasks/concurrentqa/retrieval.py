@@ -61,9 +61,10 @@ class SparseSearch:
 
 @config
 class FrozenSearch:
-    """The same for the frozen encoder, which reads the question with the first passage anew."""
+    """The same for the frozen encoder under `policies`; it reads the question with the first passage anew."""
 
     search: Search
+    policies: tuple[str, ...] = ("none",)
 
 
 @config
@@ -162,7 +163,7 @@ def retrieve_frozen(
 
     corpus = _Corpus(passages, Encoded.load_shards(features).vectors, None)
     asked = Encoded.load(question_features).vectors[questions.rows]
-    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in POLICIES]
+    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in config.policies]
     _search(questions, asked, second, corpus, modes, config.search, out)
 
 
