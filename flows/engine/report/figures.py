@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from hashlib import md5
 from html import escape
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from flows.engine.evidence import Evidence, Judged
@@ -96,7 +96,8 @@ def _curves(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -
             low, high = zip(*(figure.interval for _, figure in curve if figure.interval), strict=True)
             axis.fill_between(x, low, high, color=ACCENT, alpha=0.15, linewidth=0)
         axis.annotate(f" {row}", (x[-1], curve[-1][1].value), fontsize=8.5, color=INK, va="center")
-    axis.set_xscale("log", base=2)
+    if len({after - before for before, after in pairwise(places)}) > 1:
+        axis.set_xscale("log", base=2)
     axis.set_xticks(places, [str(column) for column in columns])
     axis.set_xlabel(table.columns, fontsize=8.5, color=INK)
     axis.margins(x=0.12)
