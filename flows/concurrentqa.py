@@ -498,8 +498,8 @@ paper = Paper(
     claims=CLAIMS,
     controls=CONTROLS,
     scales=[
-        Scale("private passages", paper="47,000 (e-mails of Enron)", here=Profiles("about 1,100", "8,600", "8,600")),
-        Scale("public passages", paper="5,233,329 (Wikipedia)", here=Profiles("700", "10,033", "10,033")),
+        Scale("private passages", paper="47,000 (e-mails of Enron)", here=Profiles("about 660", "8,560", "8,560")),
+        Scale("public passages", paper="5,233,329 (Wikipedia)", here=Profiles("400", "10,033", "10,033")),
         Scale("questions", paper="18,439, written by people", here="see the datasheet; composed by rules"),
         Scale(
             "retriever",
@@ -536,6 +536,8 @@ paper = Paper(
     ],
     caveats=[
         "The questions are composed by rules out of hand-written wordings; the paper's were written by people.",
+        "The settings of the retriever and the reader were chosen on the questions of dev with one seed, after some "
+        "fifteen had been tried; when the claims were written no answer to a question of test had been seen.",
         "Tables and sections of the paper are named by what they show, for their numbers are from memory.",
         "The trained retrievers ask for the second hop with the vectors of the question and of the first passage, not "
         "with their joint text, so that the encoder can stay frozen; the arm minilm encodes the joint text.",
