@@ -32,6 +32,7 @@ from flows.engine.paper import (
 from models.config import Optimisation
 from tasks.concurrentqa.benchmark import Benchmark, build
 from tasks.concurrentqa.corpora import Corpora, prepare
+from tasks.concurrentqa.encoder_training import EncoderTraining, train_encoder
 from tasks.concurrentqa.evaluation import Evaluation, evaluate
 from tasks.concurrentqa.features import (
     Features,
@@ -46,24 +47,20 @@ from tasks.concurrentqa.generative import Generative, read_generatively
 from tasks.concurrentqa.labels import Audit, audit
 from tasks.concurrentqa.leakage import Leakage, plant
 from tasks.concurrentqa.links import Links, link
+from tasks.concurrentqa.negatives import Mining, mine_negatives
 from tasks.concurrentqa.random_split import RandomSplit, split_randomly
+from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
 from tasks.concurrentqa.retrieval import (
     FrozenSearch,
     Search,
     SparseSearch,
     TrainedSearch,
+    retrieve_encoder,
     retrieve_frozen,
     retrieve_sparse,
     retrieve_trained,
 )
-from tasks.concurrentqa.training import (
-    Mining,
-    ReaderTraining,
-    RetrieverTraining,
-    mine_negatives,
-    train_reader,
-    train_retriever,
-)
+from tasks.concurrentqa.retriever_training import RetrieverTraining, train_retriever
 from tasks.report import Table
 from tasks.train import Plateau
 
@@ -204,7 +201,35 @@ evaluation = Stage(
     each={"seed": SEEDS},
 )
 
-# 10. A language model as the reader, on a sample of the questions, with what one seed's retriever found.
+# 10. The same with the encoder trained whole, as in the paper: where there is a GPU.
+GPU_SEEDS = Profiles(quick=(), cpu=(), gpu=range(1, 9))
+whole_retriever = Stage(
+    train_encoder,
+    inputs={"corpora": corpora, **QUESTIONS, "negatives": negatives, "minilm": MINILM},
+    config=EncoderTraining(
+        seed=0,
+        data="mixed",
+        optimisation=Optimisation(steps=600, batch=150, learning_rate=5e-5, warmup=60),
+        plateau=Plateau(gain=0.001, steps=100),
+    ),
+    each={"seed": GPU_SEEDS},
+)
+mdr_whole = Stage(
+    retrieve_encoder,
+    inputs={"corpora": corpora, **QUESTIONS, "encoder": whole_retriever},
+    config=TrainedSearch(seed=0, search=SEARCH),
+    each={"seed": GPU_SEEDS},
+)
+whole_evaluation = Stage(
+    evaluate,
+    inputs={**ENCODED, "reader": reader, "retrieved": {"mdr-whole": mdr_whole}},
+    config=Evaluation(
+        seed=0, arm="", answered=tuple(("mdr-whole", policy) for policy in ("none", "document", "query"))
+    ),
+    each={"seed": GPU_SEEDS},
+)
+
+# 11. A language model as the reader, on a sample of the questions, with what one seed's retriever found.
 generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
@@ -214,14 +239,14 @@ generated = Stage(
     each={"seed": (1,)},
 )
 
-# 11. What was found by reading questions and links.
+# 12. What was found by reading questions and links.
 labels = Stage(
     audit,
     inputs={"corpora": corpora, "benchmark": benchmark, "labels": Source("concurrentqa-labels")},
     config=Audit(),
 )
 
-# 12. Strings and vectors planted in the private corpus, looked for at the public index.
+# 13. Strings and vectors planted in the private corpus, looked for at the public index.
 planted = Stage(
     plant,
     inputs={**ENCODED, "retriever": mixed_retriever},

@@ -14,16 +14,11 @@ from two_hop_world import inputs, write_split, write_world
 from models.config import Optimisation
 from tasks.concurrentqa.candidates import read_candidates
 from tasks.concurrentqa.evaluation import Evaluation, evaluate
+from tasks.concurrentqa.negatives import Mining, mine_negatives
+from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
 from tasks.concurrentqa.retrieval import Search, SparseSearch, TrainedSearch, retrieve_sparse, retrieve_trained
+from tasks.concurrentqa.retriever_training import RetrieverTraining, train_retriever
 from tasks.concurrentqa.splits import SPLITS
-from tasks.concurrentqa.training import (
-    Mining,
-    ReaderTraining,
-    RetrieverTraining,
-    mine_negatives,
-    train_reader,
-    train_retriever,
-)
 from tasks.train import Plateau
 
 SEARCH = Search(beam=12, top=12, fetch=8)

@@ -15,17 +15,12 @@ from models.retrieval.scoring import exact_match
 from tasks.concurrentqa.candidates import read_candidates
 from tasks.concurrentqa.chains import load_reader, make_batch, read_chains
 from tasks.concurrentqa.encoded import Encoded
+from tasks.concurrentqa.negatives import Mining, mine_negatives
 from tasks.concurrentqa.passages import read_passages
 from tasks.concurrentqa.questions import read_questions
+from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
+from tasks.concurrentqa.retriever_training import RetrieverTraining, train_retriever
 from tasks.concurrentqa.splits import SPLITS
-from tasks.concurrentqa.training import (
-    Mining,
-    ReaderTraining,
-    RetrieverTraining,
-    mine_negatives,
-    train_reader,
-    train_retriever,
-)
 from tasks.train import Plateau
 
 RETRIEVER = RetrieverTraining(

@@ -183,3 +183,21 @@ def mdr_loss(first: Tensor, second: Tensor, hops: Sequence[Tensor], negatives: T
             scores = scores.index_put((own, own + count), torch.tensor(-torch.inf, device=first.device))
         losses.append(F.cross_entropy(scores, own + hop * count))
     return losses[0] + losses[1]
+
+
+class WholeEncoder(nn.Module):
+    """A text encoder that is trained whole and shared by questions, q∘d1 and passages, as in MDR.
+
+    `encoder` is a Hugging Face model; a text's vector is the mean of its last layer, made of length 1, as MiniLM was
+    trained (Reimers & Gurevych 2019).
+    """
+
+    def __init__(self, encoder: nn.Module, temperature: float = 0.05) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.log_scale = nn.Parameter(torch.tensor(1 / temperature).log())
+
+    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Vectors [texts, width] of padded tokens [texts, T], of which `real` are no padding."""
+        states = self.encoder(input_ids=tokens, attention_mask=real).last_hidden_state
+        return F.normalize((states * real[..., None]).sum(1).float(), dim=-1)

@@ -30,7 +30,7 @@ Found = dict[int, list[Pair]]
 """The chains of each question, best first."""
 
 RESTRICTED = ("document", "query")
-PLAIN = ("bm25", "minilm", "mdr-mixed", "mdr-public", "mdr-easy", "oracle")
+PLAIN = ("bm25", "minilm", "mdr-mixed", "mdr-public", "mdr-easy", "mdr-whole", "oracle")
 """Arms that search in the usual way."""
 
 COVERAGES = range(10, 101, 10)
@@ -44,8 +44,8 @@ class Evaluation:
     `answered` are the arms whose chains are read, with their policies: reading is what takes long.
 
     `factor` of a chain's score is its rank's, the rest its answer's. `arm` is the retriever that the controls change:
-    its gold passages are shuffled among the questions, or its chains joined by the gold one. Single questions are
-    written for the arms in `examples`.
+    its gold passages are shuffled among the questions, or its chains joined by the gold one; "" for neither these nor
+    the gold chains alone. Single questions are written for the arms in `examples`.
     """
 
     seed: Index
@@ -113,9 +113,10 @@ def evaluate(
     ids = {row: every.ids[row] for row in questions}
 
     found = _retrieved(retrieved, questions)
-    main = found[(config.arm, "none")]
-    found[("oracle", "none")] = {row: [question.passages] for row, question in questions.items()}
-    found[("planted", "none")] = {row: [questions[row].passages, *chains[:-1]] for row, chains in main.items()}
+    main = found.get((config.arm, "none"), {})
+    if config.arm:
+        found[("oracle", "none")] = {row: [question.passages] for row, question in questions.items()}
+        found[("planted", "none")] = {row: [questions[row].passages, *chains[:-1]] for row, chains in main.items()}
     chosen = {
         condition: {row: chains[: config.read] for row, chains in found[condition].items()}
         for condition in config.answered
@@ -135,8 +136,9 @@ def evaluate(
         for condition in sorted(found)
         for example in _examples(condition, ids, questions, questions, found[condition], answers.get(condition))
     ]
-    other = _shuffled(questions, config.seed)
-    examples += _examples(("shuffled", "none"), ids, questions, other, main, answers[(config.arm, "none")])
+    if config.arm:
+        other = _shuffled(questions, config.seed)
+        examples += _examples(("shuffled", "none"), ids, questions, other, main, answers[(config.arm, "none")])
     means = _means(examples)
     metrics = [*means, *_lacking(means), *_selective(examples, ids, answers), *_audits(retrieved), *_identical(found)]
     metrics = [{**row, **_shown(row), "seed": config.seed} for row in metrics]
@@ -259,7 +261,7 @@ def _lacking(means: Sequence[Row]) -> list[Row]:
             "retrieval_share": (gold[row["domain"]] - row["f1"]) / (1 - row["f1"]),
         }
         for row in means
-        if row["arm"] != "oracle" and row.get("f1", 1.0) < 1.0
+        if row["domain"] in gold and row["arm"] != "oracle" and row.get("f1", 1.0) < 1.0
     ]
 
 

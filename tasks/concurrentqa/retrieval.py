@@ -15,6 +15,7 @@ from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.questions import Split, read_questions
 from tasks.concurrentqa.retriever import Trained
 from tasks.concurrentqa.service import seen, serve
+from tasks.minilm import MiniLM
 
 if TYPE_CHECKING:
     from models.retrieval.index import DenseIndex, SparseIndex
@@ -75,6 +76,10 @@ class TrainedSearch:
     search: Search
     policies: tuple[str, ...] = POLICIES
     mitigations: bool = False
+
+    def modes(self) -> list[tuple[str, Mode]]:
+        """All pairs of a policy and a mode that are searched."""
+        return [*((policy, "overall") for policy in self.policies), *(MITIGATIONS if self.mitigations else ())]
 
 
 @dataclass(frozen=True)
@@ -146,11 +151,30 @@ def retrieve_frozen(
     out: Path,
 ) -> None:
     """MiniLM as it is: the second query is the encoded text of the question and the first passage."""
-    from tasks.minilm import MiniLM
-
     passages = read_passages(corpora / "passages.parquet")
     questions = _Asked.read(benchmark, candidates, passages, config.search)
-    encoder, known = MiniLM(minilm), dict[tuple[int, int], Any]()
+    second = _joint(MiniLM(minilm), questions, passages)
+    corpus = _Corpus(passages, Encoded.load_shards(features).vectors, None)
+    asked = Encoded.load(question_features).vectors[questions.rows]
+    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in config.policies]
+    _search(questions, asked, second, corpus, modes, config.search, out)
+
+
+def retrieve_encoder(
+    *, corpora: Path, benchmark: Path, candidates: Path, encoder: Path, config: TrainedSearch, out: Path
+) -> None:
+    """An encoder that was trained whole: it encodes the passages, the questions, and both together."""
+    passages = read_passages(corpora / "passages.parquet")
+    questions = _Asked.read(benchmark, candidates, passages, config.search)
+    trained = MiniLM(encoder)
+    corpus = _Corpus(passages, trained.encode([passage.rendered for passage in passages]), None)
+    first, second = trained.encode(questions.texts), _joint(trained, questions, passages)
+    _search(questions, first, second, corpus, config.modes(), config.search, out)
+
+
+def _joint(encoder: MiniLM, questions: "_Asked", passages: Sequence[Passage]) -> "Second":
+    """What makes the second hop's queries: the encoder reads question and first passage as one text, each pair once."""
+    known = dict[tuple[int, int], Any]()
 
     def second(rows: "Integers", places: "Integers") -> "Values":
         import numpy as np
@@ -161,10 +185,7 @@ def retrieve_frozen(
         known.update(zip(fresh, encoder.encode(texts), strict=True))
         return np.stack([known[pair] for pair in pairs])
 
-    corpus = _Corpus(passages, Encoded.load_shards(features).vectors, None)
-    asked = Encoded.load(question_features).vectors[questions.rows]
-    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in config.policies]
-    _search(questions, asked, second, corpus, modes, config.search, out)
+    return second
 
 
 def retrieve_trained(
@@ -190,11 +211,8 @@ def retrieve_trained(
     def second(asked: "Integers", places: "Integers") -> "Values":
         return trained.second(rows[asked], places)
 
-    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in config.policies]
-    if config.mitigations:
-        modes += MITIGATIONS
     corpus = _Corpus(passages, trained.index(len(passages)), None)
-    _search(questions, trained.first(rows), second, corpus, modes, config.search, out)
+    _search(questions, trained.first(rows), second, corpus, config.modes(), config.search, out)
 
 
 @dataclass(frozen=True)
