@@ -1,11 +1,11 @@
 """Two-hop retrieval of all questions under every policy, another process serving the public index over HTTP."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from models.config import Count, Fraction, Index, config
 from tasks import spool
@@ -19,7 +19,7 @@ from tasks.minilm import MiniLM
 
 if TYPE_CHECKING:
     from models.retrieval.index import DenseIndex, SparseIndex
-    from models.retrieval.scopes import Chain, Floats, Integers, Values
+    from models.retrieval.scopes import Chain, Floats, Integers, Policy, Scope, Values
     from models.retrieval.search import Paths, Searcher
 
     Second = Callable[[Integers, Integers], Values]
@@ -83,7 +83,7 @@ class TrainedSearch:
 
 
 @dataclass(frozen=True)
-class _Corpus:
+class Corpus:
     """Passages with what one retriever searches them by: vectors [passages, width] or texts."""
 
     passages: Sequence[Passage]
@@ -94,11 +94,11 @@ class _Corpus:
     def ids(self) -> list[str]:
         return [passage.id for passage in self.passages]
 
-    def only(self, scope: str) -> "_Corpus":
+    def only(self, scope: str) -> "Corpus":
         """The passages of one scope."""
         return self._taken([place for place, passage in enumerate(self.passages) if passage.scope == scope])
 
-    def without(self, places: set[int]) -> "_Corpus":
+    def without(self, places: set[int]) -> "Corpus":
         """All passages but those."""
         return self._taken([place for place in range(len(self.passages)) if place not in places])
 
@@ -111,10 +111,30 @@ class _Corpus:
         assert self.texts is not None
         return SparseIndex(self.ids, self.texts)
 
-    def _taken(self, places: list[int]) -> "_Corpus":
+    def _taken(self, places: list[int]) -> "Corpus":
         passages = [self.passages[place] for place in places]
         texts = None if self.texts is None else [self.texts[place] for place in places]
-        return _Corpus(passages, None if self.vectors is None else self.vectors[places], texts)
+        return Corpus(passages, None if self.vectors is None else self.vectors[places], texts)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The questions of one split: rows among all questions, texts, gold chains of scopes, places of gold passages."""
+
+    rows: list[int]
+    texts: list[str]
+    chains: "list[Chain]"
+    gold: "Integers"
+
+    @classmethod
+    def read(cls, benchmark: Path, candidates: Path, passages: Sequence[Passage], config: Search) -> Self:
+        from models.retrieval.scopes import Scope
+
+        all_questions = read_questions(benchmark, candidates)
+        rows = all_questions.rows(config.split)
+        gold = all_questions.gold({passage.id: place for place, passage in enumerate(passages)})[rows]
+        scopes = [tuple(Scope(passages[place].scope) for place in pair) for pair in gold.tolist()]
+        return cls(rows, [all_questions.questions[row].question for row in rows], scopes, gold)
 
 
 def retrieve_sparse(*, corpora: Path, benchmark: Path, candidates: Path, config: SparseSearch, out: Path) -> None:
@@ -123,7 +143,7 @@ def retrieve_sparse(*, corpora: Path, benchmark: Path, candidates: Path, config:
     Each index has its own statistics, so the scores of two indexes are not on quite the same scale.
     """
     passages = read_passages(corpora / "passages.parquet")
-    questions = _Asked.read(benchmark, candidates, passages, config.search)
+    questions = Asked.read(benchmark, candidates, passages, config.search)
     texts = [passage.rendered for passage in passages]
     heads = texts
     if config.second_query == "head":
@@ -134,7 +154,7 @@ def retrieve_sparse(*, corpora: Path, benchmark: Path, candidates: Path, config:
             f"{questions.texts[row]} {heads[place]}" for row, place in zip(rows.tolist(), places.tolist(), strict=True)
         ]
 
-    corpus = _Corpus(passages, None, texts)
+    corpus = Corpus(passages, None, texts)
     modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in POLICIES]
     _search(questions, questions.texts, second, corpus, modes, config.search, out)
 
@@ -152,9 +172,9 @@ def retrieve_frozen(
 ) -> None:
     """MiniLM as it is: the second query is the encoded text of the question and the first passage."""
     passages = read_passages(corpora / "passages.parquet")
-    questions = _Asked.read(benchmark, candidates, passages, config.search)
+    questions = Asked.read(benchmark, candidates, passages, config.search)
     second = _joint(MiniLM(minilm), questions, passages)
-    corpus = _Corpus(passages, Encoded.load_shards(features).vectors, None)
+    corpus = Corpus(passages, Encoded.load_shards(features).vectors, None)
     asked = Encoded.load(question_features).vectors[questions.rows]
     modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in config.policies]
     _search(questions, asked, second, corpus, modes, config.search, out)
@@ -165,14 +185,14 @@ def retrieve_encoder(
 ) -> None:
     """An encoder that was trained whole: it encodes the passages, the questions, and both together."""
     passages = read_passages(corpora / "passages.parquet")
-    questions = _Asked.read(benchmark, candidates, passages, config.search)
+    questions = Asked.read(benchmark, candidates, passages, config.search)
     trained = MiniLM(encoder)
-    corpus = _Corpus(passages, trained.encode([passage.rendered for passage in passages]), None)
+    corpus = Corpus(passages, trained.encode([passage.rendered for passage in passages]), None)
     first, second = trained.encode(questions.texts), _joint(trained, questions, passages)
     _search(questions, first, second, corpus, config.modes(), config.search, out)
 
 
-def _joint(encoder: MiniLM, questions: "_Asked", passages: Sequence[Passage]) -> "Second":
+def _joint(encoder: MiniLM, questions: Asked, passages: Sequence[Passage]) -> "Second":
     """What makes the second hop's queries: the encoder reads question and first passage as one text, each pair once."""
     known = dict[tuple[int, int], Any]()
 
@@ -203,7 +223,7 @@ def retrieve_trained(
     import numpy as np
 
     passages = read_passages(corpora / "passages.parquet")
-    questions = _Asked.read(benchmark, candidates, passages, config.search)
+    questions = Asked.read(benchmark, candidates, passages, config.search)
     public = np.array([place for place, passage in enumerate(passages) if passage.scope == "public"])
     encoded = Encoded.load(question_features), Encoded.load_shards(features)
     trained, rows = Trained.load(retriever, *encoded, public), np.array(questions.rows)
@@ -211,35 +231,15 @@ def retrieve_trained(
     def second(asked: "Integers", places: "Integers") -> "Values":
         return trained.second(rows[asked], places)
 
-    corpus = _Corpus(passages, trained.index(len(passages)), None)
+    corpus = Corpus(passages, trained.index(len(passages)), None)
     _search(questions, trained.first(rows), second, corpus, config.modes(), config.search, out)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The questions of one split: rows among all questions, texts, gold chains of scopes, places of gold passages."""
-
-    rows: list[int]
-    texts: list[str]
-    chains: "list[Chain]"
-    gold: "Integers"
-
-    @classmethod
-    def read(cls, benchmark: Path, candidates: Path, passages: Sequence[Passage], config: Search) -> "_Asked":
-        from models.retrieval.scopes import Scope
-
-        all_questions = read_questions(benchmark, candidates)
-        rows = all_questions.rows(config.split)
-        gold = all_questions.gold({passage.id: place for place, passage in enumerate(passages)})[rows]
-        scopes = [tuple(Scope(passages[place].scope) for place in pair) for pair in gold.tolist()]
-        return cls(rows, [all_questions.questions[row].question for row in rows], scopes, gold)
-
-
 def _search(
-    questions: _Asked,
+    questions: Asked,
     first: "Values",
     second: "Second",
-    corpus: _Corpus,
+    corpus: Corpus,
     modes: Sequence[tuple[str, Mode]],
     config: Search,
     out: Path,
@@ -263,7 +263,8 @@ def _search(
             for policy, mode in modes:
                 client = connect(address, Policy(policy), Path(folder) / "sent.jsonl")
                 private: set[str] = set()
-                paths = _paths(questions, first, second, corpus, client, mode, config, private)
+                indexes = indexes_for(mode, questions, corpus, client, config)
+                paths = find(questions, first, second, corpus, indexes, client.policy, mode, config, private)
                 rows += [{"policy": policy, "mode": mode, **row} for row in _ranked(paths, questions)]
                 saw = seen(served)
                 served.unlink(missing_ok=True)  # so that the next search has a log of its own
@@ -283,31 +284,25 @@ def _search(
     spool.table("audit", audits)
 
 
-def _paths(
-    questions: _Asked,
-    first: "Values",
-    second: "Second",
-    corpus: _Corpus,
-    client: PublicClient,
-    mode: Mode,
-    config: Search,
-    private: set[str],
-) -> "Paths":
-    """One search of all questions; `private` gains the digests of the queries that derive from a private passage."""
-    import numpy as np
+def indexes_for(
+    mode: Mode, questions: Asked, corpus: Corpus, client: PublicClient, config: Search
+) -> "dict[Scope, Searcher]":
+    """What is searched in a mode: the private index here and, where the policy has one, the public one behind `client`.
 
+    The mode "slice" downloads its part of the public corpus now.
+    """
     from models.retrieval.index import DenseIndex
-    from models.retrieval.scopes import Policy, Query, Scope
-    from models.retrieval.search import Beam, Local, beam_search
+    from models.retrieval.scopes import Policy, Scope
+    from models.retrieval.search import Local
 
-    indexes: dict[Scope, Searcher] = {Scope.PRIVATE: Local(corpus.only("private").index())}
     if mode == "single":
-        indexes = {Scope.PRIVATE: Local(corpus.index())}
-    elif mode == "without-gold":
+        return {Scope.PRIVATE: Local(corpus.index())}
+    if mode == "without-gold":
         # Every question's last passage is missing, so no gold chain can be found.
         kept = corpus.without({int(place) for place in questions.gold[:, 1]})
-        indexes = {scope: Local(kept.only(scope).index()) for scope in Scope}
-    elif mode == "slice":
+        return {scope: Local(kept.only(scope).index()) for scope in Scope}
+    indexes: dict[Scope, Searcher] = {Scope.PRIVATE: Local(corpus.only("private").index())}
+    if mode == "slice":
         part = client.download(share=config.slice, seed=config.seed)
         assert part.vectors is not None
         indexes[Scope.PUBLIC] = Local(DenseIndex(part.ids, part.vectors))
@@ -315,6 +310,26 @@ def _paths(
         indexes[Scope.PUBLIC] = PublicPool(client, config.fetch)
     elif client.policy is not Policy.PRIVATE_ONLY:
         indexes[Scope.PUBLIC] = client
+    return indexes
+
+
+def find(
+    questions: Asked,
+    first: "Values",
+    second: "Second",
+    corpus: Corpus,
+    indexes: "Mapping[Scope, Searcher]",
+    policy: "Policy",
+    mode: Mode,
+    config: Search,
+    private: set[str],
+) -> "Paths":
+    """One search of all questions; `private` gains the digests of the queries that derive from a private passage."""
+    import numpy as np
+
+    from models.retrieval.scopes import Query, Scope
+    from models.retrieval.search import Beam, beam_search
+
     half = (config.beam + 1) // 2
     quota = {Scope.PUBLIC: half, Scope.PRIVATE: half} if mode == "quota" else None
     place_of = {passage.id: place for place, passage in enumerate(corpus.passages)}
@@ -324,7 +339,7 @@ def _paths(
         return second(rows, places[chain[0]][positions[:, 0]])
 
     return beam_search(
-        Query(first, client.policy),
+        Query(first, policy),
         indexes,
         recording(compose, private),
         Beam(hops=2, beam=config.beam, top=config.top, quota=quota),
@@ -332,7 +347,7 @@ def _paths(
     )
 
 
-def _ranked(paths: "Paths", questions: _Asked) -> list[dict[str, Any]]:
+def _ranked(paths: "Paths", questions: Asked) -> list[dict[str, Any]]:
     """The paths as rows, with their rank within their question."""
     ranks: dict[int, int] = {}
     rows = []
