@@ -77,7 +77,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=300, articles=400), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=400, articles=900), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
@@ -523,8 +523,8 @@ paper = Paper(
     claims=CLAIMS,
     controls=CONTROLS,
     scales=[
-        Scale("private passages", paper="47,000 (e-mails of Enron)", here=Profiles("about 660", "8,560", "8,560")),
-        Scale("public passages", paper="5,233,329 (Wikipedia)", here=Profiles("400", "10,033", "10,033")),
+        Scale("private passages", paper="47,000 (e-mails of Enron)", here=Profiles("about 900", "8,560", "8,560")),
+        Scale("public passages", paper="5,233,329 (Wikipedia)", here=Profiles("900", "10,033", "10,033")),
         Scale("questions", paper="18,439, written by people", here="see the datasheet; composed by rules"),
         Scale(
             "retriever",

@@ -9,6 +9,7 @@ from tasks.concurrentqa.chains import batches, make_batch, save_reader, second_s
 from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import read_passages
 from tasks.concurrentqa.questions import Questions, read_questions
+from tasks.errors import UserError
 from tasks.train import Plateau, train
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def train_reader(
     wrong = load_file(negatives / "negatives.safetensors")["public"]
     rows = np.array([row for row in questions.rows("train", "extra", chains=["WW"]) if (wrong[row] >= 0).all()])
     dev = np.array(questions.rows("dev", chains=["WW"]))
+    if not (len(rows) and len(dev)):
+        raise UserError("Train or dev has no public question for the reader: build the benchmark from more articles.")
     targets = _Answers(questions, gold, passages, texts)
 
     def chains(chosen: "NDArray[np.int64]", generator: "np.random.Generator") -> "NDArray[np.int64]":

@@ -12,6 +12,7 @@ from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.questions import Questions, read_questions
 from tasks.concurrentqa.retriever import ROWS, Frozen, save_retriever
+from tasks.errors import UserError
 from tasks.train import Plateau, train
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def fit(
     chains = CHAINS if data == "mixed" else ("WW",)
     rows = questions.rows("train", "extra", chains=chains)
     rows = [row for row in rows if (wrong[row] >= 0).sum() >= hard_negatives]
+    if not rows:
+        raise UserError(f"There is no {data} question to train on: build the benchmark from more mails and articles.")
     size = min(optimisation.batch, len(rows))
     per_epoch = len(rows) // size
 
