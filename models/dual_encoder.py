@@ -1,6 +1,6 @@
 """A dual encoder of pictures and texts, as CLIP (Radford et al. 2021), on a frozen encoder's features.
 
-It is what captions are for in the paper (section on CLIP training), and its picture side is one more token of what the
+It is what captions are for in the paper (section on CLIP training), and its picture side is one more thing that the
 captioner sees.
 """
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.captioner import PAD
+from models.captioner import PAD, Scale
 from models.config import Count, Fraction, config
 
 
@@ -20,7 +20,8 @@ class DualSizes:
     channels: Count
     palette: Count
     shared: Count = 96
-    width: Count = 192
+    width: Count = 128
+    pooled: Count = 64
     dropout: Fraction = 0.1
 
 
@@ -29,10 +30,10 @@ class DualEncoder(nn.Module):
 
     def __init__(self, sizes: DualSizes, temperature: float = 0.07) -> None:
         super().__init__()
-        self.token = nn.Linear(sizes.channels, sizes.width)
-        self.attention = nn.Linear(sizes.width, 1)
-        self.palette = nn.Linear(sizes.palette, sizes.width)
-        self.picture = _head(sizes, 2 * sizes.width)
+        self.sizes = sizes
+        self.token_scale, self.palette_scale = Scale(sizes.channels), Scale(sizes.palette)
+        self.project = nn.Linear(sizes.channels, sizes.pooled)
+        self.picture = _head(sizes, 2 * sizes.pooled + sizes.palette)
         self.embedding = nn.Embedding(sizes.vocabulary, sizes.width, padding_idx=PAD)
         self.neighbours = nn.Conv1d(sizes.width, sizes.width, 3, padding=1)
         self.text = _head(sizes, sizes.width)
@@ -40,9 +41,9 @@ class DualEncoder(nn.Module):
 
     def pictures(self, tokens: Tensor, palette: Tensor) -> Tensor:
         """`tokens` [B, places, channels] and `palette` [B, bins] → [B, shared]."""
-        seen = F.gelu(self.token(tokens))
-        pooled = (self.attention(seen).softmax(1) * seen).sum(1)
-        return F.normalize(self.picture(torch.cat([pooled, F.gelu(self.palette(palette))], -1)), dim=-1)
+        projected = self.project(self.token_scale(tokens))
+        read = torch.cat([projected.logsumexp(1), projected.mean(1), self.palette_scale(palette)], 1)
+        return F.normalize(self.picture(read), dim=-1)
 
     def texts(self, tokens: Tensor) -> Tensor:
         """Token ids [B, T], PAD where there is none → [B, shared]; padding is not read, on whichever side it stands."""

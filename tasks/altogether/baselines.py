@@ -1,0 +1,50 @@
+"""What a captioner has to beat: copying the alt-text, a neighbour's caption, and both together."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tasks.altogether.attributes import words
+from tasks.altogether.encoder import Features
+from tasks.altogether.records import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def looks(features: Features) -> "Tensor":
+    """A vector of length 1 for each picture, from the frozen encoder alone [n, channels + bins].
+
+    The palette says the colours and the mean over the grid the rest; either has the same weight.
+    """
+    import torch
+    from torch.nn import functional
+
+    parts = []
+    for values in (features.tokens.float().mean(1), features.palette.float()):
+        centred = (values - values.mean(0)) / (values.std(0, correction=0) + 1e-3)
+        parts.append(functional.normalize(centred, dim=1))
+    return torch.cat(parts, 1) / 2**0.5
+
+
+def neighbours(asked: "Tensor", known: "Tensor") -> list[int]:
+    """The row of `known` that is most like each of `asked`."""
+    return [int(row) for part in asked.split(1024) for row in (part @ known.T).argmax(1)]
+
+
+def with_keywords(alt: str, neighbour: Record) -> str:
+    """The alt-text, then what the neighbour's caption has beside its name: attributes and keywords.
+
+    "chef" beside a "woman cook: dark skin tone, food" gives "chef: dark skin tone, food". A phrase whose words the alt
+    has already is left out.
+    """
+    _, colon, modifiers = neighbour.round2.partition(":")
+    keywords = neighbour.round3.removeprefix(neighbour.round2).strip(", ")
+    said = set(words(alt))
+    seen = [part.strip() for part in modifiers.split(",") if colon and not set(words(part)) <= said]
+    more = [part.strip() for part in keywords.split(",") if part.strip() and not set(words(part)) <= said]
+    return alt + (f": {', '.join(seen)}" if seen else "") + "".join(f", {part}" for part in more)
+
+
+def training_pictures(records: Sequence[Record]) -> list[Record]:
+    """One record of each training picture, whose caption a neighbour may lend."""
+    return list({record.img_path: record for record in records}.values())
