@@ -4,6 +4,7 @@ BLEU and chrF come from sacrebleu. Texts are compared as lists of words.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,15 @@ def overlap(caption: Collection[str], reference: Collection[str], left_out: Coll
     common = len(said & wanted)
     precision, recall = common / len(said), common / len(wanted)
     return Overlap(precision, recall, 2 * common / (len(said) + len(wanted)))
+
+
+def phrases(text: str) -> list[str]:
+    """The phrases of a caption: what stands between its commas, semicolons and colons, as words.
+
+    They stand for the noun phrases of the paper, which a parser finds in sentences; these captions are lists of them.
+    """
+    parts = re.split(r"[,;:]", text.lower())
+    return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 def _grams(words: Words, size: int) -> list[tuple[str, ...]]:

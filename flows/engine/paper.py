@@ -60,7 +60,7 @@ class Stage:
 
     function: Callable[..., None]
     config: Any
-    inputs: Mapping[str, "Stage | Source | Mapping[str, Stage]"] = field(default_factory=dict)
+    inputs: Mapping[str, "Stage | Source | Mapping[str, Stage] | Mapping[str, Source]"] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any] | Profiles[Any]] = field(default_factory=dict)
     kind: Literal["compute", "fetch", "measure"] = "compute"
 

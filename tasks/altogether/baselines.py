@@ -20,7 +20,7 @@ def looks(features: Features) -> "Tensor":
     from torch.nn import functional
 
     parts = []
-    for values in (features.tokens.float().mean(1), features.palette.float()):
+    for values in (features.tokens.mean(1, dtype=torch.float32), features.palette.float()):
         centred = (values - values.mean(0)) / (values.std(0, correction=0) + 1e-3)
         parts.append(functional.normalize(centred, dim=1))
     return torch.cat(parts, 1) / 2**0.5
@@ -28,21 +28,26 @@ def looks(features: Features) -> "Tensor":
 
 def neighbours(asked: "Tensor", known: "Tensor") -> list[int]:
     """The row of `known` that is most like each of `asked`."""
-    return [int(row) for part in asked.split(1024) for row in (part @ known.T).argmax(1)]
+    return [int(row) for at in range(0, len(asked), 1024) for row in (asked[at : at + 1024] @ known.T).argmax(1)]
+
+
+def with_attributes(alt: str, neighbour: Record) -> str:
+    """The alt-text, then the attributes of the neighbour's caption: "chef" → "chef: dark skin tone".
+
+    A phrase whose words the alt has already is left out.
+    """
+    _, _, modifiers = neighbour.round2.partition(":")
+    said = set(words(alt))
+    more = [part.strip() for part in modifiers.split(",") if part.strip() and not set(words(part)) <= said]
+    return alt + (f": {', '.join(more)}" if more else "")
 
 
 def with_keywords(alt: str, neighbour: Record) -> str:
-    """The alt-text, then what the neighbour's caption has beside its name: attributes and keywords.
-
-    "chef" beside a "woman cook: dark skin tone, food" gives "chef: dark skin tone, food". A phrase whose words the alt
-    has already is left out.
-    """
-    _, colon, modifiers = neighbour.round2.partition(":")
-    keywords = neighbour.round3.removeprefix(neighbour.round2).strip(", ")
+    """The same, and then the keywords of the neighbour's caption: "chef: dark skin tone, food"."""
+    keywords = neighbour.round3.removeprefix(neighbour.round2).split(",")
     said = set(words(alt))
-    seen = [part.strip() for part in modifiers.split(",") if colon and not set(words(part)) <= said]
-    more = [part.strip() for part in keywords.split(",") if part.strip() and not set(words(part)) <= said]
-    return alt + (f": {', '.join(seen)}" if seen else "") + "".join(f", {part}" for part in more)
+    more = [part.strip() for part in keywords if part.strip() and not set(words(part)) <= said]
+    return ", ".join([with_attributes(alt, neighbour), *more])
 
 
 def training_pictures(records: Sequence[Record]) -> list[Record]:

@@ -11,7 +11,7 @@ from models.config import field as config_field
 from tasks.altogether.attributes import words as split_words
 from tasks.altogether.dual import CAPTIONS, half_of, load_dual, picture_vectors, written_alts
 from tasks.altogether.encoder import Features, read_features
-from tasks.altogether.records import Record, read_records
+from tasks.altogether.records import read_records
 from tasks.altogether.renaming import renamed
 from tasks.altogether.subwords import Subwords, as_caption, left_padded, load_subwords
 from tasks.errors import UserError
@@ -33,12 +33,12 @@ class Sizes:
 
     width: Count = 128
     heads: Count = 4
-    layers: Count = 3
+    layers: Count = 2
     prefix: Count = 8
     pooled: Count = 64
     alt: Count = 24
     caption: Count = 40
-    dropout: Fraction = 0.1
+    dropout: Fraction = 0.2
 
 
 @config
@@ -58,9 +58,9 @@ class Training:
     half: int = -1
     sizes: Sizes = config_field(default_factory=Sizes)
     optimisation: Optimisation = config_field(
-        default_factory=lambda: Optimisation(steps=600, batch=64, learning_rate=2e-3, warmup=50)
+        default_factory=lambda: Optimisation(steps=400, batch=64, learning_rate=3e-3, warmup=50)
     )
-    plateau: Plateau = config_field(default_factory=lambda: Plateau(gain=0.01, steps=100))
+    plateau: Plateau = config_field(default_factory=lambda: Plateau(gain=0.001, steps=400))
 
 
 @config
@@ -109,7 +109,9 @@ def tune(
     def pairs(split: str) -> list["Pair"]:
         records = read_records(levels / f"{split}.json")
         kept = [record for record in records if split != "train" or config.half in (-1, half_of(record.concept))]
-        return [Pair(r.img_path, r.concept, r.alt, r.levels[config.level], r.levels[min(2, config.level)]) for r in kept]
+        return [
+            Pair(r.img_path, r.concept, r.alt, r.levels[config.level], r.levels[min(2, config.level)]) for r in kept
+        ]
 
     model = load_captioner(pretrained).requires_grad_(True)
     _fit(model, seen, words, pairs("train"), pairs("validation"), config)
@@ -230,7 +232,7 @@ def _fit(
         drawn = np.random.default_rng((config.seed, step))
         source = renames if drawn.random() < config.renamed else draws
         return source.take(
-            drawn.choice(len(pairs), size, p=draws.weights),
+            drawn.integers(len(pairs), size=size),
             drawn.random(size) < config.no_alt,
             drawn.random(size) < config.blank,
         )
@@ -290,12 +292,6 @@ class _Draws:
                     known[text] = words.encode(text)
         self._alt = left_padded([known[pair.alt] for pair in pairs], sizes.alt)
         self._read, self._said = as_caption([known[pair.wanted] for pair in pairs], sizes.caption)
-        # People have up to a hundred pictures a concept, things two: by the root, so that neither is drowned.
-        counts: dict[str, int] = {}
-        for pair in pairs:
-            counts[pair.concept] = counts.get(pair.concept, 0) + 1
-        weights = np.array([counts[pair.concept] for pair in pairs])
-        self.weights = weights / weights.sum()
 
     def take(self, chosen: Any, no_alt: Any, blank: Any) -> Any:
         """Pictures, alt-texts, and captions as they are read and said, cut to the longest of them."""

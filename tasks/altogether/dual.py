@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.config import Count, Fraction, Index, Optimisation, config
 from models.config import field as config_field
@@ -31,15 +31,18 @@ class DualTraining:
     """Training of a dual encoder.
 
     Each time a picture is drawn, its text is its caption with probability `synthetic` (the paper's p), else one of its
-    alt-texts. `half` takes only the training concepts of one half, 0 or 1; -1 takes all.
+    alt-texts. `half` takes only the training concepts of one half, 0 or 1; -1 takes all. The split "style" is of
+    training concepts in the style that is held out: a dual encoder trained there has seen no picture that captioners
+    have.
     """
 
     seed: Index
     optimisation: Optimisation = config_field(
-        default_factory=lambda: Optimisation(steps=400, batch=128, learning_rate=2e-3, warmup=40)
+        default_factory=lambda: Optimisation(steps=300, batch=128, learning_rate=2e-3, warmup=40)
     )
     synthetic: Fraction = 0.0
     half: int = -1
+    split: Literal["train", "style"] = "train"
     shared: Count = 96
 
 
@@ -84,12 +87,14 @@ def _train(
     stored, index = read_features(features)
     words = load_subwords(subwords)
     place = {row["img_path"]: number for number, row in enumerate(index)}
-    alts = written_alts(read_records(levels / "train.json"), config.half)
+    alts = written_alts(read_records(levels / f"{config.split}.json"), config.half)
     if captions is not None and (missing := [path for path in alts if path not in captions]):
         raise UserError(f"{len(missing)} training pictures have no caption, the first {missing[0]}: caption them all.")
     paths = sorted(alts)
     rows = torch.tensor([place[path] for path in paths])
-    texts, groups, starts = [], {}, [0]
+    texts: list[list[int]] = []
+    groups: dict[str, int] = {}
+    starts = [0]
     for path in paths:
         said = [record.alt for record in alts[path]]
         texts += [words.encode(text) for text in [*said, (captions or {}).get(path, "")]]

@@ -46,8 +46,8 @@ class Levels:
 
     `voices` says whose texts are alt-texts; of a list of keywords the first `keywords` are one. Level 3 has at most
     `agreed` words more than level 2. No text of a record comes from the voice `held_out`, which can therefore judge
-    captions that were trained on any level. `swapped` is the share of the alt-texts composed to state one attribute that
-    state it falsely. The page with marked differences shows `shown` records.
+    captions that were trained on any level. `swapped` is the share of the alt-texts composed to state one attribute
+    that state it falsely. The page with marked differences shows `shown` records.
     """
 
     seed: Index = 0
