@@ -11,7 +11,7 @@ from torch import Tensor
 from models.captioner import BEGIN, END, PAD, Captioner, CaptionerSizes, Pictures, caption_loss, nucleus, write_captions
 
 SIZES = CaptionerSizes(
-    vocabulary=30, channels=5, palette=7, width=16, heads=2, layers=2, mapping_layers=1, prefix=3, alt=6, caption=8,
+    vocabulary=30, channels=5, palette=7, shared=4, width=16, heads=2, layers=2, prefix=3, pooled=8, alt=6, caption=8,
     dropout=0.0,
 )  # fmt: skip
 PLACES = 4
@@ -19,7 +19,7 @@ PLACES = 4
 
 def model(seed: int = 0) -> Captioner:
     torch.manual_seed(seed)
-    made = Captioner(SIZES, PLACES).eval()
+    made = Captioner(SIZES).eval()
     for weight in made.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     return made
@@ -30,6 +30,7 @@ def pictures(count: int, seed: int = 0, blank: bool = False) -> Pictures:
     return Pictures(
         torch.randn(count, PLACES, SIZES.channels, generator=generator),
         torch.rand(count, SIZES.palette, generator=generator),
+        torch.rand(count, SIZES.shared, generator=generator),
         torch.full((count,), blank),
     )
 
@@ -43,19 +44,36 @@ def test_probabilities_sum_to_one_with_and_without_an_alt_text() -> None:
     torch.testing.assert_close(said.exp().sum(-1), torch.ones(2, 4))
 
 
-def test_the_alt_texts_padding_is_not_read() -> None:
-    """The released code attends to it: then the same alt-text with more padding is another one."""
+def test_more_padding_on_the_left_changes_nothing() -> None:
+    """The released code attends to it: then the same alt-text beside a longer one in its batch is another one."""
     captioner = model()
-    before = captioner(pictures(2), ALT, CAPTION)
-    with torch.no_grad():
-        captioner.embedding.weight[PAD] = 9.0
-    # The output's weights are the embedding's, so the padding's own probability moves all others alike.
-    after = captioner(pictures(2), ALT, CAPTION)
-    rest = [token for token in range(SIZES.vocabulary) if token not in (PAD, 5, 6, 7)]
-    for row in range(2):
+    for columns in (3, 4):
         torch.testing.assert_close(
-            before[row, :3, rest].log_softmax(-1), after[row, :3, rest].log_softmax(-1), atol=1e-4, rtol=1e-4
+            captioner(pictures(2), ALT[:, -columns:], CAPTION), captioner(pictures(2), ALT, CAPTION)
         )
+    alone = captioner(Pictures(*(part[1:] for part in pictures(2))), torch.zeros(1, 0, dtype=torch.long), CAPTION[1:])
+    torch.testing.assert_close(alone, captioner(pictures(2), ALT, CAPTION)[1:])
+
+
+def test_an_alt_text_without_padding_is_read_whole() -> None:
+    """The released code's mask is empty where the padding has no length."""
+    captioner = model()
+    filled = torch.tensor([[3, 4, 5, 6, 7, 8]])
+    picture = Pictures(*(part[:1] for part in pictures(2)))
+    before = captioner(picture, filled, CAPTION[:1])
+    for place in range(6):
+        other = filled.clone()
+        other[0, place] = 20
+        assert (captioner(picture, other, CAPTION[:1]) - before).abs().max() > 1e-3
+
+
+def test_writing_on_from_a_cache_says_what_reading_all_at_once_does() -> None:
+    captioner = model()
+    whole = captioner(pictures(2), ALT, CAPTION)
+    given, past = captioner.given(pictures(2), ALT), None
+    for at in range(CAPTION.shape[1]):
+        said, past = captioner.following(given, CAPTION[:, at : at + 1], past)
+        torch.testing.assert_close(said[:, 0], whole[:, at])
 
 
 def test_no_caption_token_sees_those_after_it() -> None:
@@ -108,7 +126,7 @@ def test_it_learns_to_add_what_the_picture_shows_to_what_the_alt_says() -> None:
     """A colour that only the picture has, and a name that only the alt-text has."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    captioner = Captioner(replace(SIZES, dropout=0.0), PLACES)
+    captioner = Captioner(replace(SIZES, width=32))
     optimizer = torch.optim.AdamW(captioner.parameters(), lr=5e-3)
 
     def batch(names: range) -> tuple[Pictures, Tensor, Tensor]:
@@ -119,9 +137,9 @@ def test_it_learns_to_add_what_the_picture_shows_to_what_the_alt_says() -> None:
         alt = torch.zeros(32, SIZES.alt, dtype=torch.long)
         alt[:, -1] = name
         blank = torch.zeros(32, dtype=torch.bool)
-        return Pictures(shown, torch.zeros(32, SIZES.palette), blank), alt, torch.stack([3 + colour, name], 1)
+        return Pictures(shown, torch.zeros(32, SIZES.palette), torch.zeros(32, SIZES.shared), blank), alt, torch.stack([3 + colour, name], 1)
 
-    for _ in range(150):
+    for _ in range(200):
         seen, alt, said = batch(range(10, 20))
         begin, end = torch.full((32, 1), BEGIN), torch.full((32, 1), END)
         loss = caption_loss(captioner(seen, alt, torch.cat([begin, said], 1)), torch.cat([said, end], 1))

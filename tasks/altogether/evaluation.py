@@ -26,6 +26,9 @@ FULL, IMAGE, TEXT = "image and alt", "image only", "alt only"
 COPY, NEIGHBOUR, KEYWORDS, ATTRIBUTES = "copy", "neighbour", "copy + keywords", "copy + attributes"
 """Arms: captioners by what they are trained to read, and baselines, the last two with a neighbour's words."""
 
+VOICE = "a held-out voice's words"
+"""The domain in which captions are judged by what one voice says of new concepts, and by nothing else."""
+
 
 @config
 class Evaluation:
@@ -84,16 +87,20 @@ def evaluate(
     rows, examples = [], []
     for (arm, domain), said in captions.items():
         asked = by_domain[domain]
-        scored = []
-        for question, caption, near in zip(asked, said, similar[arm, domain], strict=True):
-            row = {**score(question, caption, reference), "scorer_similarity": near}
-            if told := voice.get(_bare(question.record)):
-                row["voice_f1"] = voice_f1(caption, told)
-            scored.append(row)
+        scored = [
+            {**score(question, caption, reference), "scorer_similarity": near}
+            for question, caption, near in zip(asked, said, similar[arm, domain], strict=True)
+        ]
         corpus = corpus_scores(said, [question.record.round3 for question in asked])
         rows.append({"arm": arm, "domain": domain, **means(scored), **corpus, "captions": len(said)})
         rows += attribute_rows(arm, domain, asked, said)
         examples += concept_rows(arm, domain, asked, scored)
+        if domain == SEEN:
+            heard = [(q, voice_f1(c, voice[_bare(q.record)])) for q, c in zip(asked, said, strict=True)
+                     if _bare(q.record) in voice]  # fmt: skip
+            told = [{"voice_f1": f1} for _, f1 in heard]
+            rows.append({"arm": arm, "domain": VOICE, **means(told), "heard": arm})
+            examples += concept_rows(arm, VOICE, [question for question, _ in heard], told)
     rows += noise_rows(captions, by_domain, config.noise, config.asking.seed)
     rows += relative_rows(rows, IMAGE)
     write_json(out / "metrics.json", [{**row, **_shown(row), "seed": config.seed} for row in rows])
