@@ -56,8 +56,8 @@ def tuned(made: dict[str, Path], out: Path, config: Training = SMALL, **inputs: 
     return out
 
 
-def as_written(made: dict[str, Path], alt_of: str = "test") -> list[Record]:
-    return [r for r in read_records(made["levels"] / f"{alt_of}.json") if r.condition == "as written"]
+def as_written(made: dict[str, Path]) -> list[Record]:
+    return [r for r in read_records(made["levels"] / "test.json") if r.condition == "as written"]
 
 
 # ------------------------------------------------------------------ texts

@@ -137,7 +137,11 @@ def test_it_learns_to_add_what_the_picture_shows_to_what_the_alt_says() -> None:
         alt = torch.zeros(32, SIZES.alt, dtype=torch.long)
         alt[:, -1] = name
         blank = torch.zeros(32, dtype=torch.bool)
-        return Pictures(shown, torch.zeros(32, SIZES.palette), torch.zeros(32, SIZES.shared), blank), alt, torch.stack([3 + colour, name], 1)
+        return (
+            Pictures(shown, torch.zeros(32, SIZES.palette), torch.zeros(32, SIZES.shared), blank),
+            alt,
+            torch.stack([3 + colour, name], 1),
+        )
 
     for _ in range(200):
         seen, alt, said = batch(range(10, 20))
