@@ -42,7 +42,7 @@ from tasks.report import Table
 from tasks.train import Plateau
 
 # Settings were chosen with seed 0 on validation concepts, so the seeds that verdicts rest on begin at 1.
-SEEDS = Profiles(quick=(1, 2), cpu=range(1, 9), gpu=range(1, 9))
+SEEDS = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))
 Level = Literal[0, 1, 2, 3]
 SYNTHETIC = (0.0, 0.15, 0.5, 1.0)
 
@@ -431,7 +431,7 @@ paper = Paper(
         Scale(
             "pairs for CLIP training", paper="billions", here=Profiles("a few hundred", "about 2,500", "about 2,500")
         ),
-        Scale("seeds", paper="1", here=Profiles("2", "8", "8")),
+        Scale("seeds", paper="1", here=Profiles("1", "8", "8")),
     ],
     tables=[
         Table(
