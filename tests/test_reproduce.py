@@ -128,6 +128,22 @@ def test_a_dvc_repro_beside_a_reproduction(clone: Clone, finished: Clone) -> Non
     assert comparable(clone) == comparable(finished)
 
 
+def test_a_reader_whose_input_is_replaced_meanwhile_tries_again(clone: Clone) -> None:
+    """DVC empties an output before it makes it anew; the new folder may even get the number of the old one."""
+    clone.edit("tasks/tiny.py", lambda code: code.replace(
+        '    spool.note("The texts are clean.")',
+        '    import shutil\n'
+        '    away = texts.parent / "away"\n'
+        '    if not away.exists():\n'
+        '        shutil.copytree(texts, away)\n'
+        '        for path in texts.iterdir():\n'
+        '            path.unlink()\n'
+        '        shutil.copytree(away, texts, dirs_exist_ok=True)\n'
+        '        raise FileNotFoundError(texts)',
+    ))  # fmt: skip
+    clone.tenfold("reproduce", "tiny")
+
+
 KINDS = ("sources/texts", "tiny/cleaned", "tiny/line-0", "tiny/clocked", "tiny/counted")
 TRIES = 4
 

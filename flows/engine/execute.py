@@ -24,6 +24,7 @@ from tasks.errors import UserError
 from tasks.run import STATE, slug
 
 FLUSH_SECONDS = 10
+REPLACED_SECONDS = 60
 TAIL_LINES = 12
 DURATIONS = STATE / "durations.json"
 
@@ -127,15 +128,16 @@ class Executor:
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            inputs = _inodes(stage)
+            inputs = _versions(stage)
             code = self._wait_for(stage, log)
             if code == 0:
                 return
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
             # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
-            if _inodes(stage) == inputs:
+            if _versions(stage) == inputs:
                 break
+            self._wait_until_there(stage)
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise StageFailed(f"{tail}\nIt ended with exit code {code}.", code == os.EX_TEMPFAIL)
 
@@ -159,6 +161,13 @@ class Executor:
                 return child.wait()
             finally:
                 self._children.discard(child)
+
+    def _wait_until_there(self, stage: ConcreteStage) -> None:
+        """Give whoever removed the stage's inputs a while to put them back."""
+        until = time.monotonic() + REPLACED_SECONDS
+        while not all((ROOT / folder).exists() for folder in stage.input_folders):
+            if self._stopping.wait(0.1) or time.monotonic() > until:
+                return
 
     def _tell(self, outcome: Outcome) -> Outcome:
         for listener in self.listeners:
@@ -209,8 +218,17 @@ def last_line(stage: ConcreteStage) -> str:
     return ""
 
 
-def _inodes(stage: ConcreteStage) -> list[int]:
-    return [os.stat(ROOT / folder).st_ino if (ROOT / folder).exists() else 0 for folder in stage.input_folders]
+def _versions(stage: ConcreteStage) -> list[tuple[int, int] | None]:
+    """What tells an input folder from another of the same name: a new folder may get the inode of the old one."""
+    found: list[tuple[int, int] | None] = []
+    for folder in stage.input_folders:
+        try:
+            status = os.stat(ROOT / folder)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((status.st_ino, status.st_ctime_ns))
+    return found
 
 
 @contextmanager
