@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from models.retrieval.scopes import Integers, Policy, Scope, Values
-from models.retrieval.search import Searcher
+from models.retrieval.search import Beam, Searcher
 from tasks.concurrentqa.client import connect
 from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import read_passages
-from tasks.concurrentqa.retrieval import MITIGATIONS, POLICIES, Asked, Corpus, Mode, Search, find, indexes_for
+from tasks.concurrentqa.retrieval import MITIGATIONS, POLICIES, Asked, Corpus, Mode, Search, beam_of, find, indexes_for
 from tasks.concurrentqa.retriever import Frozen, Trained, load_retriever
 from tasks.concurrentqa.service import serve
 
@@ -61,7 +61,7 @@ def main() -> None:
                 one = Asked([questions.rows[at]], [questions.texts[at]], [questions.chains[at]], questions.gold[[at]])
                 trained = Trained(retriever, frozen)  # which has made no query yet
                 start = time.perf_counter()
-                search(trained, one, corpus, indexes, client.policy, mode, config)
+                search(trained, one, corpus, indexes, client.policy, beam_of(mode, config))
                 seconds.append(time.perf_counter() - start)
             middle, worst = (1000 * float(np.percentile(seconds, share)) for share in (50, 99))
             plain = plain or middle
@@ -82,8 +82,7 @@ def search(
     corpus: Corpus,
     indexes: Mapping[Scope, Searcher],
     policy: Policy,
-    mode: Mode,
-    config: Search,
+    beam: Beam,
 ) -> None:
     """One question's search."""
     row = np.array(one.rows)
@@ -91,7 +90,7 @@ def search(
     def second(rows: Integers, places: Integers) -> Values:
         return trained.second(row[rows], places)
 
-    find(one, trained.first(row), second, corpus, indexes, policy, mode, config, set())
+    find(trained.first(row), second, corpus, indexes, policy, beam, set())
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from tasks.concurrentqa.negatives import Mining, mine_negatives
 from tasks.concurrentqa.random_split import RandomSplit, split_randomly
 from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
 from tasks.concurrentqa.retrieval import (
+    POLICIES,
     FrozenSearch,
     Search,
     SparseSearch,
@@ -75,7 +76,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=400, articles=900), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=300, articles=600), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
@@ -83,7 +84,11 @@ links = Stage(link, inputs={"corpora": corpora}, config=Links())
 candidates = Stage(generate, inputs={"corpora": corpora, "links": links}, config=Generation(seed=0))
 
 # 3. The frozen encoder's features of all passages, in two halves side by side.
-projection = Stage(fit_projection, inputs={"corpora": corpora, "minilm": MINILM}, config=Projection())
+projection = Stage(
+    fit_projection,
+    inputs={"corpora": corpora, "minilm": MINILM},
+    config=Profiles(quick=Projection(passages=100), cpu=Projection(), gpu=Projection()),
+)
 features = Stage(
     encode_passages,
     inputs={"corpora": corpora, "projection": projection, "minilm": MINILM},
@@ -102,7 +107,7 @@ benchmark = Stage(
         "smollm2": SMOLLM2,
     },
     config=Profiles(
-        quick=Benchmark(seed=0, test=30, dev=10, train=40, most=60, closed_book=False),
+        quick=Benchmark(seed=0, test=20, dev=8, train=30, most=45, closed_book=False),
         cpu=Benchmark(seed=0),
         gpu=Benchmark(seed=0),
     ),
@@ -162,24 +167,40 @@ reader = Stage(
     each={"seed": SEEDS},
 )
 
+
 # 8. Retrieval under every policy, the public index being a service that logs what it sees.
-SEARCH = Search()
+def searched(profile: str) -> Search:
+    """A narrower beam in the quick profile."""
+    return Search(beam=5, top=5) if profile == "quick" else Search()
+
+
 bm25 = Stage(
     retrieve_sparse,
     inputs={"corpora": corpora, **QUESTIONS},
-    config=SparseSearch(search=SEARCH),
+    config=profiles(lambda p: SparseSearch(search=searched(p))),
 )
-minilm = Stage(retrieve_frozen, inputs={**ENCODED, "minilm": MINILM}, config=FrozenSearch(search=SEARCH))
+minilm = Stage(
+    retrieve_frozen,
+    inputs={**ENCODED, "minilm": MINILM},
+    config=profiles(lambda p: FrozenSearch(search=searched(p))),
+)
 
 
-def search(trained: Stage, config: TrainedSearch) -> Stage:
-    """What a trained retriever finds, once for each seed."""
-    return Stage(retrieve_trained, inputs={**ENCODED, "retriever": trained}, config=config, each={"seed": SEEDS})
+def search(trained: Stage, *policies: str) -> Stage:
+    """What a trained retriever finds under these policies, or under all with the mitigations, once for each seed."""
+    return Stage(
+        retrieve_trained,
+        inputs={**ENCODED, "retriever": trained},
+        config=profiles(
+            lambda p: TrainedSearch(seed=0, search=searched(p), policies=policies or POLICIES, mitigations=not policies)
+        ),
+        each={"seed": SEEDS},
+    )
 
 
-mdr_mixed = search(mixed_retriever, TrainedSearch(seed=0, search=SEARCH, mitigations=True))
-mdr_public = search(public_retriever, TrainedSearch(seed=0, search=SEARCH, policies=("none",)))
-mdr_easy = search(easy_retriever, TrainedSearch(seed=0, search=SEARCH, policies=("none",)))
+mdr_mixed = search(mixed_retriever)
+mdr_public = search(public_retriever, "none")
+mdr_easy = search(easy_retriever, "none")
 
 # 9. What the reader makes of it.
 evaluation = Stage(
@@ -215,7 +236,7 @@ whole_retriever = Stage(
 mdr_whole = Stage(
     retrieve_encoder,
     inputs={"corpora": corpora, **QUESTIONS, "encoder": whole_retriever},
-    config=TrainedSearch(seed=0, search=SEARCH),
+    config=TrainedSearch(seed=0, search=searched("gpu")),
     each={"seed": GPU_SEEDS},
 )
 whole_evaluation = Stage(

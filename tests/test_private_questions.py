@@ -314,8 +314,8 @@ def test_cues_are_noun_phrases() -> None:
     def phrases(said: str) -> set[str]:
         return {cue.phrase for cue in cues(mail(0, "Ada Byrne", "x", said), nouns)}
 
-    assert phrases("The wooden ladder is here.") == {"the wooden ladder"}
-    assert phrases("I have a wooden ladder and an old kettle.") == {"a wooden ladder"}
+    assert phrases("The wooden ladder is here.") == {"“wooden ladder”"}
+    assert phrases("I have a wooden ladder and an old kettle.") == {"“wooden ladder”"}
     assert phrases("The vast majority of us agrees.") == set()
     assert phrases("He gave the quickly ladder.") == set()
 

@@ -66,13 +66,19 @@ def comparison_candidates(
             alike = [fact for fact in of_relation[relation] if _kind(mentions, fact.subject) in KINDS[kind]]
             found += _by_number(comparing, kind, alike, articles, mentions, chooser)
     for relation, wordings in SAME.items():
-        found += _by_sharing(relation, wordings, of_relation[relation], articles, mentions, chooser)
+        # Firms have a country, too, but do not lie in it.
+        alike = [fact for fact in of_relation[relation] if relation != "country" or _is_place(mentions, fact.subject)]
+        found += _by_sharing(relation, wordings, alike, mentions, chooser)
     return found
 
 
 def _kind(mentions: Mentions, article: str) -> str:
     lead = mentions.lead(article)
     return "person" if lead.coarse == "person" else lead.fine
+
+
+def _is_place(mentions: Mentions, article: str) -> bool:
+    return mentions.lead(article).coarse == "place"
 
 
 def _by_number(
@@ -134,7 +140,6 @@ def _by_sharing(
     relation: str,
     wordings: Sequence[str],
     facts: Sequence[Fact],
-    articles: Mapping[str, Passage],
     mentions: Mentions,
     chooser: random.Random,
 ) -> Iterator[Candidate]:

@@ -33,7 +33,7 @@ class Detail:
 
 @dataclass(frozen=True)
 class Cue:
-    """A thing that a sentence is about, in one or two words with its article ("the solar collector", "headers")."""
+    """A thing that a sentence is about, in one or two of its own words, quoted (“solar collector”, “headers”)."""
 
     phrase: str
     words: frozenset[str]
@@ -70,17 +70,15 @@ def cues(passage: Passage, nouns: frozenset[str]) -> list[Cue]:
     found: dict[frozenset[str], Cue] = {}
     for number, sentence in enumerate(passage.sentences):
         for match in _PHRASE.finditer(sentence):
-            article, first, second = match["article"].lower(), match["first"] or "", match["second"]
-            bare = article in PREPOSITIONS
+            first, second = match["first"] or "", match["second"]
+            bare = match["before"].lower() in PREPOSITIONS
             verbal = first.endswith("ing") or bare
             if second not in nouns or not _is_noun_like(first, second) or (first and verbal and first not in nouns):
                 continue
             if bare and not first and (not second.endswith("s") or second.endswith(("ss", "us", "is"))):
                 continue
-            plural = second.endswith("s") and not second.endswith(("ss", "us", "is"))
-            indefinite = "an " if _VOWEL.match(first or second) else "a "
-            determiner = "" if bare else indefinite if article in {"a", "an"} and not plural else "the "
-            cue = Cue(f"{determiner}{first}{' ' if first else ''}{second}", bag(f"{first} {second}"), number)
+            phrase = f"{first} {second}".strip()
+            cue = Cue(f"“{phrase}”", bag(phrase), number)
             found.setdefault(cue.words, cue)
     return list(found.values())
 
@@ -194,11 +192,10 @@ _AFTER = (
     r"can|could|should|but|who|when|where|because|if|than|into|over|under|after|before|does|did|may|might)\b)"
 )
 _PHRASE = re.compile(
-    rf"(?<![\w'’-])(?P<article>{_DETERMINERS}|{'|'.join(sorted(PREPOSITIONS))}) "
+    rf"(?<![\w'’-])(?P<before>{_DETERMINERS}|{'|'.join(sorted(PREPOSITIONS))}) "
     rf"(?:(?P<first>[a-z]{{3,}}(?:-[a-z]+)*) )?(?P<second>[a-z]{{4,}}){_AFTER}"
 )
 _YEAR = re.compile(r"(?<![\d/.-])(?:1[5-9]|20)\d\d(?![\d/.-]\d)")
-_VOWEL = re.compile(r"[aeio]|u(?!ni|s[aeu]|ti|bi)|hour|honest|heir")
 _NOUN = re.compile(
     r"\b(?:the|an?|this|its|his|their) ([a-z]{4,})(?=[,.;]| (?:of|in|is|was|for|on|that|which|with|at|by)\b)"
 )

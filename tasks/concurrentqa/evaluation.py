@@ -161,8 +161,9 @@ def _retrieved(folders: Mapping[str, Path], questions: Mapping[int, Candidate]) 
     for arm, folder in sorted(folders.items()):
         for row in parquet.read_table(folder / "chains.parquet").to_pylist():
             condition = (_arm(arm, row["mode"]), row["policy"])
-            by = found.setdefault(condition, {question: [] for question in questions})
-            by[row["question"]].append((row["passage1"], row["passage2"]))
+            if condition not in found:
+                found[condition] = {question: [] for question in questions}
+            found[condition][row["question"]].append((row["passage1"], row["passage2"]))
     return found
 
 

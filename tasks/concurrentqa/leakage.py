@@ -6,23 +6,23 @@ or else that nothing was seen of ours would mean nothing.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from models.config import Count, Index, config
 from tasks import spool
-from tasks.concurrentqa.client import connect, recording
+from tasks.concurrentqa.client import connect
 from tasks.concurrentqa.encoded import Encoded
 from tasks.concurrentqa.passages import Passage, read_passages
 from tasks.concurrentqa.questions import read_questions
+from tasks.concurrentqa.retrieval import Corpus, find
 from tasks.concurrentqa.retriever import Trained
 from tasks.concurrentqa.service import digests, seen, serve
 from tasks.measures import measures
 
 if TYPE_CHECKING:
-    from models.retrieval.scopes import Chain, Integers, Values
+    from models.retrieval.scopes import Integers, Values
     from models.retrieval.search import Paths, Searcher
 
     Second = Callable[[Integers, Integers], Values]
@@ -82,11 +82,9 @@ def plant(
     def second_texts(rows: "Integers", places: "Integers") -> "Values":
         return [f"{asked[row]} {texts[place]}" for row, place in zip(rows.tolist(), places.tolist(), strict=True)]
 
-    scopes = np.array([passage.scope for passage in passages])
-    corpus = _Corpus(passages, texts, indexed, np.flatnonzero(scopes == "private"), np.flatnonzero(scopes == "public"))
     rows = [
-        *_compared("text", asked, second_texts, corpus, config.beam),
-        *_compared("vectors", first, second_vectors, corpus, config.beam),
+        *_compared("text", asked, second_texts, Corpus(passages, None, texts), config.beam),
+        *_compared("vectors", first, second_vectors, Corpus(passages, indexed, None), config.beam),
     ]
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
     spool.table("leakage", rows)
@@ -97,38 +95,27 @@ def canary(passage: Passage) -> str:
     return f"canary{passage.id.replace('_', '')}yranac " if passage.scope == "private" else ""
 
 
-@dataclass(frozen=True)
-class _Corpus:
-    """All passages, their texts, their vectors [passages, width], and the places of those of each scope."""
-
-    passages: list[Passage]
-    texts: list[str]
-    vectors: Any
-    private: "Integers"
-    public: "Integers"
-
-    def ids(self, places: "Integers") -> list[str]:
-        return [self.passages[place].id for place in places.tolist()]
-
-
-def _compared(domain: str, first: "Values", second: "Second", corpus: _Corpus, beam: int) -> list[dict[str, Any]]:
+def _compared(domain: str, first: "Values", second: "Second", corpus: Corpus, beam: int) -> list[dict[str, Any]]:
     """Both searches under every policy, each with what the service saw of it."""
+    from models.retrieval.search import Local
+
     rows: list[dict[str, Any]] = []
+    public = corpus.only("public")
+    own = corpus.only("private")
+    here, planted = Local(own.index()), {canary(passage).strip() for passage in own.passages}
     with TemporaryDirectory() as folder:
         served = Path(folder) / "served.jsonl"
-        texts = [corpus.texts[place] for place in corpus.public.tolist()]
-        with serve(served, corpus.ids(corpus.public), corpus.vectors[corpus.public], texts) as address:
+        with serve(served, public.ids, public.vectors, public.texts) as address:
             for policy in POLICIES:
                 chains = {}
                 for arm in (OURS, MASKED):
                     private = set(digests(first)) if policy in ("query", "private-only") else set[str]()
                     sent = Path(folder) / "sent.jsonl"
-                    paths = _searched(arm, policy, first, second, corpus, beam, address, sent, private)
+                    paths = _searched(arm, policy, first, second, corpus, here, beam, address, sent, private)
                     chains[arm] = _allowed(paths, policy, len(first), beam)
                     saw = seen(served)
                     served.unlink(missing_ok=True)  # so that the next search has a log of its own
                     words = {word for text in saw.texts for word in text.split()}
-                    planted = {canary(corpus.passages[place]).strip() for place in corpus.private.tolist()}
                     rows.append(
                         {
                             "arm": arm,
@@ -150,35 +137,25 @@ def _searched(
     policy: str,
     first: "Values",
     second: "Second",
-    corpus: _Corpus,
+    corpus: Corpus,
+    here: "Searcher",
     beam: int,
     address: str,
     sent: Path,
     private: set[str],
 ) -> "Paths":
-    """All paths that a search finds; `private` gains the digests of the queries made of private passages."""
-    from models.retrieval.index import DenseIndex, SparseIndex
-    from models.retrieval.scopes import Policy, Query, Scope
-    from models.retrieval.search import Beam, Local, beam_search
+    """All paths that a search finds, `here` searching private passages; `private` gains the digests of the queries made
+    of such."""
+    from models.retrieval.scopes import Policy, Scope
+    from models.retrieval.search import Beam
 
     obeyed = Policy(policy) if arm == OURS else Policy.NONE
-    ids = corpus.ids(corpus.private)
-    here: DenseIndex | SparseIndex
-    if isinstance(first, list):
-        here = SparseIndex(ids, [corpus.texts[place] for place in corpus.private.tolist()])
-    else:
-        here = DenseIndex(ids, corpus.vectors[corpus.private])
-    indexes: dict[Scope, Searcher] = {Scope.PRIVATE: Local(here)}
+    indexes: dict[Scope, Searcher] = {Scope.PRIVATE: here}
     if obeyed is not Policy.PRIVATE_ONLY:
         indexes[Scope.PUBLIC] = connect(address, obeyed, sent)
-    places = {Scope.PRIVATE: corpus.private, Scope.PUBLIC: corpus.public}
-
-    def compose(rows: "Integers", chain: "Chain", positions: "Integers") -> "Values":
-        return second(rows, places[chain[0]][positions[:, 0]])
-
     # All paths out of the beam, so that what is masked afterwards leaves its place to another.
     everything = Beam(hops=2, beam=beam, top=2 * beam * beam)
-    return beam_search(Query(first, obeyed), indexes, recording(compose, private), everything)
+    return find(first, second, corpus, indexes, obeyed, everything, private)
 
 
 def _allowed(paths: "Paths", policy: str, questions: int, beam: int) -> list[list[tuple[str, ...]]]:

@@ -18,10 +18,7 @@ def mail_candidates(archive: Archive, per_sender: int, comparisons: int, draws: 
             yield from _by_sender(archive, sender, per_sender, draws)
     made: Counter[str] = Counter()
     for thread in sorted(archive.by_thread):
-        for candidate in _by_thread(archive, archive.by_thread[thread], draws):
-            if made[candidate.senders[0]] < EACH * per_sender:
-                made[candidate.senders[0]] += 1
-                yield candidate
+        yield from _by_thread(archive, archive.by_thread[thread], per_sender, made, draws)
     yield from _comparisons(archive, comparisons, draws)
 
 
@@ -78,8 +75,13 @@ def _keys(archive: Archive, mail: Passage) -> Iterator[tuple[str, int, bool]]:
         yield best.phrase, best.sentence, False
 
 
-def _by_thread(archive: Archive, thread: list[Passage], draws: Draws) -> Iterator[Candidate]:
-    """A named sender's mail and what somebody else in its thread wrote; threads of one subject alone."""
+def _by_thread(
+    archive: Archive, thread: list[Passage], most: int, made: Counter[str], draws: Draws
+) -> Iterator[Candidate]:
+    """A named sender's mail and what somebody else in its thread wrote; threads of one subject alone.
+
+    `made` counts the questions on each named sender's mails, of which there are at most `most`.
+    """
     if len({mail.title for mail in thread}) > 1 or not thread[0].title or len({mail.sender for mail in thread}) < 2:
         return
     subject = thread[0].title
@@ -99,13 +101,24 @@ def _by_thread(archive: Archive, thread: list[Passage], draws: Draws) -> Iterato
             continue
         theme = rarest(archive, themes)
         others = [mail for mail in thread if mail.sender != first.sender]
-        yield from _thread_details(archive, first, theme, others, draws)
+        for second, detail in _thread_details(archive, first, theme, others, draws):
+            if made[first.sender] == most:
+                break
+            made[first.sender] += 1
+            for number, form in draws.wordings("thread-detail", wordings.THREAD_DETAIL, EACH):
+                yield Candidate(
+                    wordings.filled(form, what=detail.what, sender=first.sender, theme=theme.phrase), detail.text,
+                    "EE", "bridge", "thread-detail", f"thread-detail/{number}", (first.id, second.id),
+                    ((theme.sentence,), (detail.sentence,)), first.title, (first.sender, second.sender),
+                )  # fmt: skip
         answers = {mail.sender for mail in others}
         repliers = [mail for mail in others if mail.reply_to == first.message]
         if len(answers) == 1 and len(repliers) == 1 and not is_robot(repliers[0].sender):
             second = repliers[0]
-            if not bridge_holds(f"{first.sender} {theme.phrase}", second.sender, first, second):
+            told = f"{first.sender} {theme.phrase}"
+            if made[first.sender] == most or not bridge_holds(told, second.sender, first, second):
                 continue
+            made[first.sender] += 1
             for number, form in draws.wordings("who-answered", wordings.WHO_ANSWERED, EACH):
                 yield Candidate(
                     wordings.filled(form, sender=first.sender, theme=theme.phrase), second.sender,
@@ -116,22 +129,16 @@ def _by_thread(archive: Archive, thread: list[Passage], draws: Draws) -> Iterato
 
 def _thread_details(
     archive: Archive, first: Passage, theme: Cue, others: list[Passage], draws: Draws
-) -> Iterator[Candidate]:
-    """Details that only one of the other mails of the thread has."""
+) -> Iterator[tuple[Passage, Detail]]:
+    """Up to two details that only one of the other mails of the thread has, with that mail."""
     found: dict[str, list[tuple[Passage, Detail]]] = defaultdict(list)
     for mail in others:
         for detail in archive.details[mail.id]:
             found[detail.what].append((mail, detail))
     once = [found[what][0] for what in sorted(found) if len(found[what]) == 1 and found[what][0][0].id in archive.fit]
     for second, detail in draws.shuffled(once, lambda each: f"{first.id} {each[1].what}")[:2]:
-        if not bridge_holds(f"{first.sender} {theme.phrase} {detail.what}", detail.text, first, second):
-            continue
-        for number, form in draws.wordings("thread-detail", wordings.THREAD_DETAIL, EACH):
-            yield Candidate(
-                wordings.filled(form, what=detail.what, sender=first.sender, theme=theme.phrase), detail.text,
-                "EE", "bridge", "thread-detail", f"thread-detail/{number}", (first.id, second.id),
-                ((theme.sentence,), (detail.sentence,)), first.title, (first.sender, second.sender),
-            )  # fmt: skip
+        if bridge_holds(f"{first.sender} {theme.phrase} {detail.what}", detail.text, first, second):
+            yield second, detail
 
 
 def _comparisons(archive: Archive, most: int, draws: Draws) -> Iterator[Candidate]:
@@ -148,13 +155,13 @@ def _comparisons(archive: Archive, most: int, draws: Draws) -> Iterator[Candidat
         if abs(_day(one) - _day(other)) < 2 or one.sender == other.sender:
             continue
         earlier, later = sorted((one, other), key=_day)
-        phrases = {one.id: _bare(this), other.id: _bare(that)}
+        words = {one.id: _bare(this), other.id: _bare(that)}
         if draws.turn("comparison", 2):
-            family, forms, answer = "earlier-mail", wordings.EARLIER_MAIL, phrases[earlier.id]
+            family, forms, answer = "earlier-mail", wordings.EARLIER_MAIL, words[earlier.id]
         else:
             family, forms, answer = "later-writer", wordings.LATER_WRITER, later.sender
         for number, form in draws.wordings(family, forms, EACH):
-            question = wordings.filled(form, one=_bare(this), other=_bare(that), sender=one.sender, second=other.sender)
+            question = wordings.filled(form, one=this.phrase, other=that.phrase, sender=one.sender, second=other.sender)
             yield Candidate(
                 question, answer, "EE", "comparison", family, f"{family}/{number}", (one.id, other.id),
                 ((this.sentence,), (that.sentence,)), "", (one.sender, other.sender),
@@ -170,7 +177,7 @@ def _plain_theme(archive: Archive, mail: Passage) -> Cue | None:
 
 
 def _bare(theme: Cue) -> str:
-    return theme.phrase.removeprefix("the ").removeprefix("an ").removeprefix("a ")
+    return theme.phrase.strip("“”")
 
 
 def _day(mail: Passage) -> int:

@@ -83,7 +83,7 @@ UNCOUNTED = words("""
     ones things years days hours minutes months weeks seconds lines messages cents dollars euros does goes says
     gets has was and but the for with from that this other more less are his her its their pounds percent
     million billion miles feet inches bytes always others uses makes takes comes looks seems means runs works
-    wants needs gives sends replies writes thinks characters mails emails hundreds thousands
+    bit wants needs gives sends replies writes thinks characters mails emails hundreds thousands
 """)
 """What a question does not ask the number of: units, times, and verbs that look like plurals."""
 
@@ -119,7 +119,7 @@ PREPOSITIONS = words("""
 
 ROBOTS = words("""
     bugzilla-daemon update nobody Nobody mailman-owner freshmeat-news-admin webmaster Mailer iiu-admin unlisted
-    test root postmaster journal
+    test root postmaster journal blo.gs
 """)
 """Senders that are programs or accounts without a name."""
 

@@ -126,9 +126,7 @@ def _definition(lead: Lead) -> str | None:
     """What an article says its subject is, where that is long and peculiar enough to be nothing else."""
     if lead.coarse not in _DEFINABLE or lead.fine == "newspaper" or lead.verb not in {"is", "are"}:
         return None
-    said = re.split(
-        r"[;:]| – | — |\. |, (?:including|such as|especially|although|while|but|which|whose)\b", lead.complement
-    )[0]
+    said = _AFTER_DEFINITION.split(lead.complement)[0]
     if len(said.split()) > 22:
         said = ",".join(" ".join(said.split()[:22]).split(",")[:-1])
     said = said.strip(" ,.")
@@ -139,6 +137,10 @@ def _definition(lead: Lead) -> str | None:
 
 _DEFINABLE = frozenset(
     ["organisation", "technology", "concept", "discipline", "language", "disease", "substance", "other", "work"]
+)
+_AFTER_DEFINITION = re.compile(
+    # The full stop of an abbreviation (U.S.) ends nothing.
+    r"[;:]| – | — |(?<![A-Z])\. |, (?:including|such as|especially|although|while|but|which|whose)\b"
 )
 _UNCLEAR = re.compile(r"[()]|\b(?:it|they|one of|this|various|term|defined|sometimes|such as|or more)\b")
 
@@ -184,7 +186,6 @@ _NEIGHBOURS = frozenset(
         "lake",
         "island",
         "archipelago",
-        "planet",
         "peninsula",
         "mountain",
         "range",

@@ -1,6 +1,6 @@
 """The hand-written wordings of questions over e-mails, family by family.
 
-`{what}` is what is asked for ("which company"), `{theme}` and `{key}` are what mails are about ("the firewall code").
+`{what}` is what is asked for ("which company"), `{theme}` and `{key}` are words of the mails (“firewall code”).
 """
 
 import re
@@ -58,26 +58,26 @@ WHO_ANSWERED = (
 """EE: a mail of a named sender → the only other one in its thread → its sender."""
 
 EARLIER_MAIL = (
-    "Which mail is older, the one about the {one} or the one about the {other}?",
-    "What was written about first, the {one} or the {other}?",
-    "Was it the {one} or the {other} that a mail dealt with earlier?",
-    "Of the mails on the {one} and on the {other}, which subject came first?",
-    "Two mails deal with the {one} and the {other}; which of the two topics was raised earlier?",
-    "Which topic reached the mailbox first: the {one} or the {other}?",
-    "Judging by the dates of the mails, did the {one} or the {other} come up earlier?",
-    "Which did people mention at the earlier date, the {one} or the {other}?",
+    "Which mail is older, the one about {one} or the one about {other}?",
+    "What was written about first, {one} or {other}?",
+    "Was it {one} or {other} that a mail dealt with earlier?",
+    "Of the mails on {one} and on {other}, which subject came first?",
+    "Two mails deal with {one} and {other}; which of the two topics was raised earlier?",
+    "Which topic reached the mailbox first: {one} or {other}?",
+    "Judging by the dates of the mails, did {one} or {other} come up earlier?",
+    "Which did people mention at the earlier date, {one} or {other}?",
 )
 """EE, comparison: two mails by what they are about."""
 
 LATER_WRITER = (
-    "Who wrote later, {sender} about the {one} or {second} about the {other}?",
-    "Whose mail is more recent: {sender}'s on the {one} or {second}'s on the {other}?",
-    "{sender} wrote about the {one} and {second} about the {other}. Who was the later of the two?",
-    "Between {sender}, who mentions the {one}, and {second}, who mentions the {other}, who wrote last?",
-    "{second} wrote about the {other} and {sender} about the {one}: which of them did so later?",
-    "One mail is by {sender} on the {one}, one by {second} on the {other}; who wrote the later one?",
-    "Of {sender} (on the {one}) and {second} (on the {other}), who sent the newer mail?",
-    "Who has the newer message, {second} with the one about the {other} or {sender} with the one about the {one}?",
+    "Who wrote later, {sender} about {one} or {second} about {other}?",
+    "Whose mail is more recent: {sender}'s on {one} or {second}'s on {other}?",
+    "{sender} wrote about {one} and {second} about {other}. Who was the later of the two?",
+    "Between {sender}, who mentions {one}, and {second}, who mentions {other}, who wrote last?",
+    "{second} wrote about {other} and {sender} about {one}: which of them did so later?",
+    "One mail is by {sender} on {one}, one by {second} on {other}; who wrote the later one?",
+    "Of {sender} (on {one}) and {second} (on {other}), who sent the newer mail?",
+    "Who has the newer message, {second} with the one about {other} or {sender} with the one about {one}?",
 )
 """EE, comparison: two senders by the date of one mail each."""
 
@@ -173,7 +173,7 @@ ARTICLE_DETAIL = (
     "In its article on {b}, {what} does the encyclopedia mention?",
     "{what} is named in the encyclopedia's entry on {b}?",
     "{clause}; {what} does the encyclopedia mention in its article on {that}?",
-    "Look up {b} in the encyclopedia: {what} is mentioned there?",
+    "In the encyclopedia, look up {b}: {what} is mentioned there?",
     "{clause}. {what} stands in the encyclopedia's entry on {that}?",
     "{what} does one come across in the encyclopedia's entry on {b}?",
     "Reading the encyclopedia's article on {b}, {what} does one find?",
@@ -217,7 +217,7 @@ PATHS: dict[str, str] = {
     "ruled": "the country that {a} ruled or presided over",
     "on_river": "the {kind} on which {a} lies",
     "set_in": "the {kind} where {a} is set",
-    "originated_in": "the {kind} from which {a} comes",
+    "originated_in": "the {kind} in which {a} originated",
     "branch_of": "the field of which {a} is a branch",
     "kept_in": "the {kind} where {a} is kept",
     "highest_of": "the {kind} whose highest point is {a}",

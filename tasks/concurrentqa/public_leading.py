@@ -109,8 +109,8 @@ LEADING: dict[str, Leading] = {
         f"border_{side}": Leading(
             "neighbour",
             (
-                f"the {{kind}} that borders {{a}} to the {side}",
-                f"{{a}}'s neighbour to the {side}",
+                f"the {side}ern neighbour of {{a}}",
+                f"the {{kind}} on the other side of the {side}ern border of {{a}}",
                 f"the {{kind}} immediately {side} of {{a}}",
                 f"the {{kind}} on the {side}ern border of {{a}}",
             ),

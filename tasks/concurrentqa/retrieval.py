@@ -20,7 +20,7 @@ from tasks.minilm import MiniLM
 if TYPE_CHECKING:
     from models.retrieval.index import DenseIndex, SparseIndex
     from models.retrieval.scopes import Chain, Floats, Integers, Policy, Scope, Values
-    from models.retrieval.search import Paths, Searcher
+    from models.retrieval.search import Beam, Paths, Searcher
 
     Second = Callable[[Integers, Integers], Values]
 
@@ -264,7 +264,8 @@ def _search(
                 client = connect(address, Policy(policy), Path(folder) / "sent.jsonl")
                 private: set[str] = set()
                 indexes = indexes_for(mode, questions, corpus, client, config)
-                paths = find(questions, first, second, corpus, indexes, client.policy, mode, config, private)
+                chains = questions.chains if mode == "oracle" else None
+                paths = find(first, second, corpus, indexes, client.policy, beam_of(mode, config), private, chains)
                 rows += [{"policy": policy, "mode": mode, **row} for row in _ranked(paths, questions)]
                 saw = seen(served)
                 served.unlink(missing_ok=True)  # so that the next search has a log of its own
@@ -313,38 +314,42 @@ def indexes_for(
     return indexes
 
 
+def beam_of(mode: Mode, config: Search) -> "Beam":
+    """The beam of a search in a mode: in "quota" half of it for each scope."""
+    from models.retrieval.scopes import Scope
+    from models.retrieval.search import Beam
+
+    half = (config.beam + 1) // 2
+    quota = {Scope.PUBLIC: half, Scope.PRIVATE: half} if mode == "quota" else None
+    return Beam(hops=2, beam=config.beam, top=config.top, quota=quota)
+
+
 def find(
-    questions: Asked,
     first: "Values",
     second: "Second",
     corpus: Corpus,
     indexes: "Mapping[Scope, Searcher]",
     policy: "Policy",
-    mode: Mode,
-    config: Search,
+    beam: "Beam",
     private: set[str],
+    chains: "Sequence[Chain] | None" = None,
 ) -> "Paths":
-    """One search of all questions; `private` gains the digests of the queries that derive from a private passage."""
+    """One search of all questions, in these chains of scopes alone where they are given.
+
+    `private` gains the digests of the queries that derive from a private passage.
+    """
     import numpy as np
 
-    from models.retrieval.scopes import Query, Scope
-    from models.retrieval.search import Beam, beam_search
+    from models.retrieval.scopes import Query
+    from models.retrieval.search import beam_search
 
-    half = (config.beam + 1) // 2
-    quota = {Scope.PUBLIC: half, Scope.PRIVATE: half} if mode == "quota" else None
     place_of = {passage.id: place for place, passage in enumerate(corpus.passages)}
     places = {scope: np.array([place_of[each] for each in index.ids], np.int64) for scope, index in indexes.items()}
 
     def compose(rows: "Integers", chain: "Chain", positions: "Integers") -> "Values":
         return second(rows, places[chain[0]][positions[:, 0]])
 
-    return beam_search(
-        Query(first, policy),
-        indexes,
-        recording(compose, private),
-        Beam(hops=2, beam=config.beam, top=config.top, quota=quota),
-        questions.chains if mode == "oracle" else None,
-    )
+    return beam_search(Query(first, policy), indexes, recording(compose, private), beam, chains)
 
 
 def _ranked(paths: "Paths", questions: Asked) -> list[dict[str, Any]]:
