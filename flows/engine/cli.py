@@ -15,6 +15,7 @@ from flows.engine import doctor as examination
 from flows.engine.advise import advise
 from flows.engine.annotate import annotate
 from flows.engine.ask import ask
+from flows.engine.caption import caption
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
 from flows.engine.execute import Interrupted, cores
@@ -45,6 +46,7 @@ add_to(app)
 app.command()(advise)
 app.command()(annotate)
 app.command()(ask)
+app.command()(caption)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]

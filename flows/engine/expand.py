@@ -161,7 +161,7 @@ class _Expansion:
         )
 
     def _folders(
-        self, handle: Stage | Source | Mapping[str, Stage], axes: Mapping[str, Any], where: str
+        self, handle: Stage | Source | Mapping[str, Stage | Source], axes: Mapping[str, Any], where: str
     ) -> str | dict[str, str]:
         if isinstance(handle, Mapping):
             folders = {label: self._folders(one, axes, f"{where}.{label}") for label, one in handle.items()}

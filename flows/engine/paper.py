@@ -51,7 +51,7 @@ class Source:
 class Stage:
     """One step of a paper: a function of `tasks`, its inputs, its settings, and what it repeats over.
 
-    `inputs` maps the function's parameter names to stages or sources, or to dictionaries of stages by
+    `inputs` maps the function's parameter names to stages or sources, or to dictionaries of such by
     label, `config` is an instance of its
     settings class (or one for each profile), and `each` maps fields of that class to the values
     they take. `kind` is "compute" for what gives the same bytes again and "measure" for what
@@ -60,7 +60,7 @@ class Stage:
 
     function: Callable[..., None]
     config: Any
-    inputs: Mapping[str, "Stage | Source | Mapping[str, Stage]"] = field(default_factory=dict)
+    inputs: Mapping[str, "Stage | Source | Mapping[str, Stage | Source]"] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any] | Profiles[Any]] = field(default_factory=dict)
     kind: Literal["compute", "fetch", "measure"] = "compute"
 

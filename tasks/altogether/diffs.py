@@ -26,7 +26,7 @@ def write_diffs(records: Sequence[Record], pixels: Callable[[str], "NDArray[np.u
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     shown = [
-        {"record": r, "levels": marked_levels(r), "picture": _inline(pixels(r.img_path)), "size": SHOWN_SIZE}
+        {"record": r, "levels": marked_levels(r), "picture": inline(pixels(r.img_path)), "size": SHOWN_SIZE}
         for r in records
     ]
     conditions = sorted({r.condition for r in records})
@@ -43,7 +43,8 @@ def marked_levels(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _inline(pixels: "NDArray[np.uint8]") -> str:
+def inline(pixels: "NDArray[np.uint8]") -> str:
+    """A picture as a small PNG in base64, for a data URL."""
     from PIL import Image
 
     image = Image.fromarray(pixels)

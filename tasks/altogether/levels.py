@@ -45,8 +45,9 @@ class Levels:
     """How records are made.
 
     `voices` says whose texts are alt-texts; of a list of keywords the first `keywords` are one. Level 3 has at most
-    `agreed` words more than level 2. `swapped` is the share of the alt-texts composed to state one attribute that
-    state it falsely. The page with marked differences shows `shown` records.
+    `agreed` words more than level 2. No text of a record comes from the voice `held_out`, which can therefore judge
+    captions that were trained on any level. `swapped` is the share of the alt-texts composed to state one attribute
+    that state it falsely. The page with marked differences shows `shown` records.
     """
 
     seed: Index = 0
@@ -54,6 +55,7 @@ class Levels:
     voices: tuple[str, ...] = ("gemoji", "unicode name", NAMER, "emojilib")
     keywords: Count = 4
     agreed: Count = 6
+    held_out: str = ""
     swapped: Fraction = 0.5
     shown: Count = 100
 
@@ -75,7 +77,11 @@ def align(*, gathered: Path, pictures: Path, config: Levels, out: Path) -> None:
     with its split and what can be seen in it: a value is left out where another emoji with another value has the same
     pixels. `metrics.json` has a row for each level, condition and kind.
     """
-    emoji, spoken = read_gathered(gathered)
+    emoji, said_by_all = read_gathered(gathered)
+    spoken = {
+        key: {voice: phrases for voice, phrases in said.items() if voice != config.held_out}
+        for key, said in said_by_all.items()
+    }
     pixels, index = read_pictures(pictures)
     by_key = {e.key: e for e in emoji}
     wrongly_named = {

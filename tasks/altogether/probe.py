@@ -156,6 +156,7 @@ def _rows(about: Sequence[dict[str, Any]], read: Sequence[str], attribute: str, 
         counts = Counter(row[attribute] for row, _ in pairs)
         yield {
             "arm": kind,
+            "probe": f"{kind}, {style}",
             "attribute": attribute,
             "style": style,
             "accuracy": sum(row[attribute] == value for row, value in pairs) / len(pairs),

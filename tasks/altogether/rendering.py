@@ -39,7 +39,7 @@ def picture(path: Path, size: int) -> "NDArray[np.uint8]":
         raise Unreadable("file too large")
     if path.suffix.lower() == ".svg":
         return vector(path.read_bytes().decode(errors="replace"), size)
-    return _bitmap(path.read_bytes(), size)
+    return bitmap(path.read_bytes(), size)
 
 
 def vector(svg: str, size: int) -> "NDArray[np.uint8]":
@@ -52,7 +52,7 @@ def vector(svg: str, size: int) -> "NDArray[np.uint8]":
         png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, dpi=96, skip_system_fonts=True)
     except ValueError as error:
         raise Unreadable(str(error).split("\n")[0][:60]) from None
-    return _bitmap(bytes(png), size)
+    return bitmap(bytes(png), size)
 
 
 def on_background(rgba: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
@@ -111,7 +111,8 @@ def _text(markup: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
 
 
-def _bitmap(data: bytes, size: int) -> "NDArray[np.uint8]":
+def bitmap(data: bytes, size: int) -> "NDArray[np.uint8]":
+    """The same for the bytes of a picture that Pillow reads. A JPEG is decoded no larger than it has to be."""
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -121,6 +122,7 @@ def _bitmap(data: bytes, size: int) -> "NDArray[np.uint8]":
             opened: Any = Image.open(io.BytesIO(data))
             if opened.width * opened.height > MOST_PIXELS:
                 raise Unreadable("decompression bomb")
+            opened.draft("RGB", (2 * size, 2 * size))
             image = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (size, size))
     except Image.DecompressionBombError:
         raise Unreadable("decompression bomb") from None
