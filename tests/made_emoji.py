@@ -8,6 +8,7 @@ from tasks.altogether.levels import Levels, align
 from tasks.altogether.pictures import Drawn, draw_emoji
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.splits import SPLITS
+from tasks.altogether.titled import Titled, draw_titled
 from tasks.altogether.voices import Voices, gather
 
 STYLES = ("openmoji", "twemoji", "noto")
@@ -124,6 +125,21 @@ def write_sources(root: Path) -> dict[str, Path]:
     return folders
 
 
+def write_titled(root: Path) -> dict[str, Path]:
+    """Write clip art with titles and stamps with a sentence below `root`, and return their folders by set."""
+    art, stamps = root / "openclipart", root / "stamps"
+    for folder in (art, stamps):
+        folder.mkdir(parents=True)
+    for name, title, keyword in (("fox", "Sleeping fox", "animal"), ("star", "Golden star 1", "sky, night")):
+        about = f"<dc:title>{title}</dc:title><dc:subject><rdf:li>{keyword}</rdf:li></dc:subject>"
+        svg = drawing(title, 1).replace("<svg ", '<svg xmlns:dc="d" xmlns:rdf="r" ', 1)
+        (art / f"{name}.svg").write_text(svg.replace(">", f"><metadata>{about}</metadata>", 1))
+    for name, sentence in (("zebra-2", "A striped zebra."), ("red_fox", "A fox with a red heart.")):
+        (stamps / f"{name}.svg").write_text(drawing(sentence, 2))
+        (stamps / f"{name}.txt").write_text(f"{sentence}\nfr.utf8=Un animal.")
+    return {"openclipart": art, "stamps": stamps}
+
+
 def tags(code: str) -> list[str]:
     return next(e["tags"] for e in entries() if e["hexcode"] == code)  # type: ignore[return-value]
 
@@ -138,8 +154,8 @@ def write(path: Path, content: object) -> None:
 
 
 def build(sources: dict[str, Path], root: Path, config: Levels = SMALL) -> dict[str, Path]:
-    """Run the three data stages, each in a folder of its name below `root`."""
-    out = {name: root / name for name in ("gathered", "pictures", "levels")}
+    """Run the data stages, each in a folder of its name below `root`."""
+    out = {name: root / name for name in ("gathered", "pictures", "levels", "titled")}
     for folder in out.values():
         folder.mkdir()
     texts = {name: sources[name] for name in ("emojibase", "openmoji", "emojilib", "emoji_names", "em_keyboard")}
@@ -147,6 +163,7 @@ def build(sources: dict[str, Path], root: Path, config: Levels = SMALL) -> dict[
     styles = {style: sources[style] for style in STYLES}
     draw_emoji(gathered=out["gathered"], styles=styles, config=Drawn(size=24), out=out["pictures"])
     align(gathered=out["gathered"], pictures=out["pictures"], config=config, out=out["levels"])
+    draw_titled(sets=write_titled(root / "sets"), config=Titled(size=24), out=out["titled"])
     return out
 
 

@@ -39,20 +39,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folders of the stages before the captioner, and a captioner that was pre-trained for a few steps."""
     root = tmp_path_factory.mktemp("captioning")
     out = build(write_sources(root / "sources"), root)
-    write_features(out["pictures"], root / "features")
+    write_features(out, root / "features")
     for name in ("subwords", "dual", "pretrained"):
         (root / name).mkdir()
-    train_subwords(levels=out["levels"], config=Subwording(vocabulary=400), out=root / "subwords")
+    train_subwords(levels=out["levels"], titled=out["titled"], config=Subwording(vocabulary=400), out=root / "subwords")
     inputs = {"features": root / "features", "levels": out["levels"], "subwords": root / "subwords"}
     train_dual(**inputs, config=DUAL, out=root / "dual")
     inputs["dual"] = root / "dual"
-    pretrain(**inputs, config=replace(SMALL, level=0), out=root / "pretrained")
-    return {**inputs, "pretrained": root / "pretrained"}
+    pretrain(**inputs, titled=out["titled"], config=replace(SMALL, level=0), out=root / "pretrained")
+    return {**inputs, "titled": out["titled"], "pretrained": root / "pretrained"}
 
 
 def tuned(made: dict[str, Path], out: Path, config: Training = SMALL, **inputs: Path) -> Path:
     out.mkdir()
-    tune(**{**made, **inputs}, config=config, out=out)
+    tune(**{name: folder for name, folder in {**made, **inputs}.items() if name != "titled"}, config=config, out=out)
     return out
 
 
@@ -76,11 +76,14 @@ def test_a_word_is_the_same_at_the_start_and_after_a_comma() -> None:
     assert subwords.encode("heart") == subwords.encode("red, heart")[-len(subwords.encode("heart")) :]
 
 
-def test_subwords_come_from_the_training_records_alone(made: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "levels").mkdir()
-    (tmp_path / "out").mkdir()
+def test_subwords_come_from_what_training_reads_alone(made: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("levels", "titled", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "titled/openclipart.json").write_bytes((made["titled"] / "openclipart.json").read_bytes())
     (tmp_path / "levels/train.json").write_bytes((made["levels"] / "train.json").read_bytes())
-    train_subwords(levels=tmp_path / "levels", config=Subwording(vocabulary=400), out=tmp_path / "out")
+    train_subwords(
+        levels=tmp_path / "levels", titled=tmp_path / "titled", config=Subwording(vocabulary=400), out=tmp_path / "out"
+    )
     again = (tmp_path / "out/tokenizer.json").read_bytes()
     assert again == (made["subwords"] / "tokenizer.json").read_bytes()
 
@@ -135,10 +138,26 @@ def test_pretraining_never_reads_a_correction(made: dict[str, Path], tmp_path: P
             record |= {"round1": "x", "round2": "x", "round3": "x"}
         (tmp_path / f"{split}.json").write_text(json.dumps(read))
     (tmp_path / "out").mkdir()
-    inputs = {name: made[name] for name in ("features", "subwords", "dual")}
+    inputs = {name: made[name] for name in ("features", "titled", "subwords", "dual")}
     pretrain(**inputs, levels=tmp_path, config=replace(SMALL, level=0), out=tmp_path / "out")
     before = (made["pretrained"] / "captioner.safetensors").read_bytes()
     assert (tmp_path / "out/captioner.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "same"), [("openclipart", False), ("stamps", True)])
+def test_pretraining_reads_clip_art_and_never_the_stamps(
+    made: dict[str, Path], tmp_path: Path, name: str, same: bool
+) -> None:
+    """The stamps are a test of what captioners do with other people's pictures."""
+    for folder in ("titled", "out"):
+        (tmp_path / folder).mkdir()
+    for kept in ("openclipart", "stamps"):
+        (tmp_path / f"titled/{kept}.json").write_bytes((made["titled"] / f"{kept}.json").read_bytes())
+    (tmp_path / f"titled/{name}.json").write_text('{"data": []}')
+    inputs = {folder: made[folder] for folder in ("features", "levels", "subwords", "dual")}
+    pretrain(**inputs, titled=tmp_path / "titled", config=replace(SMALL, level=0), out=tmp_path / "out")
+    before = (made["pretrained"] / "captioner.safetensors").read_bytes()
+    assert ((tmp_path / "out/captioner.safetensors").read_bytes() == before) is same
 
 
 def test_test_records_are_not_trained_on(made: dict[str, Path], tmp_path: Path) -> None:

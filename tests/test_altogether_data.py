@@ -16,9 +16,11 @@ from made_emoji import STYLES, all_records, build
 
 from tasks.altogether.emoji import Emoji, visible
 from tasks.altogether.levels import agreed_words
-from tasks.altogether.pictures import Drawn, Titled, draw_emoji, draw_titled, read_pictures
+from tasks.altogether.pictures import Drawn, draw_emoji, read_pictures
+from tasks.altogether.records import read_records
 from tasks.altogether.rendering import Unreadable, colours_seen, on_background, picture, vector
 from tasks.altogether.splits import SPLITS, Split, split_concepts, split_of
+from tasks.altogether.titled import Titled, draw_titled
 from tasks.altogether.voices import Voices, compare, gather, read_gathered
 from tasks.errors import UserError
 
@@ -223,12 +225,20 @@ def test_titled_pictures_are_counted_and_never_fatal(tmp_path: Path, capsys: pyt
     sets = {"clip": clip, "stamps": stamps, "missing": missing}
     draw_titled(sets=sets, config=Titled(size=16), out=out)
     pixels, index = read_pictures(out)
-    assert [row["title"] for row in index] == ["Sleeping fox", "Star 1", "A zebra."]
-    assert index[0]["keywords"] == "tag, B&W"
+    assert [row["img_path"] for row in index] == ["clip/a.svg", "clip/b.svg", "stamps/zebra.png"]
     assert len(pixels) == 3
+    said = [(r.img_path, r.voice, r.alt, r.round3) for r in read_records(out / "clip.json")]
+    assert said[:2] == [
+        ("clip/a.svg", "title", "Sleeping fox", "Sleeping fox"),
+        ("clip/a.svg", "keywords", "tag, B&W", "Sleeping fox"),
+    ]
+    (stamp,) = read_records(out / "stamps.json")
+    assert (stamp.alt, stamp.round3) == ("zebra", "A zebra.")
+    assert read_records(out / "missing.json") == []
     assert json.loads((out / "metrics.json").read_text()) == [
-        {"arm": "clip", "pictures": 2, "broken": 1, "untitled": 1, "repeated": 1},
-        {"arm": "stamps", "pictures": 1, "broken": 0, "untitled": 2, "repeated": 0},
+        {"arm": "clip", "pictures": 2, "records": 4, "broken": 1, "untitled": 1, "repeated": 1},
+        {"arm": "missing", "pictures": 0, "records": 0, "broken": 0, "untitled": 0, "repeated": 0},
+        {"arm": "stamps", "pictures": 1, "records": 1, "broken": 0, "untitled": 2, "repeated": 0},
     ]
     assert json.loads((out / "broken.json").read_text())[0]["img_path"] == "clip/e.svg"
     assert "missing are not available" in capsys.readouterr().out

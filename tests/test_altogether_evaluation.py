@@ -13,7 +13,7 @@ from made_emoji import build, write_sources
 from made_features import write_features
 
 from models.captioner import Captioner
-from tasks.altogether.asked import FALSE, NATURAL, SEEN, TRUE, Asking, Question, ask, shuffled
+from tasks.altogether.asked import FALSE, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
 from tasks.altogether.baselines import neighbours, training_pictures, with_attributes, with_keywords
 from tasks.altogether.captioning import Seen, Sizes, new_sizes, save_captioner
 from tasks.altogether.dual import load_dual, save_dual
@@ -45,10 +45,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     root = tmp_path_factory.mktemp("evaluation")
     out = build(write_sources(root / "sources"), root)
-    write_features(out["pictures"], root / "features")
+    write_features(out, root / "features")
     for name in ("subwords", "dual", "captioner"):
         (root / name).mkdir()
-    train_subwords(levels=out["levels"], config=Subwording(vocabulary=400), out=root / "subwords")
+    train_subwords(levels=out["levels"], titled=out["titled"], config=Subwording(vocabulary=400), out=root / "subwords")
     words = load_subwords(root / "subwords")
     torch.manual_seed(0)
     save_dual(DualEncoder(DualSizes(vocabulary=words.size, channels=3, palette=500, shared=8)), root / "dual")
@@ -60,6 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "gathered": out["gathered"],
         "pictures": out["pictures"],
         "levels": out["levels"],
+        "titled": out["titled"],
         "features": root / "features",
         "subwords": root / "subwords",
         "dual": root / "dual",
@@ -89,6 +90,14 @@ def test_no_question_is_about_a_concept_of_training(made: dict[str, Any]) -> Non
     asked = {q.record.concept for q in ask(made["levels"], "noto", Asking())}
     assert asked
     assert not asked & trained
+
+
+def test_stamps_are_asked_about_and_judged_by_their_sentence(measured: Path) -> None:
+    copied = row(measured, arm=COPY, domain=OTHER)
+    # "red fox" shares 2 of 2 and 5 words with "A fox with a red heart.", "zebra" 1 of 1 and 3 with "A striped zebra."
+    assert copied["captions"] == 2
+    assert copied["f1"] == pytest.approx((4 / 7 + 1 / 2) / 2)
+    assert row(measured, arm=FULL, domain=OTHER)["captions"] == 2
 
 
 def test_a_false_alt_text_differs_from_the_true_one_in_one_attribute(made: dict[str, Any]) -> None:

@@ -220,10 +220,12 @@ def test_from_the_released_weights_to_the_control(made: dict[str, Path], tmp_pat
     torch.save(released_weights(torch, BLOCKS, CHANNELS), folders["weights"] / "released.pth")
     convert(weights=folders["weights"], config=Conversion(), out=folders["encoder"])
     config = Encoding(maps=(2,), grid=3, parts=1)
-    encode(pictures=made["pictures"], encoder=folders["encoder"], config=config, out=folders["features"])
+    both = {"emoji": made["pictures"], "titled": made["titled"]}
+    encode(pictures=both, encoder=folders["encoder"], config=config, out=folders["features"])
     features, index = read_features(folders["features"])
-    pixels, drawn = read_pictures(made["pictures"])
-    assert index == drawn
+    read = {name: read_pictures(folder) for name, folder in both.items()}
+    assert [row["img_path"] for row in index] == [row["img_path"] for _, rows in read.values() for row in rows]
+    pixels, _ = read["titled"]
     last = encoded(pixels[-1:], load_encoder(folders["encoder"]), config)
     assert torch.allclose(features.tokens[-1].float(), last.tokens[0].float(), atol=1e-2)
     probing = Probing(attributes=("skin",), folds=2, channels=4, steps=60, batch=32, learning_rate=1e-2)

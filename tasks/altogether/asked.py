@@ -13,10 +13,11 @@ from tasks.altogether.attributes import Mention, mentions, replaced
 from tasks.altogether.corruption import swapped
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.splits import draw
+from tasks.altogether.titled import TRANSFER
 
-SEEN, NEW, FIXED, NATURAL, TRUE, FALSE = (
+SEEN, NEW, FIXED, NATURAL, TRUE, FALSE, OTHER = (
     "new concepts", "new concepts and style", "flags and keycaps", "natural errors", "one attribute, true",
-    "one attribute, false",
+    "one attribute, false", "stamps",
 )  # fmt: skip
 """The domains of the test."""
 
@@ -69,6 +70,14 @@ def ask(levels: Path, held_out_style: str, config: Asking) -> list[Question]:
     questions += [Question(TRUE, true, attribute) for attribute, true, _ in pairs]
     questions += [Question(FALSE, false, attribute) for attribute, _, false in pairs]
     return questions
+
+
+def ask_others(titled: Path, config: Asking) -> list[Question]:
+    """Questions about other people's pictures, with the words of a file name as alt-text and a sentence as reference.
+
+    There is none where the pictures cannot be had.
+    """
+    return [Question(OTHER, r) for r in _some(read_records(titled / f"{TRANSFER}.json"), config.written, config.seed)]
 
 
 def true_and_false(record: Record, attribute: str, seed: int) -> tuple[Record, Record]:

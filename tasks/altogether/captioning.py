@@ -14,6 +14,7 @@ from tasks.altogether.encoder import Features, read_features
 from tasks.altogether.records import read_records
 from tasks.altogether.renaming import renamed
 from tasks.altogether.subwords import Subwords, as_caption, left_padded, load_subwords
+from tasks.altogether.titled import PRETRAINING
 from tasks.errors import UserError
 from tasks.report import write_json
 from tasks.train import Plateau, train
@@ -74,8 +75,10 @@ class Writing:
     half: int = -1
 
 
-def pretrain(*, features: Path, levels: Path, subwords: Path, dual: Path, config: Training, out: Path) -> None:
-    """Train on pictures with alt-texts alone, and write `captioner.safetensors`.
+def pretrain(
+    *, features: Path, levels: Path, titled: Path, subwords: Path, dual: Path, config: Training, out: Path
+) -> None:
+    """Train on pictures with alt-texts alone, clip art with its titles among them; write `captioner.safetensors`.
 
     As in the paper the longest alt-text of a picture is the target and another one, or none, the condition; where
     there is one alt-text, none.
@@ -85,17 +88,19 @@ def pretrain(*, features: Path, levels: Path, subwords: Path, dual: Path, config
     seen = Seen.load(features, dual)
     words = load_subwords(subwords)
 
-    def pairs(split: str) -> list["Pair"]:
+    def pairs(*files: Path) -> list["Pair"]:
         found = []
-        for path, records in sorted(written_alts(read_records(levels / f"{split}.json"), config.half).items()):
+        written = written_alts([record for file in files for record in read_records(file)], config.half)
+        for path, records in sorted(written.items()):
             longest = max(records, key=lambda record: (len(record.alt), record.alt))
             others = [record.alt for record in records if record is not longest] or [""]
             found += [Pair(path, longest.concept, alt, longest.alt, longest.alt) for alt in others]
         return found
 
+    training = pairs(levels / "train.json", titled / f"{PRETRAINING}.json")
     model = Captioner(new_sizes(seen, words, config.sizes))
-    model = _initial(model, seen, pairs("train"), config.seed)
-    _fit(model, seen, words, pairs("train"), pairs("validation"), config)
+    model = _initial(model, seen, training, config.seed)
+    _fit(model, seen, words, training, pairs(levels / "validation.json"), config)
     save_captioner(model.cpu(), out)
 
 

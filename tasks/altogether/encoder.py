@@ -5,7 +5,6 @@ deep feature map does not tell it. So a picture becomes tokens of several layers
 where they are, and a histogram of its colours for each part of it.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,16 +76,31 @@ def convert(*, weights: Path, config: Conversion, out: Path) -> None:
     save_file(state, out / "encoder.safetensors")
 
 
-def encode(*, pictures: Path, encoder: Path, config: Encoding, out: Path) -> None:
-    """Write `features.safetensors` (tokens and palette) and the pictures' `index.parquet` in the same order."""
+def encode(*, pictures: dict[str, Path], encoder: Path, config: Encoding, out: Path) -> None:
+    """Write `features.safetensors` (tokens and palette), and `index.parquet` with the img_path of each row."""
+    import pyarrow
+    import pyarrow.parquet
     from safetensors.torch import save_file
 
-    pixels, _ = read_pictures(pictures)
-    features = encoded(pixels, load_encoder(encoder), config)
-    save_file({"tokens": features.tokens, "palette": features.palette}, out / "features.safetensors")
-    shutil.copyfile(pictures / "index.parquet", out / "index.parquet")
-    shape = "×".join(map(str, features.tokens.shape[1:]))
-    spool.note(f"Encoded {len(pixels)} pictures, each as {shape} tokens and {features.palette.shape[1]} colour bins.")
+    model = load_encoder(encoder)
+    parts: list[Features] = []
+    index: list[dict[str, Any]] = []
+    for _, folder in sorted(pictures.items()):
+        pixels, rows = read_pictures(folder)
+        if rows:
+            parts.append(encoded(pixels, model, config))
+            index += [{"img_path": row["img_path"], "style": row["style"]} for row in rows]
+    tokens, colours = _joined(parts)
+    save_file({"tokens": tokens, "palette": colours}, out / "features.safetensors")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(index), out / "index.parquet")
+    shape = "×".join(map(str, tokens.shape[1:]))
+    spool.note(f"Encoded {len(index)} pictures, each as {shape} tokens and {colours.shape[1]} colour bins.")
+
+
+def _joined(parts: Sequence[Features]) -> tuple["Tensor", "Tensor"]:
+    import torch
+
+    return torch.cat([part.tokens for part in parts]), torch.cat([part.palette for part in parts])
 
 
 def load_encoder(folder: Path) -> "EfficientNetLite0":

@@ -7,7 +7,20 @@ from typing import Any
 from models.config import Fraction, Index, config
 from models.config import field as config_field
 from tasks import spool
-from tasks.altogether.asked import FALSE, FIXED, NATURAL, NEW, SEEN, TRUE, Asking, Question, ask, shuffled
+from tasks.altogether.asked import (
+    FALSE,
+    FIXED,
+    NATURAL,
+    NEW,
+    OTHER,
+    SEEN,
+    TRUE,
+    Asking,
+    Question,
+    ask,
+    ask_others,
+    shuffled,
+)
 from tasks.altogether.attributes import words
 from tasks.altogether.baselines import looks, neighbours, training_pictures, with_attributes, with_keywords
 from tasks.altogether.captioning import Seen, Writing, captioned, load_captioner
@@ -18,6 +31,7 @@ from tasks.altogether.measured import Captions, attribute_rows, concept_rows, no
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.scoring import CORPUS, MEANS, Reference, Row, corpus_scores, means, score, voice_f1
 from tasks.altogether.subwords import load_subwords
+from tasks.altogether.titled import PRETRAINING
 from tasks.altogether.voices import read_gathered
 from tasks.measures import measures
 from tasks.report import write_json
@@ -25,6 +39,8 @@ from tasks.report import write_json
 FULL, IMAGE, TEXT = "image and alt", "image only", "alt only"
 COPY, NEIGHBOUR, KEYWORDS, ATTRIBUTES = "copy", "neighbour", "copy + keywords", "copy + attributes"
 """Arms: captioners by what they are trained to read, and baselines, the last two with a neighbour's words."""
+
+EVERY = (SEEN, NEW, FIXED, NATURAL, TRUE, FALSE, OTHER)
 
 VOICE = "a held-out voice's words"
 """The domain in which captions are judged by what one voice says of new concepts, and by nothing else."""
@@ -57,6 +73,7 @@ def evaluate(
     gathered: Path,
     pictures: Path,
     levels: Path,
+    titled: Path,
     features: Path,
     subwords: Path,
     dual: Path,
@@ -72,7 +89,7 @@ def evaluate(
     seen = Seen.load(features, dual)
     training = read_records(levels / "train.json")
     by_domain: dict[str, list[Question]] = {}
-    for question in ask(levels, config.held_out_style, config.asking):
+    for question in [*ask(levels, config.held_out_style, config.asking), *ask_others(titled, config.asking)]:
         by_domain.setdefault(question.domain, []).append(question)
     captions = {
         **written(by_domain, seen, subwords, captioners, config),
@@ -80,7 +97,8 @@ def evaluate(
         # The planted control: the reference itself must be found to be better than anything that was written.
         ("reference", SEEN): [q.record.round3 for q in by_domain[SEEN]],
     }
-    known = {word for record in training for text in record.levels for word in words(text)}
+    read = [*training, *read_records(titled / f"{PRETRAINING}.json")]
+    known = {word for record in read for text in record.levels for word in words(text)}
     reference = Reference.of([q for asked in by_domain.values() for q in asked], known)
     voice = _said(gathered, config.held_out_voice)
     similar = _similarities(captions, by_domain, seen, subwords, scorer)
@@ -137,15 +155,15 @@ def written(
                 model, words_of, seen, seen.rows(paths), texts, Writing(seed=config.seed), blank=images == "none"
             )
 
-    write(FULL, "full", (SEEN, NEW, FIXED, NATURAL, TRUE, FALSE))
-    write(IMAGE, "image-only", (SEEN, NEW, FIXED, NATURAL, TRUE, FALSE), alts="none")
-    write(TEXT, "text-only", (SEEN, NEW, FIXED, NATURAL, TRUE, FALSE), images="none")
+    write(FULL, "full", EVERY)
+    write(IMAGE, "image-only", EVERY, alts="none")
+    write(TEXT, "text-only", EVERY, images="none")
     write("full, alt left out", "full", (SEEN,), alts="none")
     write("full, image left out", "full", (SEEN,), images="none")
     write("full, images shuffled", "full", (SEEN,), images="shuffled")
     write("full, alts shuffled", "full", (SEEN,), alts="shuffled")
     for level in (1, 2, 3):
-        write(f"level {level}", f"level-{level}", (SEEN,))
+        write(f"level {level}", f"level-{level}", (SEEN, OTHER))
     return captions
 
 

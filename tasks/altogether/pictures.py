@@ -1,17 +1,17 @@
-"""Draw the emoji in several styles, and the titled pictures of other people, as arrays of one size."""
+"""Draw the emoji in several styles, as arrays of one size."""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.config import Count, Fraction, Index, config
+from models.config import Count, Fraction, config
 from tasks import spool
 from tasks.altogether.emoji import key_of
-from tasks.altogether.rendering import Unreadable, colours_seen, described, on_background, picture, vector
+from tasks.altogether.rendering import Unreadable, colours_seen, on_background, picture, vector
 from tasks.altogether.voices import read_gathered
 from tasks.errors import UserError
 from tasks.measures import measures
@@ -31,14 +31,6 @@ class Drawn:
 
     size: Count = 128
     seen: Fraction = 0.1
-
-
-@config
-class Titled:
-    """The side of a picture in pixels, and how many pictures of each set to take at most (0: all)."""
-
-    size: Count = 128
-    limit: Index = 0
 
 
 @measures(
@@ -89,44 +81,7 @@ def draw_emoji(*, gathered: Path, styles: dict[str, Path], config: Drawn, out: P
             raise UserError(f"No emoji is drawn in the style {style}: see what data/sources.yaml asks of its files.")
         rows.append({"arm": style, "pictures": drawn, "broken": failed}
                     | {name: counts[name] for name in ("missing", "twins")})  # fmt: skip
-    _write(out, pixels, index, broken, rows)
-
-
-@measures(
-    pictures="pictures that were drawn",
-    broken="files that gave no picture",
-    untitled="files without a title of two letters or more",
-    repeated="files whose title an earlier file has, but for numbers",
-)
-def draw_titled(*, sets: dict[str, Path], config: Titled, out: Path) -> None:
-    """Write `pictures.safetensors` and `index.parquet`: pictures with the words that one person gave each.
-
-    The index has the columns img_path, style (the set), title, keywords and description. Of a series ("star 1",
-    "star 2") the first is taken. A set that this machine cannot have is left out with a note.
-    """
-    pixels: list[Any] = []
-    index: list[dict[str, Any]] = []
-    broken: list[dict[str, str]] = []
-    rows = []
-    for name, folder in sorted(sets.items()):
-        if (folder / "unavailable.json").exists():
-            spool.note(f"The pictures of {name} are not available here, so nothing is drawn of them.")
-            continue
-        before, failed = len(index), len(broken)
-        counts: Counter[str] = Counter()
-        for path, about in _titled_files(folder, counts):
-            if config.limit and len(index) - before == config.limit:
-                break
-            img_path = f"{name}/{path.relative_to(folder).as_posix()}"
-            try:
-                pixels.append(on_background(picture(path, config.size)))
-            except Unreadable as reason:
-                broken.append({"img_path": img_path, "reason": str(reason)})
-                continue
-            index.append({"img_path": img_path, "style": name, **about})
-        rows.append({"arm": name, "pictures": len(index) - before, "broken": len(broken) - failed}
-                    | {kind: counts[kind] for kind in ("untitled", "repeated")})  # fmt: skip
-    _write(out, pixels, index, broken, rows)
+    write_pictures(out, pixels, index, broken, rows)
 
 
 def style_drawings(folder: Path) -> dict[str, Drawing]:
@@ -164,38 +119,14 @@ def read_pictures(folder: Path) -> tuple["NDArray[np.uint8]", list[dict[str, Any
     return load_file(folder / "pictures.safetensors")["pictures"], rows
 
 
-def _titled_files(folder: Path, counts: Counter[str]) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Files with their words: a sentence in a `.txt` beside the picture, or the metadata of an SVG."""
-    series: set[str] = set()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in (".svg", ".png") or not path.is_file():
-            continue
-        beside = path.with_suffix(".txt")
-        # Tux Paint's symbols are letters and shapes; mirrored and flipped stamps have no sentence of their own.
-        if beside.exists():
-            lines = beside.read_bytes().decode(errors="replace").splitlines() or [""]
-            about = {"title": lines[0].strip(), "keywords": "", "description": ""}
-        elif path.suffix.lower() == ".svg":
-            about = described(path.read_bytes().decode(errors="replace"))
-        else:
-            about = {"title": "", "keywords": "", "description": ""}
-        key = " ".join(re.sub(r"[\d_]+", " ", about["title"]).lower().split())
-        if len(re.findall(r"[^\W\d_]", key)) < 2 or "symbols" in path.relative_to(folder).parts:
-            counts["untitled"] += 1
-        elif key in series:
-            counts["repeated"] += 1
-        else:
-            series.add(key)
-            yield path, about
-
-
-def _write(
+def write_pictures(
     out: Path,
     pixels: list[Any],
     index: list[dict[str, Any]],
     broken: list[dict[str, str]],
     rows: list[dict[str, Any]],
 ) -> None:
+    """Write pictures (size, size, 3) with their index, what gave none, and the counts."""
     import numpy as np
     import pyarrow
     import pyarrow.parquet

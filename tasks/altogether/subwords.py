@@ -1,4 +1,4 @@
-"""Texts as subwords: byte-level BPE trained on the training records' texts."""
+"""Texts as subwords: byte-level BPE trained on the texts that training reads."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from models.config import Count, config
 from tasks import spool
 from tasks.altogether.attributes import plain
 from tasks.altogether.records import read_records
+from tasks.altogether.titled import PRETRAINING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,11 +52,11 @@ class Subwords:
         return plain(self.tokenizer.decode(kept))
 
 
-def train_subwords(*, levels: Path, config: Subwording, out: Path) -> None:
-    """Write `tokenizer.json`, trained on every alt-text and level of the training records, and on nothing else."""
+def train_subwords(*, levels: Path, titled: Path, config: Subwording, out: Path) -> None:
+    """Write `tokenizer.json`, trained on the texts of the training and pre-training records, and on nothing else."""
     from models.captioner import BEGIN, END, PAD
 
-    records = read_records(levels / "train.json")
+    records = [*read_records(levels / "train.json"), *read_records(titled / f"{PRETRAINING}.json")]
     texts = sorted({plain(text) for record in records for text in record.levels if text})
     subwords = trained(texts, config.vocabulary)
     special = [subwords.tokenizer.token_to_id(token) for token in ("<pad>", "<begin>", "<end>")]
