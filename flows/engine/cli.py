@@ -73,7 +73,7 @@ def reproduce(papers: Papers = None, profile: Profile = "quick", settings: Setti
 
         tenfold reproduce btx --profile cpu
 
-        tenfold reproduce btx -S finetune.steps=50 --jobs 1
+        tenfold reproduce btx -S expert.general=0.05 --jobs 1
     """
     chosen = variant(profile, settings or [])
     planned = _plan(papers, chosen)
@@ -269,7 +269,7 @@ def doctor() -> None:
 
 
 def _plan(papers: list[str] | None, chosen: Variant) -> Plan:
-    known, changed = compile_papers(chosen)
+    known, changed = compile_papers(chosen, papers or [])
     if changed:
         console.print(f"Compiled {len(changed)} files: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}")
     return plan(select(papers or [], chosen, known), Store())

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
-from flows.engine.discover import Experiment
+from flows.engine.discover import Experiment, choose
 from flows.engine.expand import expand
 from flows.engine.paper import PROFILES
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
@@ -18,11 +19,15 @@ HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this 
 WORK_POOL = "tenfold"
 
 
-def compiled(experiments: dict[str, Experiment], variants: list[Variant] | None = None) -> dict[str, str]:
-    """Every compiled file by its path; with `variants`, theirs beside those of the profiles."""
+def compiled(
+    experiments: dict[str, Experiment], variants: Sequence[Variant] = (), names: Sequence[str] = ()
+) -> dict[str, str]:
+    """Every compiled file by its path; with `variants`, theirs for the papers of these names, or for all."""
     pipelines = [source_stages(), [report_stage(experiments)]]
-    for chosen in [*(Variant(profile) for profile in PROFILES), *(variants or [])]:
-        pipelines += [expand(experiment, chosen) for experiment in experiments.values()]
+    for profile in PROFILES:
+        pipelines += [expand(experiment, Variant(profile)) for experiment in experiments.values()]
+    for chosen in variants:
+        pipelines += [expand(experiment, chosen) for experiment in choose(list(names), experiments)]
     files = {
         "prefect.yaml": HEADER + _yaml(_deployments(experiments)),
         "mlflow/experiments.json": json.dumps(_descriptions(experiments), indent=1, ensure_ascii=False) + "\n",

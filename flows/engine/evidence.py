@@ -153,7 +153,7 @@ def gather(names: list[str], profile: str | None, changes: list[str]) -> list[Ev
         UserError: a name or a setting is wrong.
     """
     wanted = variant(profile or "quick", changes)
-    known, _ = compile_papers(wanted)
+    known, _ = compile_papers(wanted, names)
     store = Store()
     chosen = names or list(known)
     select(chosen, wanted, known)  # a wrong name fails before any reading

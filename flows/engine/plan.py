@@ -1,6 +1,7 @@
 """What a reproduction has to do: the stages in order, and why each one must run."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flows.engine.compile import compiled, write
@@ -33,10 +34,13 @@ class Plan:
         return [stage for stage in self.stages if self.reasons[stage.out] or stage.out in self.waiting]
 
 
-def compile_papers(chosen: Variant) -> tuple[dict[str, Experiment], list[str]]:
-    """Load all papers and bring the compiled files up to date; returns the papers and what changed."""
+def compile_papers(chosen: Variant, names: Sequence[str] = ()) -> tuple[dict[str, Experiment], list[str]]:
+    """Load all papers and bring the compiled files up to date; returns the papers and what changed.
+
+    A variant is compiled for the papers that are named, or for all: others do not have the stages that it changes.
+    """
     known = papers()
-    return known, write(compiled(known, [chosen] if chosen.changes else []))
+    return known, write(compiled(known, [chosen] if chosen.changes else [], names))
 
 
 def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> list[ConcreteStage]:

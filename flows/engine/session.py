@@ -94,7 +94,7 @@ def opened(papers: list[str], profile: str, settings: list[str], jobs: int) -> I
         UserError: a name or a setting is wrong.
     """
     chosen = variant(profile, settings)
-    known, _ = compile_papers(chosen)
+    known, _ = compile_papers(chosen, papers)
     store = Store()
     planned = plan(select(papers, chosen, known), store)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
