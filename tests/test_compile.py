@@ -162,3 +162,12 @@ def test_commands_run_without_tenfold(done: Clone) -> None:
         path.unlink()
     done.run(*command[1:])
     assert {path.name: path.read_bytes() for path in Path(done.root / "data/quick/tiny/cleaned").iterdir()} == before
+
+
+def test_a_variant_is_compiled_for_the_named_papers_alone() -> None:
+    """The other papers do not have the stage that it changes: for them it would be an error."""
+    known, chosen = papers(), variant("quick", ["expert.general=0.2"])
+    added = set(compiled(known, [chosen], ["btx"])) - set(compiled(known))
+    assert {path.split("/")[2] for path in added} == {"btx"}
+    with pytest.raises(UserError, match="has no stage expert"):
+        compiled(known, [chosen], ["hardware_scaling"])
