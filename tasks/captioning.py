@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 GREEDY = Writing(seed=0, top_p=1e-9)
 """The likeliest token each time: a picture's caption does not depend on those that are beside it."""
 
-PARTS = ("encoder", "dual", "subwords", "captioner")
-
 
 @dataclass(frozen=True)
 class Folders:

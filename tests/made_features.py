@@ -1,15 +1,29 @@
-"""Features of made pictures without a network: colours of their parts, which is enough to tell them apart."""
+"""What captioners are trained on, of made pictures: their texts as subwords, and features without a network.
+
+The features are the colours of a picture's parts, which is enough to tell made pictures apart.
+"""
 
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import torch
+from made_emoji import build, write_sources
 from safetensors.torch import save_file
 from torch.nn import functional
 
 from tasks.altogether.encoder import palette
 from tasks.altogether.pictures import read_pictures
+from tasks.altogether.subwords import Subwording, train_subwords
+
+
+def prepare(root: Path) -> dict[str, Path]:
+    """The folders of the data stages, and of the features and subwords that are made of them, by name."""
+    out = build(write_sources(root / "sources"), root)
+    write_features(out, root / "features")
+    (root / "subwords").mkdir()
+    train_subwords(levels=out["levels"], titled=out["titled"], config=Subwording(vocabulary=400), out=root / "subwords")
+    return {**out, "features": root / "features", "subwords": root / "subwords"}
 
 
 def write_features(folders: dict[str, Path], out: Path) -> None:

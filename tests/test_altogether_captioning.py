@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_emoji import build, write_sources
-from made_features import write_features
+from made_features import prepare
 
 from models.captioner import BEGIN, END, PAD
 from models.config import Optimisation
@@ -38,12 +37,10 @@ DUAL = DualTraining(seed=1, optimisation=STEPS, shared=8)
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folders of the stages before the captioner, and a captioner that was pre-trained for a few steps."""
     root = tmp_path_factory.mktemp("captioning")
-    out = build(write_sources(root / "sources"), root)
-    write_features(out, root / "features")
-    for name in ("subwords", "dual", "pretrained"):
+    out = prepare(root)
+    for name in ("dual", "pretrained"):
         (root / name).mkdir()
-    train_subwords(levels=out["levels"], titled=out["titled"], config=Subwording(vocabulary=400), out=root / "subwords")
-    inputs = {"features": root / "features", "levels": out["levels"], "subwords": root / "subwords"}
+    inputs = {name: out[name] for name in ("features", "levels", "subwords")}
     train_dual(**inputs, config=DUAL, out=root / "dual")
     inputs["dual"] = root / "dual"
     pretrain(**inputs, titled=out["titled"], config=replace(SMALL, level=0), out=root / "pretrained")

@@ -9,8 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_emoji import build, write_sources
-from made_features import write_features
+from made_features import prepare
 
 from models.captioner import Captioner
 from tasks.altogether.asked import FALSE, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
@@ -21,7 +20,7 @@ from tasks.altogether.evaluation import COPY, FULL, IMAGE, NEIGHBOUR, TEXT, VOIC
 from tasks.altogether.gallery import Shown, chosen
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.scoring import Reference, corpus_scores, means, reads, score
-from tasks.altogether.subwords import Subwording, load_subwords, train_subwords
+from tasks.altogether.subwords import load_subwords
 from tasks.altogether.zero_shot import ZeroShot, classes, classify, zero_shot
 
 RECORD = Record(
@@ -44,25 +43,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from models.dual_encoder import DualEncoder, DualSizes
 
     root = tmp_path_factory.mktemp("evaluation")
-    out = build(write_sources(root / "sources"), root)
-    write_features(out, root / "features")
-    for name in ("subwords", "dual", "captioner"):
+    out = prepare(root)
+    for name in ("dual", "captioner"):
         (root / name).mkdir()
-    train_subwords(levels=out["levels"], titled=out["titled"], config=Subwording(vocabulary=400), out=root / "subwords")
-    words = load_subwords(root / "subwords")
+    words = load_subwords(out["subwords"])
     torch.manual_seed(0)
     save_dual(DualEncoder(DualSizes(vocabulary=words.size, channels=3, palette=500, shared=8)), root / "dual")
-    seen = Seen.load(root / "features", root / "dual")
+    seen = Seen.load(out["features"], root / "dual")
     sizes = new_sizes(seen, words, Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6))
     save_captioner(Captioner(sizes), root / "captioner")
     names = ("full", "image-only", "text-only", "level-1", "level-2", "level-3")
     return {
-        "gathered": out["gathered"],
-        "pictures": out["pictures"],
-        "levels": out["levels"],
-        "titled": out["titled"],
-        "features": root / "features",
-        "subwords": root / "subwords",
+        **out,
         "dual": root / "dual",
         "scorer": root / "dual",
         "captioners": dict.fromkeys(names, root / "captioner"),
