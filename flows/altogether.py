@@ -430,18 +430,16 @@ paper = Paper(
     claims=CLAIMS,
     controls=CONTROLS,
     scales=[
-        Scale("pre-training pairs", paper="22,807,024", here=Profiles("about 400", "about 9,000", "about 9,000")),
+        Scale("pre-training pairs", paper="22,807,024", here=Profiles("989", "12,423", "12,423")),
         Scale(
             "corrected records",
             paper="15,448 for training, 500 for the test, written by people in three rounds",
-            here=Profiles("about 1,500", "18,967 and 6,614", "18,967 and 6,614"),
+            here=Profiles("1,740 and 1,021", "18,969 and 6,614", "18,969 and 6,614"),
         ),
         Scale("image encoder", paper="MetaCLIP ViT-H/14, 224 px", here="EfficientNet-lite0, 4.7M parameters, 128 px"),
         Scale("decoder", paper="OPT-1.3B, pretrained", here="2 layers of width 128, from scratch, with a pointer"),
         Scale("visual, alt and caption tokens", paper="40, 128 and 192", here="8, 24 and 40"),
-        Scale(
-            "pairs for CLIP training", paper="billions", here=Profiles("a few hundred", "about 2,500", "about 2,500")
-        ),
+        Scale("pairs for CLIP training", paper="billions", here=Profiles("882", "6,162", "6,162")),
         Scale("seeds", paper="1", here=Profiles("1", "8", "8")),
     ],
     tables=[
