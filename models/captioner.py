@@ -5,7 +5,7 @@ a decoder reads them, the alt-text and the caption so far. The paper's decoder i
 copies by itself; ours is small and trained from scratch, so it has a pointer to the alt-text (See et al. 2017).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -218,6 +218,16 @@ class Captioner(nn.Module):
         return torch.where(empty, vocabulary, mixed)
 
 
+class Conditioned(Protocol):
+    """A captioner as sampling sees it: `Captioner`, or one with a pretrained decoder."""
+
+    sizes: CaptionerSizes
+
+    def given(self, pictures: Pictures, alt: Tensor) -> Given: ...
+
+    def following(self, given: Given, caption: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]: ...
+
+
 def caption_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     """Mean negative log-likelihood of the caption's tokens [B, T] in nats; padding, on the right, does not count."""
     return F.nll_loss(log_probabilities.transpose(1, 2), targets, ignore_index=PAD)
@@ -225,7 +235,7 @@ def caption_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def write_captions(
-    model: Captioner, pictures: Pictures, alt: Tensor, temperature: float, top_p: float, generator: torch.Generator
+    model: Conditioned, pictures: Pictures, alt: Tensor, temperature: float, top_p: float, generator: torch.Generator
 ) -> Tensor:
     """Sampled captions [B, sizes.caption], padded after END: nucleus sampling (Holtzman et al. 2020).
 

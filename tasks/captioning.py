@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.altogether.attributes import words
-from tasks.altogether.captioning import Seen, Writing, captioned, load_captioner
+from tasks.altogether.captioning import Seen, Writing, captioned
 from tasks.altogether.dual import load_dual, picture_vectors
 from tasks.altogether.edits import edit
 from tasks.altogether.encoder import Encoding, encoded, load_encoder
 from tasks.altogether.rendering import Unreadable, bitmap, on_background, vector
-from tasks.altogether.subwords import load_subwords
+from tasks.altogether.stored import load_writer
 from tasks.annotation.pictures import LARGEST, SHOWN
 from tasks.errors import UserError
 
@@ -37,7 +37,6 @@ class Folders:
 
     encoder: Path
     dual: Path
-    subwords: Path
     captioner: Path
     size: int
     encoding: Encoding
@@ -61,14 +60,13 @@ class Realigner:
         self.size, self._encoding = folders.size, folders.encoding
         self._encoder = load_encoder(folders.encoder)
         self._dual = load_dual(folders.dual)
-        self._words = load_subwords(folders.subwords)
-        self._captioner = load_captioner(folders.captioner)
+        self._writer = load_writer(folders.captioner)
 
     def captions(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[str]:
         """A caption of each picture (n, size, size, 3) with its alt-text, which may be empty."""
         features = encoded(pixels, self._encoder, self._encoding)
         seen = Seen(features, picture_vectors(self._dual, features), {})
-        return captioned(self._captioner, self._words, seen, range(len(alts)), alts, GREEDY)
+        return captioned(self._writer, seen, range(len(alts)), alts, GREEDY)
 
 
 def pictures_below(folder: Path) -> list[str]:

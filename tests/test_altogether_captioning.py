@@ -1,6 +1,8 @@
 """Altogether's captioner as stages: what it is trained on, and what its arms may see."""
 
+import inspect
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +15,18 @@ from models.captioner import BEGIN, END, PAD
 from models.config import Optimisation
 from tasks.altogether.captioning import (
     Seen,
-    Sizes,
     Training,
     Writing,
     caption_training,
     captioned,
-    load_captioner,
     pretrain,
     tune,
 )
 from tasks.altogether.dual import DualTraining, half_of, train_dual, train_mixed, written_alts
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.renaming import renamed
-from tasks.altogether.subwords import Subwording, as_caption, left_padded, load_subwords, train_subwords, trained
+from tasks.altogether.stored import Sizes, load_writer
+from tasks.altogether.subwords import Subwording, as_caption, left_padded, train_subwords, trained
 from tasks.errors import UserError
 
 STEPS = Optimisation(steps=6, batch=16, learning_rate=3e-3, warmup=2)
@@ -42,14 +43,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (root / name).mkdir()
     inputs = {name: out[name] for name in ("features", "levels", "subwords")}
     train_dual(**inputs, config=DUAL, out=root / "dual")
-    inputs["dual"] = root / "dual"
-    pretrain(**inputs, titled=out["titled"], config=replace(SMALL, level=0), out=root / "pretrained")
-    return {**inputs, "titled": out["titled"], "pretrained": root / "pretrained"}
+    folders = {**inputs, "dual": root / "dual", "titled": out["titled"], "language": out["subwords"]}
+    pretrain(**inputs_of(folders, pretrain), config=replace(SMALL, level=0), out=root / "pretrained")
+    return {**folders, "pretrained": root / "pretrained"}
+
+
+def inputs_of(folders: dict[str, Path], function: Callable[..., None]) -> dict[str, Path]:
+    """Those of the folders that the function reads."""
+    return {name: folders[name] for name in inspect.signature(function).parameters if name in folders}
 
 
 def tuned(made: dict[str, Path], out: Path, config: Training = SMALL, **inputs: Path) -> Path:
     out.mkdir()
-    tune(**{name: folder for name, folder in {**made, **inputs}.items() if name != "titled"}, config=config, out=out)
+    tune(**inputs_of({**made, **inputs}, tune), config=config, out=out)
     return out
 
 
@@ -135,8 +141,8 @@ def test_pretraining_never_reads_a_correction(made: dict[str, Path], tmp_path: P
             record |= {"round1": "x", "round2": "x", "round3": "x"}
         (tmp_path / f"{split}.json").write_text(json.dumps(read))
     (tmp_path / "out").mkdir()
-    inputs = {name: made[name] for name in ("features", "titled", "subwords", "dual")}
-    pretrain(**inputs, levels=tmp_path, config=replace(SMALL, level=0), out=tmp_path / "out")
+    read_from = inputs_of({**made, "levels": tmp_path}, pretrain)
+    pretrain(**read_from, config=replace(SMALL, level=0), out=tmp_path / "out")
     before = (made["pretrained"] / "captioner.safetensors").read_bytes()
     assert (tmp_path / "out/captioner.safetensors").read_bytes() == before
 
@@ -151,8 +157,8 @@ def test_pretraining_reads_clip_art_and_never_the_stamps(
     for kept in ("openclipart", "stamps"):
         (tmp_path / f"titled/{kept}.json").write_bytes((made["titled"] / f"{kept}.json").read_bytes())
     (tmp_path / f"titled/{name}.json").write_text('{"data": []}')
-    inputs = {folder: made[folder] for folder in ("features", "levels", "subwords", "dual")}
-    pretrain(**inputs, titled=tmp_path / "titled", config=replace(SMALL, level=0), out=tmp_path / "out")
+    read_from = inputs_of({**made, "titled": tmp_path / "titled"}, pretrain)
+    pretrain(**read_from, config=replace(SMALL, level=0), out=tmp_path / "out")
     before = (made["pretrained"] / "captioner.safetensors").read_bytes()
     assert ((tmp_path / "out/captioner.safetensors").read_bytes() == before) is same
 
@@ -187,20 +193,20 @@ def test_the_levels_differ(made: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_captions_repeat_themselves_and_blank_ones_ignore_the_picture(made: dict[str, Path], tmp_path: Path) -> None:
-    model = load_captioner(tuned(made, tmp_path / "model"))
-    seen, words = Seen.load(made["features"], made["dual"]), load_subwords(made["subwords"])
+    writer = load_writer(tuned(made, tmp_path / "model"))
+    seen = Seen.load(made["features"], made["dual"])
     records = as_written(made)[:8]
     rows, alts = seen.rows([r.img_path for r in records]), [r.alt for r in records]
     writing = Writing(seed=3)
-    assert captioned(model, words, seen, rows, alts, writing) == captioned(model, words, seen, rows, alts, writing)
-    blank = captioned(model, words, seen, rows, alts, writing, blank=True)
-    assert blank == captioned(model, words, seen, rows[::-1], alts, writing, blank=True)
-    assert blank != captioned(model, words, seen, rows, alts, writing)
+    assert captioned(writer, seen, rows, alts, writing) == captioned(writer, seen, rows, alts, writing)
+    blank = captioned(writer, seen, rows, alts, writing, blank=True)
+    assert blank == captioned(writer, seen, rows[::-1], alts, writing, blank=True)
+    assert blank != captioned(writer, seen, rows, alts, writing)
 
 
 def test_a_folder_without_a_captioner_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"captioner\.safetensors"):
-        load_captioner(tmp_path)
+        load_writer(tmp_path)
 
 
 # ------------------------------------------------------------------ captions for a dual encoder
@@ -222,8 +228,8 @@ def test_captions_for_a_dual_encoder_come_from_the_other_half(made: dict[str, Pa
     half = tuned(made, tmp_path / "half", zero)
     assert (without / "captioner.safetensors").read_bytes() == (half / "captioner.safetensors").read_bytes()
     (tmp_path / "captions").mkdir()
-    inputs = {name: made[name] for name in ("features", "levels", "subwords", "dual")}
-    caption_training(**inputs, captioner=half, config=Writing(seed=1, half=1), out=tmp_path / "captions")
+    written_from = inputs_of({**made, "captioner": half}, caption_training)
+    caption_training(**written_from, config=Writing(seed=1, half=1), out=tmp_path / "captions")
     captions = json.loads((tmp_path / "captions/captions.json").read_text())
     assert set(captions) == set(written_alts(records, 1))
     assert not {r.concept for r in records if r.img_path in captions and half_of(r.concept) == 0}

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_features import prepare
 
-from models.captioner import Captioner
 from tasks.altogether.asked import FALSE, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
 from tasks.altogether.baselines import neighbours, training_pictures, with_attributes, with_keywords
-from tasks.altogether.captioning import Seen, Sizes, new_sizes, save_captioner
+from tasks.altogether.captioning import Seen
 from tasks.altogether.dual import load_dual, save_dual
 from tasks.altogether.evaluation import COPY, FULL, IMAGE, NEIGHBOUR, TEXT, VOICE, Evaluation, evaluate
 from tasks.altogether.gallery import Shown, chosen
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.scoring import Reference, corpus_scores, means, reads, score
+from tasks.altogether.stored import Sizes, new_writer, save_writer
 from tasks.altogether.subwords import load_subwords
 from tasks.altogether.zero_shot import ZeroShot, classes, classify, zero_shot
 
@@ -50,8 +50,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     torch.manual_seed(0)
     save_dual(DualEncoder(DualSizes(vocabulary=words.size, channels=3, palette=500, shared=8)), root / "dual")
     seen = Seen.load(out["features"], root / "dual")
-    sizes = new_sizes(seen, words, Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6))
-    save_captioner(Captioner(sizes), root / "captioner")
+    sizes = Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6)
+    save_writer(new_writer(out["subwords"], *seen.sizes, sizes), root / "captioner")
     names = ("full", "image-only", "text-only", "level-1", "level-2", "level-3")
     return {
         **out,

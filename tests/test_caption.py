@@ -16,12 +16,12 @@ from conftest import ROOT
 from PIL import Image
 from safetensors.torch import save_file
 
-from models.captioner import Captioner
 from models.dual_encoder import DualEncoder, DualSizes
 from models.efficientnet import EfficientNetLite0
-from tasks.altogether.captioning import Seen, Sizes, new_sizes, save_captioner
+from tasks.altogether.captioning import Seen
 from tasks.altogether.dual import load_dual, picture_vectors, save_dual
 from tasks.altogether.encoder import Encoding, encoded, load_encoder
+from tasks.altogether.stored import Sizes, new_writer, save_writer
 from tasks.altogether.subwords import load_subwords, trained
 from tasks.captioning import Folders, Realigner, pictures_below, realign
 from tasks.errors import UserError
@@ -155,9 +155,9 @@ def test_a_caption_does_not_depend_on_the_pictures_beside_it(tmp_path: Path) -> 
     dual = DualSizes(vocabulary=words.size, channels=channels, palette=bins, shared=8)
     save_dual(DualEncoder(dual), tmp_path / "dual")
     seen = Seen(features, picture_vectors(load_dual(tmp_path / "dual"), features), {})
-    sizes = new_sizes(seen, words, Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6))
-    save_captioner(Captioner(sizes), tmp_path / "captioner")
-    places = {name: tmp_path / name for name in ("encoder", "dual", "subwords", "captioner")}
+    sizes = Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6)
+    save_writer(new_writer(tmp_path / "subwords", *seen.sizes, sizes), tmp_path / "captioner")
+    places = {name: tmp_path / name for name in ("encoder", "dual", "captioner")}
     model = Realigner(Folders(**places, size=32, encoding=encoding))
     alts = ["", "a red square", "dark", "", "a blue circle: round, dark, round"]
     together = model.captions(pixels, alts)

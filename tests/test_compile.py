@@ -153,6 +153,15 @@ def test_a_stage_with_a_wrong_input_does_not_compile() -> None:
         module.merged = before
 
 
+def test_an_input_can_depend_on_the_profile() -> None:
+    """As settings can: a small decoder of our own on two cores, a pretrained one on a GPU."""
+    found = {}
+    for profile in ("quick", "gpu"):
+        stages = {stage.name: stage for stage in expand(papers()["altogether"], Variant(profile))}
+        found[profile] = stages["pretrained-1"].inputs["language"]
+    assert found == {"quick": "data/quick/altogether/subwords", "gpu": "data/sources/smollm2"}
+
+
 def test_commands_run_without_tenfold(done: Clone) -> None:
     """A compiled command is all that is needed to make a stage's output."""
     pipeline = yaml.safe_load((done.root / "pipelines/quick/tiny/dvc.yaml").read_text())["stages"]

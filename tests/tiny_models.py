@@ -31,15 +31,18 @@ def save_bert(folder: Path) -> Path:
     return folder
 
 
-def save_llama(folder: Path) -> Path:
-    """A Llama in a GGUF file with a byte-level tokenizer and a chat template."""
+def save_llama(folder: Path, special: tuple[str, ...] = ("<|end|>",), tied: bool = False) -> Path:
+    """A Llama in a GGUF file with a byte-level tokenizer and a chat template.
+
+    The vocabulary begins with the `special` tokens; `tied` is without a matrix of its own for what it says.
+    """
     import gguf
 
     width, hidden, layers, heads = 32, 48, 2, 2
     # The byte-level alphabet of GPT-2: printable bytes are themselves, the others stand from 256 on.
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     shifted = {byte: 256 + place for place, byte in enumerate(byte for byte in range(256) if byte not in plain)}
-    tokens = ["<|end|>", *(chr(shifted.get(byte, byte)) for byte in range(256)), "ab"]
+    tokens = [*special, *(chr(shifted.get(byte, byte)) for byte in range(256)), "ab"]
     writer = gguf.GGUFWriter(folder / "tiny.gguf", "llama")
     writer.add_block_count(layers)
     writer.add_context_length(256)
@@ -54,13 +57,13 @@ def save_llama(folder: Path) -> Path:
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)
     writer.add_token_merges(["a b"])
-    writer.add_token_types([3, *[1] * 257])
+    writer.add_token_types([*[3] * len(special), *[1] * 257])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)
     writer.add_pad_token_id(0)
     writer.add_chat_template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: ")
     rng = np.random.default_rng(0)
-    shapes = {"token_embd": (len(tokens), width), "output": (len(tokens), width)}
+    shapes = {"token_embd": (len(tokens), width)} | ({} if tied else {"output": (len(tokens), width)})
     for layer in range(layers):
         shapes |= {f"blk.{layer}.attn_{each}": (width, width) for each in ("q", "k", "v", "output")}
         shapes |= {f"blk.{layer}.ffn_{each}": (hidden, width) for each in ("gate", "up")}

@@ -87,7 +87,7 @@ def _trained(profile: str | None) -> "Folders":
 
     for name in (profile,) if profile else TRAINED:
         data, pipeline = ROOT / "data" / name / "altogether", ROOT / "pipelines" / name / "altogether"
-        folders = {"encoder": "encoder", "dual": "dual-1", "subwords": "subwords", "captioner": "full-1"}
+        folders = {"encoder": "encoder", "dual": "dual-1", "captioner": "full-1"}
         if all((data / folder).is_dir() for folder in folders.values()):
             settings: dict[str, Any] = json.loads((pipeline / "params.json").read_text())
             encoding = {**settings["features"], "maps": tuple(settings["features"]["maps"])}

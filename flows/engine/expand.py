@@ -12,7 +12,19 @@ from pydantic import ValidationError
 
 from flows.engine.discover import Experiment
 from flows.engine.errors import did_you_mean, first_error
-from flows.engine.paper import PROFILES, AtLeast, Claim, Control, Measurement, NotTested, Profiles, Source, Stage, Test
+from flows.engine.paper import (
+    PROFILES,
+    AtLeast,
+    Claim,
+    Control,
+    Handle,
+    Measurement,
+    NotTested,
+    Profiles,
+    Source,
+    Stage,
+    Test,
+)
 from flows.engine.stages import ConcreteStage, Inputs, catalogue, path, source_folder, to_json
 from flows.engine.variant import Variant, settings
 from tasks.claims import Comparison, Judging, Selection, Statement
@@ -90,7 +102,11 @@ class _Expansion:
                 f"{where}: {type(config).__name__} has no field for an axis of `each` ({problem})."
             ) from problem
         inputs = {
-            parameter: self._folders(handle, axes, f"{where}, input {parameter}")
+            parameter: self._folders(
+                handle.at(self._chosen.base) if isinstance(handle, Profiles) else handle,
+                axes,
+                f"{where}, input {parameter}",
+            )
             for parameter, handle in stage.inputs.items()
         }
         _check_inputs(stage, inputs, where)
@@ -160,9 +176,7 @@ class _Expansion:
             environment="data/machine" if stage.kind == "measure" else "data/environment",
         )
 
-    def _folders(
-        self, handle: Stage | Source | Mapping[str, Stage | Source], axes: Mapping[str, Any], where: str
-    ) -> str | dict[str, str]:
+    def _folders(self, handle: Handle, axes: Mapping[str, Any], where: str) -> str | dict[str, str]:
         if isinstance(handle, Mapping):
             folders = {label: self._folders(one, axes, f"{where}.{label}") for label, one in handle.items()}
             if several := [label for label, folder in folders.items() if not isinstance(folder, str)]:

@@ -52,20 +52,24 @@ class Stage:
     """One step of a paper: a function of `tasks`, its inputs, its settings, and what it repeats over.
 
     `inputs` maps the function's parameter names to stages or sources, or to dictionaries of such by
-    label, `config` is an instance of its
-    settings class (or one for each profile), and `each` maps fields of that class to the values
-    they take. `kind` is "compute" for what gives the same bytes again and "measure" for what
-    times or runs against a clock: those run alone, and their bytes are not compared.
+    label (or to one of these for each profile), `config` is an instance of its settings class (or one
+    for each profile), and `each` maps fields of that class to the values they take. `kind` is "compute"
+    for what gives the same bytes again and "measure" for what times or runs against a clock: those run
+    alone, and their bytes are not compared.
     """
 
     function: Callable[..., None]
     config: Any
-    inputs: Mapping[str, "Stage | Source | Mapping[str, Stage | Source]"] = field(default_factory=dict)
+    inputs: Mapping[str, "Handle | Profiles[Handle]"] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any] | Profiles[Any]] = field(default_factory=dict)
     kind: Literal["compute", "fetch", "measure"] = "compute"
 
     def __getitem__(self, quantity: str) -> "Measurement":
         return Measurement(self, quantity)
+
+
+Handle = Stage | Source | Mapping[str, Stage | Source]
+"""What an input is."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Training of the captioner, and writing with it."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,8 @@ from tasks.altogether.dual import CAPTIONS, half_of, load_dual, picture_vectors,
 from tasks.altogether.encoder import Features, read_features
 from tasks.altogether.records import read_records
 from tasks.altogether.renaming import renamed
-from tasks.altogether.subwords import Subwords, as_caption, left_padded, load_subwords
+from tasks.altogether.stored import Sizes, Writer, load_writer, new_writer, save_writer
+from tasks.altogether.subwords import Subwords, as_caption, left_padded
 from tasks.altogether.titled import PRETRAINING
 from tasks.errors import UserError
 from tasks.report import write_json
@@ -22,24 +22,7 @@ from tasks.train import Plateau, train
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.captioner import Captioner, Pictures
-
-
-FILE = "captioner.safetensors"
-
-
-@config
-class Sizes:
-    """The sizes of the captioner that are free to choose; the others come from the features and the subwords."""
-
-    width: Count = 128
-    heads: Count = 4
-    layers: Count = 2
-    prefix: Count = 8
-    pooled: Count = 64
-    alt: Count = 24
-    caption: Count = 40
-    dropout: Fraction = 0.2
+    from models.captioner import Pictures
 
 
 @config
@@ -76,17 +59,17 @@ class Writing:
 
 
 def pretrain(
-    *, features: Path, levels: Path, titled: Path, subwords: Path, dual: Path, config: Training, out: Path
+    *, features: Path, levels: Path, titled: Path, language: Path, dual: Path, config: Training, out: Path
 ) -> None:
-    """Train on pictures with alt-texts alone, clip art with its titles among them; write `captioner.safetensors`.
+    """Train on pictures with alt-texts alone, clip art with its titles among them; write the captioner.
 
-    As in the paper the longest alt-text of a picture is the target and another one, or none, the condition; where
-    there is one alt-text, none.
+    `language` holds the subwords of a decoder from scratch, or a pretrained language model that is tuned. As in the
+    paper the longest alt-text of a picture is the target and another one, or none, the condition; where there is one
+    alt-text, none.
     """
-    from models.captioner import Captioner
+    import torch
 
     seen = Seen.load(features, dual)
-    words = load_subwords(subwords)
 
     def pairs(*files: Path) -> list["Pair"]:
         found = []
@@ -98,18 +81,18 @@ def pretrain(
         return found
 
     training = pairs(levels / "train.json", titled / f"{PRETRAINING}.json")
-    model = Captioner(new_sizes(seen, words, config.sizes))
-    model = _initial(model, seen, training, config.seed)
-    _fit(model, seen, words, training, pairs(levels / "validation.json"), config)
-    save_captioner(model.cpu(), out)
+    torch.manual_seed(config.seed)
+    writer = new_writer(language, *seen.sizes, config.sizes)
+    rows = sorted(set(seen.rows([pair.img_path for pair in training])))
+    writer.model.mapping.token_scale.fit(seen.features.tokens[rows[::4]].flatten(0, 1))
+    writer.model.mapping.palette_scale.fit(seen.features.palette[rows])
+    _fit(writer, seen, training, pairs(levels / "validation.json"), config)
+    save_writer(writer, out)
 
 
-def tune(
-    *, features: Path, levels: Path, subwords: Path, dual: Path, pretrained: Path, config: Training, out: Path
-) -> None:
-    """Train the pre-trained captioner towards a level of the training records; write `captioner.safetensors`."""
+def tune(*, features: Path, levels: Path, dual: Path, pretrained: Path, config: Training, out: Path) -> None:
+    """Train the pre-trained captioner towards a level of the training records; write the captioner."""
     seen = Seen.load(features, dual)
-    words = load_subwords(subwords)
 
     def pairs(split: str) -> list["Pair"]:
         records = read_records(levels / f"{split}.json")
@@ -118,22 +101,20 @@ def tune(
             Pair(r.img_path, r.concept, r.alt, r.levels[config.level], r.levels[min(2, config.level)]) for r in kept
         ]
 
-    model = load_captioner(pretrained).requires_grad_(True)
-    _fit(model, seen, words, pairs("train"), pairs("validation"), config)
-    save_captioner(model.cpu(), out)
+    writer = load_writer(pretrained)
+    writer.model.requires_grad_(True)
+    _fit(writer, seen, pairs("train"), pairs("validation"), config)
+    save_writer(writer, out)
 
 
-def caption_training(
-    *, features: Path, levels: Path, subwords: Path, dual: Path, captioner: Path, config: Writing, out: Path
-) -> None:
+def caption_training(*, features: Path, levels: Path, dual: Path, captioner: Path, config: Writing, out: Path) -> None:
     """Write `captions.json`: a caption of each training picture of one half, from the picture and one alt-text."""
     seen = Seen.load(features, dual)
     alts = written_alts(read_records(levels / "train.json"), config.half)
     paths = sorted(alts)
     # The paper joins the alt-texts of a picture; the first one stands for them here, as in training.
     texts = ["; ".join(dict.fromkeys(record.alt for record in alts[path][:1])) for path in paths]
-    model = load_captioner(captioner)
-    captions = captioned(model, load_subwords(subwords), seen, seen.rows(paths), texts, config)
+    captions = captioned(load_writer(captioner), seen, seen.rows(paths), texts, config)
     write_json(out / CAPTIONS, dict(zip(paths, captions, strict=True)))
 
 
@@ -167,6 +148,11 @@ class Seen:
         place = {row["img_path"]: number for number, row in enumerate(index)}
         return cls(stored, picture_vectors(load_dual(dual), stored), place)
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Channels of a token, colours of the palette, and numbers of a vector."""
+        return self.features.tokens.shape[2], self.features.palette.shape[1], self.vectors.shape[1]
+
     def rows(self, paths: Sequence[str]) -> list[int]:
         """The row of each picture."""
         missing = [path for path in paths if path not in self.place]
@@ -185,41 +171,7 @@ class Seen:
 # ------------------------------------------------------------------ training
 
 
-def new_sizes(seen: Seen, words: Subwords, sizes: Sizes) -> Any:
-    """The captioner's sizes for these features and subwords."""
-    from models.captioner import CaptionerSizes
-
-    return CaptionerSizes(
-        vocabulary=words.size,
-        channels=seen.features.tokens.shape[2],
-        palette=seen.features.palette.shape[1],
-        shared=seen.vectors.shape[1],
-        **asdict(sizes),
-    )
-
-
-def _initial(model: "Captioner", seen: Seen, pairs: Sequence[Pair], seed: int) -> "Captioner":
-    """A captioner with weights by the seed, its scales fitted to the training pictures."""
-    import torch
-
-    from models.captioner import Captioner
-
-    torch.manual_seed(seed)
-    fresh = Captioner(model.sizes)
-    rows = sorted(set(seen.rows([pair.img_path for pair in pairs])))
-    fresh.mapping.token_scale.fit(seen.features.tokens[rows[::4]].flatten(0, 1))
-    fresh.mapping.palette_scale.fit(seen.features.palette[rows])
-    return fresh
-
-
-def _fit(
-    model: "Captioner",
-    seen: Seen,
-    words: Subwords,
-    pairs: Sequence[Pair],
-    heldout: Sequence[Pair],
-    config: Training,
-) -> None:
+def _fit(writer: Writer, seen: Seen, pairs: Sequence[Pair], heldout: Sequence[Pair], config: Training) -> None:
     """Train until the loss on held-out concepts, in the condition that the arm is for, no longer falls."""
     import numpy as np
     import torch
@@ -228,6 +180,7 @@ def _fit(
 
     if not pairs or not heldout:
         raise UserError("There is no record to train or to validate on: take more concepts.")
+    model, words = writer.model, writer.words
     draws = _Draws(model.sizes, seen, words, pairs)
     renames = _Draws(model.sizes, seen, words, _renamed(pairs, config.seed))
     every = _Draws(model.sizes, seen, words, heldout)
@@ -322,8 +275,7 @@ def _moved(drawn: Any, device: Any) -> Any:
 
 
 def captioned(
-    model: "Captioner",
-    words: Subwords,
+    writer: Writer,
     seen: Seen,
     rows: Sequence[int],
     alts: Sequence[str],
@@ -336,38 +288,16 @@ def captioned(
 
     from models.captioner import write_captions
 
-    generator = torch.Generator().manual_seed(config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = writer.model.to(device)
+    generator = torch.Generator(device).manual_seed(config.seed)
     captions: list[str] = []
     for start in range(0, len(rows), config.batch):
         part = rows[start : start + config.batch]
-        alt = left_padded([words.encode(text) for text in alts[start : start + config.batch]], model.sizes.alt)
-        pictures = seen.pictures(list(part), torch.full((len(part),), blank))
+        texts = [writer.words.encode(text) for text in alts[start : start + config.batch]]
+        given = seen.pictures(list(part), torch.full((len(part),), blank)), left_padded(texts, model.sizes.alt)
+        pictures, alt = _moved(given, device)
         written = write_captions(model, pictures, alt, config.temperature, config.top_p, generator)
-        captions += [words.decode(ids) for ids in written.tolist()]
+        captions += [writer.words.decode(ids) for ids in written.tolist()]
         tell(len(captions))
     return captions
-
-
-def save_captioner(model: "Captioner", out: Path) -> None:
-    """Write `captioner.safetensors`, with the sizes as metadata."""
-    from safetensors.torch import save_file
-
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, out / FILE, metadata={"sizes": json.dumps(asdict(model.sizes), sort_keys=True)})
-
-
-def load_captioner(folder: Path) -> "Captioner":
-    """The captioner that was written to the folder, ready to write.
-
-    Raises UserError where there is none.
-    """
-    from safetensors import safe_open
-
-    from models.captioner import Captioner, CaptionerSizes
-
-    if not (folder / FILE).exists():
-        raise UserError(f"There is no {FILE} in {folder}: train a captioner first.")
-    with safe_open(folder / FILE, framework="pt") as file:
-        model = Captioner(CaptionerSizes(**json.loads(file.metadata()["sizes"])))
-        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return model.eval().requires_grad_(False)

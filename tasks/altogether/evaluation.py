@@ -23,13 +23,14 @@ from tasks.altogether.asked import (
 )
 from tasks.altogether.attributes import words
 from tasks.altogether.baselines import looks, neighbours, training_pictures, with_attributes, with_keywords
-from tasks.altogether.captioning import Seen, Writing, captioned, load_captioner
+from tasks.altogether.captioning import Seen, Writing, captioned
 from tasks.altogether.dual import load_dual, picture_vectors, text_vectors
 from tasks.altogether.gallery import write_gallery
 from tasks.altogether.levels import bare_key
 from tasks.altogether.measured import Captions, attribute_rows, concept_rows, noise_rows, relative_rows, write_examples
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.scoring import CORPUS, MEANS, Reference, Row, corpus_scores, means, score, voice_f1
+from tasks.altogether.stored import load_writer
 from tasks.altogether.subwords import load_subwords
 from tasks.altogether.titled import PRETRAINING
 from tasks.altogether.voices import read_gathered
@@ -92,7 +93,7 @@ def evaluate(
     for question in [*ask(levels, config.held_out_style, config.asking), *ask_others(titled, config.asking)]:
         by_domain.setdefault(question.domain, []).append(question)
     captions = {
-        **written(by_domain, seen, subwords, captioners, config),
+        **written(by_domain, seen, captioners, config),
         **baselines(by_domain, seen, training),
         # The planted control: the reference itself must be found to be better than anything that was written.
         ("reference", SEEN): [q.record.round3 for q in by_domain[SEEN]],
@@ -131,16 +132,14 @@ def evaluate(
 def written(
     by_domain: Mapping[str, Sequence[Question]],
     seen: Seen,
-    subwords: Path,
     captioners: Mapping[str, Path],
     config: Evaluation,
 ) -> Captions:
     """What the captioners write, and what the full one writes with something left out or shuffled."""
     captions: Captions = {}
-    words_of = load_subwords(subwords)
 
     def write(arm: str, label: str, domains: Sequence[str], alts: str = "own", images: str = "own") -> None:
-        model = load_captioner(captioners[label])
+        writer = load_writer(captioners[label])
         for domain in domains:
             asked = by_domain.get(domain, [])
             if not asked:
@@ -152,7 +151,7 @@ def written(
             texts = shuffled(texts, concepts, config.seed) if alts == "shuffled" else texts
             paths = shuffled(paths, concepts, config.seed) if images == "shuffled" else paths
             captions[arm, domain] = captioned(
-                model, words_of, seen, seen.rows(paths), texts, Writing(seed=config.seed), blank=images == "none"
+                writer, seen, seen.rows(paths), texts, Writing(seed=config.seed), blank=images == "none"
             )
 
     write(FULL, "full", EVERY)

@@ -37,7 +37,8 @@ class Subwords:
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without begin and end; none for an empty text."""
         text = plain(text)
-        return list(self.tokenizer.encode(text).ids) if text else []
+        # A space before the first word makes it the same subword as elsewhere.
+        return list(self.tokenizer.encode(f" {text}", add_special_tokens=False).ids) if text else []
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids up to the first END."""
@@ -67,11 +68,11 @@ def train_subwords(*, levels: Path, titled: Path, config: Subwording, out: Path)
 
 
 def trained(texts: Sequence[str], vocabulary: int) -> Subwords:
-    """A tokenizer trained on the texts. A space before the first word makes it the same subword as elsewhere."""
+    """A tokenizer trained on the texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -79,7 +80,7 @@ def trained(texts: Sequence[str], vocabulary: int) -> Subwords:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((f" {text}" for text in texts), trainer)
     return Subwords(tokenizer)
 
 
