@@ -107,11 +107,11 @@ def realign(
     parts = [paths[start : start + batch] for start in range(0, len(paths), batch)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool, open(out, "a", encoding="utf-8") as file:
         # The next batch is decoded while this one is captioned.
-        waiting = [pool.submit(_opened, images, path, model.size) for path in parts[0]] if parts else []
+        waiting = [pool.submit(open_picture, images, path, model.size) for path in parts[0]] if parts else []
         for number, part in enumerate(parts):
             opened = [each.result() for each in waiting]
             following = parts[number + 1] if number + 1 < len(parts) else []
-            waiting = [pool.submit(_opened, images, path, model.size) for path in following]
+            waiting = [pool.submit(open_picture, images, path, model.size) for path in following]
             lines: dict[str, dict[str, Any]] = {}
             asked = []
             for path, (digest, seen) in zip(part, opened, strict=True):
@@ -144,7 +144,7 @@ def realign(
     return counts
 
 
-def _opened(images: Path, path: str, size: int) -> "tuple[str, NDArray[np.uint8] | str]":
+def open_picture(images: Path, path: str, size: int) -> "tuple[str, NDArray[np.uint8] | str]":
     """The digest of a file and its picture, or why there is none; no file can stop the others."""
     try:
         if (images / path).stat().st_size > LARGEST:

@@ -48,7 +48,7 @@ def caption(
     if out.is_dir():
         raise UserError(f"{out} is a folder: name a file with --out.")
     texts = _alts(alt, images, paths)
-    model = Realigner(_trained(profile))
+    model = Realigner(trained(profile))
     shown = Bar(
         TextColumn("captioning"),
         BarColumn(),
@@ -80,7 +80,7 @@ def _alts(alt: Path | None, images: Path, paths: list[str]) -> dict[str, str]:
     return {path: each.text for path, each in found.items()}
 
 
-def _trained(profile: str | None) -> "Folders":
+def trained(profile: str | None) -> "Folders":
     """The captioner that a reproduction trained, with its encoders."""
     from tasks.altogether.encoder import Encoding
     from tasks.captioning import Folders
