@@ -21,7 +21,7 @@ from flows.engine.caption import trained
 from tasks.altogether.attributes import words
 from tasks.altogether.edits import edit
 from tasks.annotation.alts import read_alts
-from tasks.captioning import Realigner, open_picture, pictures_below, realign
+from tasks.caption import Realigner, open_picture, pictures_below, realign
 from tasks.run import set_process_environment
 
 

@@ -23,7 +23,7 @@ from tasks.altogether.dual import load_dual, picture_vectors, save_dual
 from tasks.altogether.encoder import Encoding, encoded, load_encoder
 from tasks.altogether.stored import Sizes, new_writer, save_writer
 from tasks.altogether.subwords import load_subwords, trained
-from tasks.captioning import Folders, Realigner, pictures_below, realign
+from tasks.caption import Folders, Realigner, pictures_below, realign
 from tasks.errors import UserError
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9" fill="{}"/></svg>'

@@ -14,7 +14,7 @@ from tasks.errors import UserError
 from tasks.run import set_process_environment
 
 if TYPE_CHECKING:
-    from tasks.captioning import Counts, Folders
+    from tasks.caption import Counts, Folders
 
 TRAINED = ("cpu", "gpu", "quick")
 """Profiles whose captioner is taken, the first that is there; the quick one has learned next to nothing."""
@@ -40,7 +40,7 @@ def caption(
 
         tenfold caption photos --alt alts.csv --out captions.jsonl --batch 128
     """
-    from tasks.captioning import Realigner, pictures_below, realign
+    from tasks.caption import Realigner, pictures_below, realign
 
     set_process_environment()
     paths = pictures_below(images)
@@ -83,7 +83,7 @@ def _alts(alt: Path | None, images: Path, paths: list[str]) -> dict[str, str]:
 def trained(profile: str | None) -> "Folders":
     """The captioner that a reproduction trained, with its encoders."""
     from tasks.altogether.encoder import Encoding
-    from tasks.captioning import Folders
+    from tasks.caption import Folders
 
     for name in (profile,) if profile else TRAINED:
         data, pipeline = ROOT / "data" / name / "altogether", ROOT / "pipelines" / name / "altogether"
