@@ -8,6 +8,7 @@ from flows.engine.discover import choose, papers
 from flows.engine.evidence import Evidence, Judged, command, gather
 from flows.engine.paper import Profiles
 from flows.engine.publication import Figure, Publication, PublishedClaim, PublishedControl, write
+from flows.engine.terminal import controls
 from tasks.closure import ROOT
 from tasks.errors import UserError
 
@@ -32,7 +33,7 @@ def publish(paper: str, profile: str) -> Path:
         first = evidence.plan.work[0].title
         raise UserError(f"{first} is not up to date, so there is nothing to publish: run {evidence.command}.")
     if failing := [control["id"] for control in evidence.judged.controls if not control["passed"]]:
-        raise UserError(f"The control {', '.join(failing)} did not pass: see tenfold trace {paper}/{failing[0]}.")
+        raise UserError(f"{controls(failing).capitalize()} did not pass: see tenfold trace {paper}/{failing[0]}.")
     if not evidence.judged.controls:
         raise UserError(f"{paper} has no controls: give flows/{paper}.py a planted and a shuffled one.")
     return write(_publication(evidence, evidence.judged))

@@ -118,8 +118,13 @@ def show_verdicts(title: str, verdicts: dict[str, Any]) -> None:
     counts = Counter(claim["verdict"] for claim in verdicts["claims"])
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     failing = [control["id"] for control in verdicts["controls"] if not control["passed"]]
-    control = f"; the control {', '.join(failing)} did not pass" if failing else ""
+    control = f"; {controls(failing)} did not pass" if failing else ""
     console.print(f"[bold]{title}: verdicts[/] {told or 'no claims'}{control}. See tenfold claims, tenfold report.")
+
+
+def controls(ids: list[str]) -> str:
+    """Controls by name, within a sentence."""
+    return f"the control{'s' if len(ids) > 1 else ''} {', '.join(ids)}"
 
 
 def show_table(title: str, data: dict[str, Any]) -> None:
