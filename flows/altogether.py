@@ -482,7 +482,7 @@ paper = Paper(
         Table(title="Captions by domain (F1)", rows="arm_by_domain", quantities=("f1",), columns="domain"),
         Table(title="F1 with the words of a held-out voice", rows="heard", quantities=("voice_f1",)),
         Table(title="Attributes read", rows="read", quantities=("accuracy",), columns="attribute"),
-        Table(title="Errors of people's alt-texts that are repeated", rows="natural", quantities=("repeated", "f1")),
+        Table(title="Errors of people's alt-texts that are repeated", rows="natural", quantities=("repeated",)),
         Table(
             title="Accuracy at a share of false alt-texts", rows="curve", quantities=("accuracy_at",), columns="noise"
         ),

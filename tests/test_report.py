@@ -4,11 +4,18 @@ import re
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 from conftest import Clone, read_json, shoot
 from playwright.sync_api import Page
+
+from flows.engine.discover import papers, read
+from flows.engine.evidence import figures_of
+from flows.engine.paper import Paper
+from tasks.errors import UserError
+from tasks.report import Table
 
 CLAIMS = {"half-is-more", "third-is-more", "halves-agree", "one-half-is-more", "lines-count-alike", "all-languages"}
 
@@ -51,6 +58,22 @@ def test_the_verdicts_are_what_the_numbers_say(finished: Clone) -> None:
         "lines-count-alike": "SUPPORTED",
         "all-languages": "NOT TESTED",
     }
+
+
+def test_two_tables_cannot_show_one_number_for_two() -> None:
+    """Figures have names; what a second table calls the same must be the same, or the report would show either."""
+    module = ModuleType("twice")
+    tables = [
+        Table(title="All", rows="shown", quantities=("f1",)),
+        Table(title="Some", rows="some", quantities=("f1",)),
+    ]
+    module.paper = Paper("t", "a", 2024, "1", [], [], [], tables)  # type: ignore[attr-defined]
+    module.evaluation = papers()["altogether"].stages["evaluation"]  # type: ignore[attr-defined]
+    row = {"stage": "evaluation-1", "seed": 1, "shown": "copy", "f1": 0.5}
+    assert figures_of(read(module), [{**row, "some": "copy"}])["f1/copy"].value == 0.5
+    other = {"stage": "evaluation-1", "seed": 1, "some": "copy", "f1": 0.25}
+    with pytest.raises(UserError, match="different figures named f1/copy"):
+        figures_of(read(module), [row, other])
 
 
 def test_the_report_has_every_claim_and_fetches_nothing(report: str) -> None:

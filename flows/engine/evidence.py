@@ -20,6 +20,7 @@ from flows.engine.stages import SOURCES, ConcreteStage
 from flows.engine.store import Store
 from flows.engine.variant import Variant, variant
 from tasks.closure import ROOT
+from tasks.errors import UserError
 from tasks.registration import STAGE as VERDICTS
 from tasks.run import STATE, slug
 from tasks.spool import SPOOL
@@ -190,7 +191,7 @@ def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage]
         claims=verdicts["claims"],
         controls=verdicts["controls"],
         tables=json.loads((folder / "results" / "tables.json").read_text()),
-        figures={figure.name: figure for figure in _figures(experiment, rows)},
+        figures=figures_of(experiment, rows),
         origins=_origins(stages, store),
         environment=json.loads((ROOT / "data/environment/environment.json").read_text()),
     )
@@ -209,6 +210,21 @@ def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
         inputs = {folder: digests[folder] for folder in stage.input_folders if folder in digests}
         origins[stage.name] = Origin(stage, digests[stage.out], inputs, made, known_runs.get(stage.out, ""))
     return origins
+
+
+def figures_of(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Figure]:
+    """The cells of the paper's tables by name, out of the rows that were measured.
+
+    Raises UserError where a name means different numbers: one would stand in the place of the other.
+    """
+    found: dict[str, Figure] = {}
+    for figure in _figures(experiment, rows):
+        if found.setdefault(figure.name, figure) != figure:
+            raise UserError(
+                f"flows/{experiment.name}.py: two tables have different figures named {figure.name}: "
+                "give the rows of one of them other names."
+            )
+    return found
 
 
 def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Figure]:

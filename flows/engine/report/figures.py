@@ -73,48 +73,87 @@ def drawn(table: Table, judged: Judged) -> str:
     """A table's cells: curves where its columns are numbers, such as of GPUs, else dots."""
     data = next(one for one in judged.tables if one["title"] == table.title)
     rows, columns = [row[0] for row in data["rows"]], data["columns"][1:]
-    numeric = len(columns) > 2 and all(str(column).isdigit() for column in columns)
-    return (_curves if numeric else _dots)(table, judged, rows, columns)
+    places = [float(column) for column in columns if _is_number(column)]
+    if len(places) > 2 and len(places) == len(columns):
+        return _curves(table, judged, rows, dict(sorted(zip(places, columns, strict=True))))
+    return _dots(table, judged, rows, columns)
 
 
-def _curves(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> str:
-    """A curve a row over the columns, with its 95 % band; names stand at the curves' ends."""
-    (quantity,) = table.quantities
-    drawing, (axis,) = _canvas(9.5, 3.6, 1, None)
-    places = [int(column) for column in columns]
-    for index, row in enumerate(rows):
-        found = [judged.figures.get(f"{quantity}/{row}/{column}") for column in columns]
-        curve = [(place, figure) for place, figure in zip(places, found, strict=True) if figure]
-        if not any(figure.value for _, figure in curve):
-            continue  # what is zero everywhere has no curve
-        x = [place for place, _ in curve]
-        style = LINES[index % len(LINES)]
-        axis.plot(
-            x, [figure.value for _, figure in curve], style, color=ACCENT, linewidth=1.8, marker="o", markersize=3.5
+def _is_number(column: Any) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", str(column)) is not None
+
+
+def _curves(table: Table, judged: Judged, rows: list[Any], columns: dict[float, Any]) -> str:
+    """A curve a row over the columns, by their places, with its 95 % band.
+
+    Names stand at the curves' ends. Where there are too many for that, those that begin alike, up to a comma, share a
+    panel, and the curves are named below.
+    """
+    places = list(columns)
+    panels = _panels([str(row) for row in rows])
+    drawing, axes = _canvas(9.5, 3.6, len(panels), None)
+    names = list(dict.fromkeys(name for rows in panels.values() for name in rows.values()))
+    for axis, (title, own) in zip(axes, panels.items(), strict=True):
+        for row, name in own.items():
+            found = [judged.figures.get(f"{table.quantities[0]}/{row}/{column}") for column in columns.values()]
+            curve = [(place, figure) for place, figure in zip(places, found, strict=True) if figure]
+            if not any(figure.value for _, figure in curve):
+                continue  # what is zero everywhere has no curve
+            index = names.index(name)
+            style = {"linestyle": LINES[index % len(LINES)], "marker": MARKERS[index % len(MARKERS)], "label": name}
+            x, y = [place for place, _ in curve], [figure.value for _, figure in curve]
+            axis.plot(x, y, color=ACCENT, linewidth=1.8, markersize=3.5, **style)
+            if all(figure.interval for _, figure in curve):
+                low, high = zip(*(figure.interval for _, figure in curve if figure.interval), strict=True)
+                axis.fill_between(x, low, high, color=ACCENT, alpha=0.15, linewidth=0)
+            if len(panels) == 1:
+                axis.annotate(f" {name}", (x[-1], y[-1]), fontsize=8.5, color=INK, va="center")
+        if min(places) > 0 and len({after - before for before, after in pairwise(places)}) > 1:
+            axis.set_xscale("log", base=2)
+        axis.set_xticks(places, [str(column) for column in columns.values()])
+        axis.set_xlabel(table.columns, fontsize=8.5, color=INK)
+        axis.set_title(title, fontsize=9.5, loc="left", color=INK)
+        axis.margins(x=0.12)
+        axis.grid(color=INK, alpha=0.12)
+    if len(panels) > 1:
+        keys = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+        shown = [keys[name] for name in names if name in keys]
+        drawing.legend(
+            handles=shown,
+            loc="outside lower center",
+            ncols=4,
+            fontsize=8.5,
+            frameon=False,
+            labelcolor=INK,
+            handlelength=3,
         )
-        if all(figure.interval for _, figure in curve):
-            low, high = zip(*(figure.interval for _, figure in curve if figure.interval), strict=True)
-            axis.fill_between(x, low, high, color=ACCENT, alpha=0.15, linewidth=0)
-        axis.annotate(f" {row}", (x[-1], curve[-1][1].value), fontsize=8.5, color=INK, va="center")
-    if len({after - before for before, after in pairwise(places)}) > 1:
-        axis.set_xscale("log", base=2)
-    axis.set_xticks(places, [str(column) for column in columns])
-    axis.set_xlabel(table.columns, fontsize=8.5, color=INK)
-    axis.margins(x=0.12)
-    axis.grid(color=INK, alpha=0.12)
     return _svg(drawing, f"{table.title}: {table.rows} over {table.columns}, with 95 % bands")
 
 
+def _panels(rows: list[str]) -> dict[str, dict[str, str]]:
+    """By a panel's title its rows with their names there."""
+    if len(rows) <= MOST_NAMED or not all(", " in row for row in rows):
+        return {"": {row: row for row in rows}}
+    panels: dict[str, dict[str, str]] = {}
+    for row in rows:
+        title, _, name = row.partition(", ")
+        panels.setdefault(title, {})[row] = name
+    return panels
+
+
 LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "X", "P")
+MOST_NAMED = 8
+"""How many curves can have their names at their ends."""
 
 
 def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> str:
     """The cells as dots with 95 % intervals: a panel a column, a line a row."""
-    (quantity,) = table.quantities
     drawing, axes = _canvas(2.6 + 1.75 * len(columns), 0.27 * len(rows) + 1.0, len(columns), None)
     for axis, column in zip(axes, columns, strict=True):
         for height, row in enumerate(rows):
-            figure = judged.figures.get(f"{quantity}/{row}/{column}")
+            name = f"{table.quantities[0]}/{row}/{column}" if table.columns else f"{column}/{row}"
+            figure = judged.figures.get(name)
             if figure:
                 if figure.interval:
                     axis.plot(figure.interval, [height, height], color=ACCENT, linewidth=2)

@@ -18,6 +18,8 @@ from tasks.closure import ROOT
 from tasks.report import cell
 
 TEMPLATE = Path(__file__).parent
+DRAWN = 5
+"""A table of at most so many quantities is drawn too."""
 
 
 def write_report(papers: list[Evidence], out: Path) -> Path:
@@ -75,7 +77,7 @@ def _paper(evidence: Evidence) -> dict[str, Any]:
 
 
 def _plotted(evidence: Evidence) -> list[Any]:
-    return [table for table in evidence.experiment.paper.tables if table.columns]
+    return [table for table in evidence.experiment.paper.tables if len(table.quantities) <= DRAWN]
 
 
 def _table(table: dict[str, Any], judged: Judged) -> dict[str, Any]:
