@@ -107,7 +107,7 @@ def _curves(table: Table, judged: Judged, rows: list[Any], columns: dict[float, 
                 low, high = zip(*(figure.interval for _, figure in curve if figure.interval), strict=True)
                 axis.fill_between(x, low, high, color=ACCENT, alpha=0.15, linewidth=0)
             if len(panels) == 1:
-                axis.annotate(f" {name}", (x[-1], y[-1]), fontsize=8.5, color=INK, va="center")
+                axis.annotate(f"  {name}", (x[-1], y[-1]), fontsize=8.5, color=INK, va="center")
         if min(places) > 0 and len({after - before for before, after in pairwise(places)}) > 1:
             axis.set_xscale("log", base=2)
         axis.set_xticks(places, [str(column) for column in columns.values()])
@@ -147,8 +147,14 @@ MOST_NAMED = 8
 """How many curves can have their names at their ends."""
 
 
+MILLIONS = 2e6
+"""Beyond it an axis counts in millions (M) and more, rather than in a power of ten at its end."""
+
+
 def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> str:
     """The cells as dots with 95 % intervals: a panel a column, a line a row."""
+    from matplotlib.ticker import EngFormatter
+
     drawing, axes = _canvas(2.6 + 1.75 * len(columns), 0.27 * len(rows) + 1.0, len(columns), None)
     for axis, column in zip(axes, columns, strict=True):
         for height, row in enumerate(rows):
@@ -163,6 +169,8 @@ def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> 
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.grid(color=INK, alpha=0.12)
         axis.locator_params(axis="x", nbins=4)
+        if axis.get_xlim()[1] > MILLIONS:
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     return _svg(drawing, f"{table.title}: means over seeds with 95 % intervals")
 
 
