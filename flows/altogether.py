@@ -504,8 +504,8 @@ paper = Paper(
         "is claimed of them. Where Debian's packages cannot be had, both are left out.",
         "The scorer's similarity is that of a small dual encoder trained on another drawing style's pictures of the "
         "training concepts. It is no CLIP score.",
-        "Seen after the run: a captioner that never sees a picture repeats people's errors less often (0.25) than the one "
-        "that sees it (0.35), so that they are not repeated says nothing of reading the picture.",
+        "Seen after the run: a captioner that never sees a picture repeats people's errors less often (0.25) than the "
+        "one that sees it (0.35), so that they are not repeated says nothing of reading the picture.",
         "The captions that dual encoders read come from a captioner tuned on the other half of the training concepts, "
         "whose own half they do not read.",
     ],
