@@ -506,9 +506,9 @@ paper = Paper(
         "training concepts. It is no CLIP score.",
         "Seen after the run: a captioner that never sees a picture repeats people's errors less often (0.25) than the "
         "one that sees it (0.35), so that they are not repeated says nothing of reading the picture.",
-        "Seen after the run: names were replaced in half of the batches of the image-only arm as well, where no picture "
-        "can tell them, so that baseline is weaker than it need be, and by how much is not known. That alt-text helps by "
-        "0.1 or more has to be shown again with a fair one.",
+        "Seen after the run: names were replaced in half of the batches of the image-only arm as well, where no "
+        "picture can tell them, so that baseline is weaker than it need be, and by how much is not known. That "
+        "alt-text helps by 0.1 or more has to be shown again with a fair one.",
         "The captions that dual encoders read come from a captioner tuned on the other half of the training concepts, "
         "whose own half they do not read.",
     ],
