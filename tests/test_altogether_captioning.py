@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_features import prepare
 
+from flows.engine.discover import papers
+from flows.engine.paper import PROFILES
 from models.captioner import BEGIN, END, PAD
 from models.config import Optimisation
 from tasks.altogether.captioning import (
@@ -185,6 +187,14 @@ def test_the_arm_without_pictures_is_trained_without_them(made: dict[str, Path],
     one, two = tuned(made, tmp_path / "one", blind), tuned(made, tmp_path / "two", blind, features=other)
     before, after = (load_file(folder / "captioner.safetensors") for folder in (one, two))
     assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_an_arm_without_alt_texts_is_not_trained_on_replaced_names() -> None:
+    """No picture can tell them: the baseline would be made weak."""
+    image_only = papers()["altogether"].stages["image-only"].config
+    for profile in PROFILES:
+        assert image_only.at(profile).no_alt == 1.0
+        assert image_only.at(profile).renamed == 0.0
 
 
 def test_the_levels_differ(made: dict[str, Path], tmp_path: Path) -> None:
