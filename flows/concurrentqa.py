@@ -107,7 +107,7 @@ benchmark = Stage(
         "smollm2": SMOLLM2,
     },
     config=Profiles(
-        quick=Benchmark(seed=0, test=20, dev=8, train=30, most=45, closed_book=False),
+        quick=Benchmark(seed=0, test=20, dev=8, train=30, most_test=20, most_train=45, closed_book=False),
         cpu=Benchmark(seed=0),
         gpu=Benchmark(seed=0),
     ),
@@ -253,7 +253,7 @@ generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
     config=Profiles(
-        quick=Generative(seed=0, questions=4), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1600)
+        quick=Generative(seed=0, questions=4), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1700)
     ),
     each={"seed": (1,)},
 )

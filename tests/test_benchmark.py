@@ -23,7 +23,7 @@ from tasks.concurrentqa.splits import SPLITS, Question, assign, choose, parts, s
 from tasks.errors import UserError
 
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
-SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most=20, closed_book=False)
+SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False)
 NAMES = st.sampled_from(["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"])
 
 
@@ -134,6 +134,17 @@ def test_a_choice_is_even_over_templates_and_small_families_count_together() -> 
     assert Counter(each.answer for each in choose(yes_no, 12, 0.1, {"same": "same"})[0]) == {"yes": 4, "no": 3}
 
 
+def test_more_than_is_wanted_is_taken_as_far_as_the_bound() -> None:
+    """A bound that is not read, or one that moves what is in which split."""
+    _, candidates = world(60)
+    wording_split = split_wordings((each.wording for each in candidates), SMALL.shares(), 0)
+    few, many = (select(candidates, wording_split, None, replace(SMALL, most_test=most))[0] for most in (8, 9))
+    for chain in CHAINS:
+        sizes = [sum((each.chain, each.split) == (chain, "test") for each in some) for some in (few, many)]
+        assert sizes == [8, 9]
+    assert [each for each in few if each.split != "test"] == [each for each in many if each.split != "test"]
+
+
 def test_what_a_model_knows_by_heart_is_in_neither_dev_nor_test() -> None:
     """Only the first choice is asked and what takes the place of the rejected is not, or train is thinned out, too."""
     _, candidates = world(60)
@@ -226,6 +237,9 @@ def test_the_datasheet_and_the_metrics_say_what_is_missing_and_what_fell(
     assert sheet["short"]["WE test"] == {"wanted": SMALL.test, "found": 0}
     page = (out / "datasheet.md").read_text()
     assert "- WE test: 0 of 8" in page
+    counts = Counter(row["split"] for row in pyarrow.parquet.read_table(out / "questions.parquet").to_pylist())
+    assert sheet["total"] == counts
+    assert f"| all | {counts['train']} | {counts['dev']} | {counts['test']} | {counts.total()} |" in page
     rows = json.loads((out / "metrics.json").read_text())
     made = Counter(each.chain for each in read_candidates(inputs["candidates"] / "candidates.parquet"))
     for chain in ("EE", "EW", "WW"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.retrieval.index import DenseIndex, Hits, SparseIndex
+from models.retrieval.index import DenseIndex, Hits, Remembering, SparseIndex
 from models.retrieval.scopes import Chain, Floats, Integers, Mask, Policy, Query, Scope, Values
 from models.retrieval.search import Beam, Compose, Local, Paths, Searcher, beam_search
 
@@ -279,6 +279,51 @@ def test_flat_search_is_exact(rows: int, k: int, seed: int, many: bool) -> None:
         assert list(zip(-scores, positions, strict=True)) == sorted(zip(-scores, positions, strict=True))
         left = np.delete(exact[row], positions)
         assert left.max(initial=-np.inf) <= scores[-1] + 1e-5
+
+
+class Counting(DenseIndex):
+    """An index that counts the queries it is asked."""
+
+    asked = 0
+
+    def search(self, queries: Floats, k: int) -> Hits:
+        self.asked += len(queries)
+        return super().search(queries, k)
+
+
+@given(
+    searches=st.lists(st.tuples(st.lists(st.integers(0, 49), max_size=50), st.integers(1, 30)), max_size=6),
+    seed=st.integers(0, 1000),
+    ties=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_remembered_is_what_a_search_would_find(
+    searches: list[tuple[list[int], int]], seed: int, ties: bool
+) -> None:
+    """Another query's hits, more or fewer than asked for, or ties in another order; and that nothing is asked twice."""
+    world = World(seed, public=20, private=0, ties=ties)
+    queries = np.random.default_rng(seed).normal(size=(50, 4)).astype(np.float32)
+    counting, plain = Counting(world.ids[PUBLIC], world.vectors[PUBLIC]), world.index(PUBLIC)
+    remembering = Remembering(counting)
+    known: dict[int, int] = {}
+    needed = 0
+    for rows, k in searches:
+        found, expected = remembering.search(queries[rows], k), plain.search(queries[rows], k)
+        assert found.scores.tobytes() == expected.scores.tobytes()
+        assert found.positions.tolist() == expected.positions.tolist()
+        fresh = {row for row in rows if known.get(row, 0) < min(k, 20)}
+        needed += len(fresh)
+        known |= dict.fromkeys(fresh, min(k, 20))
+    assert counting.asked == needed
+
+
+def test_texts_are_remembered_too() -> None:
+    plain = SparseIndex(["b", "a", "c"], ["red wine", "red wine", "a green tree"])
+    remembering = Remembering(plain)
+    for texts, k in ((["red", "tree"], 2), (["tree", "tree", "red wine"], 3), (["red", ""], 1)):
+        found, expected = remembering.search(texts, k), plain.search(texts, k)
+        assert found.scores.tolist() == expected.scores.tolist()
+        assert found.positions.tolist() == expected.positions.tolist()
 
 
 def test_equal_vectors_come_in_the_order_of_their_ids() -> None:

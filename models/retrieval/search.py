@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from models.retrieval.index import DenseIndex, Hits, SparseIndex, id_order
+from models.retrieval.index import DenseIndex, Hits, Remembering, SparseIndex, id_order
 from models.retrieval.scopes import Chain, Integers, Mask, Query, Scope, Values
 
 Compose: TypeAlias = Callable[[Integers, Chain, Integers], Values]
@@ -40,7 +40,7 @@ class Searcher(Protocol):
 class Local:
     """An index on the user's own machine: it may be asked anything, for nothing leaves."""
 
-    def __init__(self, index: DenseIndex | SparseIndex) -> None:
+    def __init__(self, index: DenseIndex | SparseIndex | Remembering) -> None:
         self.index = index
         self.ids = index.ids
 

@@ -51,6 +51,7 @@ def describe(
     families = Counter((each.chain, each.type, each.family, each.split) for each in questions)
     return {
         "questions": {chain: {split: counts[chain, split] for split in SPLITS} for chain in CHAINS},
+        "total": {split: sum(each.split == split for each in questions) for split in SPLITS},
         "types": {
             kind: {split: sum((each.type, each.split) == (kind, split) for each in questions) for split in SPLITS}
             for kind in ("bridge", "comparison")
@@ -119,8 +120,11 @@ def markdown(sheet: Mapping[str, Any]) -> str:
         "## Composition",
         "",
         *_table(
-            ("chain", *SPLITS),
-            [(chain, *(sheet["questions"][chain][split] for split in SPLITS)) for chain in CHAINS],
+            ("chain", *SPLITS, "all"),
+            [
+                (name, *(counts[split] for split in SPLITS), sum(counts.values()))
+                for name, counts in {**sheet["questions"], "all": sheet["total"]}.items()
+            ],
         ),
         "",
         f"The corpora have {sheet['corpora']['public']:,} public and {sheet['corpora']['private']:,} private passages. "

@@ -97,12 +97,13 @@ def canary(passage: Passage) -> str:
 
 def _compared(domain: str, first: "Values", second: "Second", corpus: Corpus, beam: int) -> list[dict[str, Any]]:
     """Both searches under every policy, each with what the service saw of it."""
+    from models.retrieval.index import Remembering
     from models.retrieval.search import Local
 
     rows: list[dict[str, Any]] = []
     public = corpus.only("public")
     own = corpus.only("private")
-    here, planted = Local(own.index()), {canary(passage).strip() for passage in own.passages}
+    here, planted = Local(Remembering(own.index())), {canary(passage).strip() for passage in own.passages}
     with TemporaryDirectory() as folder:
         served = Path(folder) / "served.jsonl"
         with serve(served, public.ids, public.vectors, public.texts) as address:

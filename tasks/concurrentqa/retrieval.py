@@ -252,18 +252,20 @@ def _search(
     """
     from pyarrow import Table, parquet
 
+    from models.retrieval.index import Remembering
     from models.retrieval.scopes import Policy
+    from models.retrieval.search import Local
 
     rows: list[dict[str, Any]] = []
     audits: list[dict[str, Any]] = []
-    public = corpus.only("public")
+    public, here = corpus.only("public"), Local(Remembering(corpus.only("private").index()))
     with TemporaryDirectory() as folder:
         served = Path(folder) / "served.jsonl"
         with serve(served, public.ids, public.vectors, public.texts) as address:
             for policy, mode in modes:
                 client = connect(address, Policy(policy), Path(folder) / "sent.jsonl")
                 private: set[str] = set()
-                indexes = indexes_for(mode, questions, corpus, client, config)
+                indexes = indexes_for(mode, questions, corpus, here, client, config)
                 chains = questions.chains if mode == "oracle" else None
                 paths = find(first, second, corpus, indexes, client.policy, beam_of(mode, config), private, chains)
                 rows += [{"policy": policy, "mode": mode, **row} for row in _ranked(paths, questions)]
@@ -286,9 +288,9 @@ def _search(
 
 
 def indexes_for(
-    mode: Mode, questions: Asked, corpus: Corpus, client: PublicClient, config: Search
+    mode: Mode, questions: Asked, corpus: Corpus, here: "Searcher", client: PublicClient, config: Search
 ) -> "dict[Scope, Searcher]":
-    """What is searched in a mode: the private index here and, where the policy has one, the public one behind `client`.
+    """What is searched in a mode: the private index `here` and, where the policy has one, the public one by `client`.
 
     The mode "slice" downloads its part of the public corpus now.
     """
@@ -302,7 +304,7 @@ def indexes_for(
         # Every question's last passage is missing, so no gold chain can be found.
         kept = corpus.without({int(place) for place in questions.gold[:, 1]})
         return {scope: Local(kept.only(scope).index()) for scope in Scope}
-    indexes: dict[Scope, Searcher] = {Scope.PRIVATE: Local(corpus.only("private").index())}
+    indexes: dict[Scope, Searcher] = {Scope.PRIVATE: here}
     if mode == "slice":
         part = client.download(share=config.slice, seed=config.seed)
         assert part.vectors is not None

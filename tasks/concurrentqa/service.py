@@ -103,13 +103,13 @@ def application(folder: Path, audit: Path) -> "FastAPI":
     import numpy as np
     from fastapi import FastAPI, HTTPException, Request, Response
 
-    from models.retrieval.index import DenseIndex, SparseIndex
+    from models.retrieval.index import DenseIndex, Remembering, SparseIndex
 
     corpus = json.loads((folder / "corpus.json").read_text())
     ids, texts = corpus["ids"], corpus["texts"]
     vectors = np.load(folder / "vectors.npy", allow_pickle=False) if (folder / "vectors.npy").exists() else None
-    dense = None if vectors is None else DenseIndex(ids, vectors)
-    sparse = None if texts is None else SparseIndex(ids, texts)
+    dense = None if vectors is None else Remembering(DenseIndex(ids, vectors))
+    sparse = None if texts is None else Remembering(SparseIndex(ids, texts))
     position = {each: at for at, each in enumerate(ids)}
     app, writing = FastAPI(), threading.Lock()
 
@@ -149,7 +149,7 @@ def application(folder: Path, audit: Path) -> "FastAPI":
         else:
             queries = unpacked(asked["vectors"], "<f4", (asked["rows"], -1))
             note("/search", len(body), queries)
-            if dense is None or queries.shape[1] != dense.vectors.shape[1]:
+            if dense is None or vectors is None or queries.shape[1] != vectors.shape[1]:
                 raise HTTPException(422, f"this service holds no vectors of {queries.shape[1]} numbers")
             hits = dense.search(queries, asked["k"])
         content = {
