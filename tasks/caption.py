@@ -6,9 +6,13 @@ same bytes and the same alt-text, is not done again.
 
 import hashlib
 import json
+import multiprocessing
 import os
+import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +31,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Opened = tuple[str, NDArray[np.uint8] | str]
+
 GREEDY = Writing(seed=0, top_p=1e-9)
 """The likeliest token each time: a picture's caption does not depend on those that are beside it."""
+
+
+AHEAD = 2
+"""Batches that are opened while one is captioned."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +115,8 @@ def realign(
     known = _known(out)
     counts = Counts()
     parts = [paths[start : start + batch] for start in range(0, len(paths), batch)]
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool, open(out, "a", encoding="utf-8") as file:
-        # The next batch is decoded while this one is captioned.
-        waiting = [pool.submit(open_picture, images, path, model.size) for path in parts[0]] if parts else []
-        for number, part in enumerate(parts):
-            opened = [each.result() for each in waiting]
-            following = parts[number + 1] if number + 1 < len(parts) else []
-            waiting = [pool.submit(open_picture, images, path, model.size) for path in following]
+    with open(out, "a", encoding="utf-8") as file:
+        for part, opened in zip(parts, _opened(images, parts, model.size), strict=True):
             lines: dict[str, dict[str, Any]] = {}
             asked = []
             for path, (digest, seen) in zip(part, opened, strict=True):
@@ -144,7 +149,29 @@ def realign(
     return counts
 
 
-def open_picture(images: Path, path: str, size: int) -> "tuple[str, NDArray[np.uint8] | str]":
+def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterator[list[Opened]]":
+    """What `open_picture` makes of each batch, while the `AHEAD` after it are opened.
+
+    By processes, for drawing an SVG holds the interpreter's lock. Raises UserError where one of them dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    # An interrupt is for the process that has the terminal; these end with it.
+    with ProcessPoolExecutor(os.cpu_count(), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        waiting: deque[list[Future[Opened]]] = deque()
+        for number in range(len(parts)):
+            these = parts[number : number + 1 + AHEAD]
+            try:
+                for part in these[len(waiting) :]:
+                    waiting.append([pool.submit(open_picture, images, path, size) for path in part])
+                yield [each.result() for each in waiting.popleft()]
+            except BrokenProcessPool:
+                raise UserError(
+                    f"A picture from {these[0][0]} to {these[-1][-1]} ended the process that opened it: move it away "
+                    "and run again, which goes on from here."
+                ) from None
+
+
+def open_picture(images: Path, path: str, size: int) -> "Opened":
     """The digest of a file and its picture, or why there is none; no file can stop the others."""
     try:
         if (images / path).stat().st_size > LARGEST:

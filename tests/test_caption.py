@@ -1,6 +1,7 @@
 """`tenfold caption`: a user's own pictures, whatever they are, each with a line that says what became of it."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -128,6 +129,25 @@ def test_another_file_is_not_written_to(images: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not what tenfold caption writes"):
         run(images, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == '{"mine": 1}\n'
+
+
+class Deadly(int):
+    """A size that ends the process which it is sent to, as a decoder may that runs out of memory."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
+
+
+def test_a_picture_that_ends_the_process_loses_nothing(images: Path, tmp_path: Path) -> None:
+    """A run that hangs, or that says nothing of where it broke off."""
+    out = tmp_path / "out.jsonl"
+    run(images, out)
+    before = out.read_bytes()
+    model: Any = Echo()
+    model.size = Deadly(8)
+    with pytest.raises(UserError, match=r"A picture from a\.png to .* ended the process"):
+        realign(images, pictures_below(images), {}, model, out, 3)
+    assert out.read_bytes() == before
 
 
 def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
