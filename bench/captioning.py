@@ -1,8 +1,9 @@
 """`tenfold caption` end to end against the same model asked for one picture after the other, side by side.
 
-python -m bench.captioning IMAGES [--alt ALTS] [--profile cpu] [--pictures 256] [--batch 64] [--rounds 3]
+python -m bench.captioning IMAGES [--alt ALTS] [--profile cpu] [--pictures 256] [--batch 64] [--rounds 3] [--threads 2]
 
-IMAGES is a folder of pictures; the captioner is the one that `tenfold reproduce altogether` trained.
+IMAGES is a folder of pictures; the captioner is the one that `tenfold reproduce altogether` trained. `tenfold caption`
+draws in as many processes as there are cores and captions with one thread; the loop has `--threads` of PyTorch.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bench.retrieval import measured
 from flows.engine.caption import trained
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     asked = parser.parse_args()
     set_process_environment()
     paths = pictures_below(asked.images)
@@ -51,14 +54,17 @@ def main() -> None:
 
         def one_by_one() -> None:
             theirs.unlink(missing_ok=True)
+            torch.set_num_threads(asked.threads)
             naive(asked.images, paths, alts, model, theirs)
+            torch.set_num_threads(1)
 
         fast, slow = measured([in_batches, one_by_one], asked.rounds, time.perf_counter)
         same = ours.read_bytes() == theirs.read_bytes()
     a, b = (len(paths) / statistics.median(seconds) for seconds in (fast, slow))
     print(
-        f"{len(paths)} pictures, {asked.batch} at once: {a:.1f} a second, one by one {b:.1f}, ratio {a / b:.2f}; "
-        f"the lines are {'the same' if same else 'NOT the same'}; load average {os.getloadavg()[0]:.2f}"
+        f"{len(paths)} pictures, {asked.batch} at once: {a:.1f} a second; one by one, with {asked.threads} threads: "
+        f"{b:.1f}; ratio {a / b:.2f}; the lines are {'the same' if same else 'NOT the same'}; "
+        f"load average {os.getloadavg()[0]:.2f}"
     )
 
 
