@@ -595,8 +595,8 @@ paper = Paper(
         "the gold passages), so on chains that end in a mail every system's F1 is near zero. That a policy costs at "
         "most 0.02 there says nothing, and retrievers compared by F1 there say little: see the questions with both "
         "gold passages.",
-        "Seen after a first run: the benchmark had 3,942 questions, 400 of each chain in test, fewer than were planned. It "
-        "has 4,042 since, 425 of each in test, and all was run again. No claim and no margin changed, but "
+        "Seen after a first run: the benchmark had 3,942 questions, 400 of each chain in test, fewer than planned. "
+        "It has 4,042 since, 425 of each in test, and all was run again. No claim and no margin changed, but "
         "document-privacy-costs-where-it-forbids had been inconclusive by a hair (a cost of 0.067 [0.048, 0.085] "
         "against 0.05): take it as the weaker for that. No other verdict changed.",
         "Under document privacy, and without quotas, how many public passages are asked about depends on how well "

@@ -216,8 +216,7 @@ def test_control_c_ends_the_children_and_marks_the_run(clone: Clone) -> None:
             break
     spool = clone.root / ".tenfold/tracking"
     wait_for(lambda: any('"stage": "line-0"' in path.read_text() for path in spool.glob("2*/*.jsonl")), "line-0")
-    children = children_of(process.pid)
-    assert any("tasks.run" in command for command in children.values())
+    assert len(stages_of(clone)) > 1, "the server and the stage"
     process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
     assert process.returncode == 130, output
@@ -236,23 +235,17 @@ def test_control_c_ends_the_children_and_marks_the_run(clone: Clone) -> None:
 
 
 def stages_of(clone: Clone) -> list[str]:
-    """The command lines of the stages that run in the clone."""
-    return [line for line in children_of(None).values() if str(clone.root) in line and "tasks.run" in line]
-
-
-def children_of(pid: int | None) -> dict[int, str]:
-    """The command lines of a process's children, or of all processes."""
-    found = {}
+    """The command lines of the stages that run in the clone, and of the server that forks them."""
+    found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
                 command = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
                 where = os.readlink(folder / "cwd")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            if pid in (None, parent):
-                found[int(folder.name)] = f"{where} {command}"
+            if where == str(clone.root) and "tasks.fork_server" in command:
+                found.append(command)
     return found
 
 

@@ -1,13 +1,10 @@
 """Run stages' commands in processes of their own, a core each, and stop them all when asked to."""
 
-import ctypes
 import json
 import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows.engine.plan import why
+from flows.engine.processes import Child, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import EditedWhileRunning, Store
 from tasks.closure import ROOT
@@ -69,7 +67,8 @@ class Executor:
 
     def __post_init__(self) -> None:
         self._slots = Slots(self.jobs)
-        self._children: set[subprocess.Popen[bytes]] = set()
+        self._children: set[Child] = set()
+        self._server = ForkServer({**self.marks, "PYTHONUNBUFFERED": "1"})
         self._stopping = threading.Event()
         self._flushed_at = time.monotonic()
         self._durations = durations()
@@ -115,6 +114,7 @@ class Executor:
 
     def finish(self) -> None:
         """Write the lock files and what was learnt about durations."""
+        self._server.close()
         self.store.flush()
         STATE.mkdir(exist_ok=True)
         DURATIONS.write_text(json.dumps(dict(sorted(self._durations.items())), indent=1))
@@ -144,23 +144,15 @@ class Executor:
     def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
-            child = subprocess.Popen(
-                [sys.executable, *shlex.split(stage.command)[1:]],
-                cwd=ROOT,
-                env={**os.environ, **self.marks, "PYTHONUNBUFFERED": "1"},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-                preexec_fn=_die_with_parent,
-            )
-            self._children.add(child)
-            try:
-                if self._stopping.is_set():
-                    child.send_signal(signal.SIGINT)
-                return child.wait()
-            finally:
-                self._children.discard(child)
+            child = self._server.start(shlex.split(stage.command)[1:], file)
+        self._children.add(child)
+        try:
+            if self._stopping.is_set():
+                with suppress_missing():
+                    os.kill(child.pid, signal.SIGINT)
+            return child.wait()
+        finally:
+            self._children.discard(child)
 
     def _wait_until_there(self, stage: ConcreteStage) -> None:
         """Give whoever removed the stage's inputs a while to put them back."""
@@ -238,12 +230,3 @@ def suppress_missing() -> Iterator[None]:
         yield
     except (ProcessLookupError, FileNotFoundError):
         return
-
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process when the one that started it dies, however it dies."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

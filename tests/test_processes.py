@@ -1,0 +1,97 @@
+"""Stages' processes, forked from a server: what they say, how they end, and that none outlives what started it."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, wait_for
+
+from flows.engine.processes import ForkServer
+from tasks.run import STATE, slug
+
+OUT = "data/quick/nothing/forked"
+COMMAND = ["-m", "tasks.run", "tasks.report:nothing", "--config", "nothing.json:nothing", "--out", OUT]
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    started = ForkServer({"TENFOLD_MARK": "here"})
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def held() -> Iterator[None]:
+    """Somebody computes OUT, so that the stage waits as long as the test wants."""
+    path = STATE / "locks" / slug(OUT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_stage_ends_as_it_would_by_itself(server: ForkServer, tmp_path: Path) -> None:
+    """Its exit code and all that it prints; twice, for the second is forked from a server that has served before."""
+    alone = subprocess.run([sys.executable, *COMMAND], cwd=ROOT, capture_output=True, text=True)
+    assert alone.returncode == 1
+    assert "nothing.json" in alone.stderr
+    for name in ("first", "second"):
+        with open(tmp_path / name, "wb") as log:
+            child = server.start(COMMAND, log)
+        assert child.wait() == 1
+        assert (tmp_path / name).read_text() == alone.stdout + alone.stderr
+
+
+def test_a_stage_is_a_process_of_its_own(server: ForkServer, tmp_path: Path, held: None) -> None:
+    """A group of its own, so that it can be stopped with its children; two at a time; and interrupted in order."""
+    children = []
+    for number in range(2):
+        with open(tmp_path / str(number), "wb") as log:
+            children.append(server.start(COMMAND, log))
+    assert all(os.getpgid(child.pid) == child.pid for child in children)
+    wait_for(lambda: all("Waiting" in (tmp_path / str(number)).read_text() for number in range(2)), "two stages")
+    first, second = children
+    os.killpg(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    assert not ended(second.pid)
+    os.killpg(second.pid, signal.SIGINT)
+    assert second.wait() == 130
+    assert "tenfold: interrupted." in (tmp_path / "1").read_text()
+
+
+def test_nothing_outlives_the_server_and_another_takes_its_place(
+    server: ForkServer, tmp_path: Path, held: None
+) -> None:
+    with open(tmp_path / "log", "wb") as log:
+        child = server.start(COMMAND, log)
+    wait_for(lambda: "Waiting" in (tmp_path / "log").read_text(), "the stage")
+    parent = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    wait_for(lambda: ended(child.pid), "the end of the stage")
+    with open(tmp_path / "log", "wb") as log:
+        again = server.start(COMMAND, log)
+    server.close()
+    assert again.wait() == -signal.SIGKILL
+    wait_for(lambda: ended(again.pid), "the end of the stage")
+
+
+def test_the_server_keeps_no_code_of_the_repository() -> None:
+    """A stage that runs what a file was before it was edited would be recorded as what the file is."""
+    code = (
+        "import sys, tasks.fork_server as server; server.set_environment(); "
+        "print([name for name in sys.modules if name.split('.')[0] in ('tasks', 'models', 'flows')])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
