@@ -37,6 +37,7 @@ GREEDY = Writing(seed=0, top_p=1e-9)
 """The likeliest token each time: a picture's caption does not depend on those that are beside it."""
 
 
+CORES = len(os.sched_getaffinity(0))
 AHEAD = 2
 """Batches that are opened while one is captioned."""
 
@@ -64,9 +65,12 @@ class Counts:
 
 
 class Realigner:
-    """A trained captioner with its encoders."""
+    """A trained captioner with its encoders, on all cores."""
 
     def __init__(self, folders: Folders) -> None:
+        import torch
+
+        torch.set_num_threads(CORES)
         self.size, self._encoding = folders.size, folders.encoding
         self._encoder = load_encoder(folders.encoder)
         self._dual = load_dual(folders.dual)
@@ -156,7 +160,7 @@ def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterato
     """
     context = multiprocessing.get_context("spawn")
     # An interrupt is for the process that has the terminal; these end with it.
-    with ProcessPoolExecutor(os.cpu_count(), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(CORES, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         waiting: deque[list[Future[Opened]]] = deque()
         for number in range(len(parts)):
             these = parts[number : number + 1 + AHEAD]
