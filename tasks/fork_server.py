@@ -70,6 +70,8 @@ def _report(descriptor: int, child: int, answers: int) -> None:
 def _become_stage(server: int, log: int) -> None:
     """Make a process of its own of this one: it dies with the server, however that dies, and prints into `log`."""
     os.setpgid(0, 0)
+    # What a shell starts in the background ignores interrupts, but Tenfold ends its stages by them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != server:
         os._exit(1)

@@ -26,6 +26,14 @@ def server() -> Iterator[ForkServer]:
 
 
 @pytest.fixture
+def background() -> Iterator[None]:
+    """As what a shell starts in the background, which ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def held() -> Iterator[None]:
     """Somebody computes OUT, so that the stage waits as long as the test wants."""
     path = STATE / "locks" / slug(OUT)
@@ -54,7 +62,7 @@ def test_a_stage_ends_as_it_would_by_itself(server: ForkServer, tmp_path: Path) 
         assert (tmp_path / name).read_text() == alone.stdout + alone.stderr
 
 
-def test_a_stage_is_a_process_of_its_own(server: ForkServer, tmp_path: Path, held: None) -> None:
+def test_a_stage_is_a_process_of_its_own(background: None, server: ForkServer, tmp_path: Path, held: None) -> None:
     """A group of its own, so that it can be stopped with its children; two at a time; and interrupted in order."""
     children = []
     for number in range(2):
