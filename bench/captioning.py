@@ -51,7 +51,7 @@ def main() -> None:
 
         def in_batches() -> None:
             ours.unlink(missing_ok=True)
-            torch.set_num_threads(os.cpu_count() or 1)
+            torch.set_num_threads(1)
             realign(asked.images, paths, alts, model, ours, asked.batch)
 
         def one_by_one() -> None:

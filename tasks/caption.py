@@ -11,7 +11,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from tasks.altogether.attributes import words
 from tasks.altogether.captioning import Seen, Writing, captioned
 from tasks.altogether.dual import load_dual, picture_vectors
 from tasks.altogether.edits import edit
-from tasks.altogether.encoder import Encoding, encoded, load_encoder
+from tasks.altogether.encoder import Encoding, Features, encoded, load_encoder
 from tasks.altogether.rendering import Unreadable, bitmap, on_background, vector
 from tasks.altogether.stored import load_writer
 from tasks.annotation.pictures import LARGEST, SHOWN
@@ -40,6 +40,8 @@ GREEDY = Writing(seed=0, top_p=1e-9)
 CORES = len(os.sched_getaffinity(0))
 AHEAD = 2
 """Batches that are opened while one is captioned."""
+FEW = 4
+"""Pictures that a core encodes at once: with more they no longer fit its cache, and each takes half as long again."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,9 @@ class Counts:
 
 
 class Realigner:
-    """A trained captioner with its encoders, on all cores."""
+    """A trained captioner with its encoders."""
 
     def __init__(self, folders: Folders) -> None:
-        import torch
-
-        torch.set_num_threads(CORES)
         self.size, self._encoding = folders.size, folders.encoding
         self._encoder = load_encoder(folders.encoder)
         self._dual = load_dual(folders.dual)
@@ -78,7 +77,13 @@ class Realigner:
 
     def captions(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[str]:
         """A caption of each picture (n, size, size, 3) with its alt-text, which may be empty."""
-        features = encoded(pixels, self._encoder, self._encoding)
+        import torch
+
+        parts = [pixels[start : start + FEW] for start in range(0, len(pixels), FEW)]
+        with ThreadPoolExecutor(CORES) as pool:
+            found = list(pool.map(lambda part: encoded(part, self._encoder, self._encoding), parts))
+        tokens, palettes = ([getattr(each, name) for each in found] for name in ("tokens", "palette"))
+        features = Features(torch.cat(tokens), torch.cat(palettes))
         seen = Seen(features, picture_vectors(self._dual, features), {})
         return captioned(self._writer, seen, range(len(alts)), alts, GREEDY)
 
