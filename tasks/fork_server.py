@@ -70,8 +70,6 @@ def _report(descriptor: int, child: int, answers: int) -> None:
 def _become_stage(server: int, log: int) -> None:
     """Make a process of its own of this one: it dies with the server, however that dies, and prints into `log`."""
     os.setpgid(0, 0)
-    # What a shell starts in the background ignores interrupts, but Tenfold ends its stages by them.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != server:
         os._exit(1)
@@ -92,6 +90,8 @@ def set_environment() -> None:
 
 def main() -> int:
     """Serve requests that come through standard input, a socket, until its other end is closed."""
+    # What a shell starts in the background ignores interrupts, and so would the stages; but Tenfold ends them by these.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     set_environment()
     requests = socket.socket(fileno=0)
     arguments = serve(requests)

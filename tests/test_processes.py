@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, wait_for
 
-from flows.engine.processes import ForkServer
+from flows.engine.processes import LIBRARIES, ForkServer
 from tasks.run import STATE, slug
 
 OUT = "data/quick/nothing/forked"
@@ -94,6 +95,32 @@ def test_nothing_outlives_the_server_and_another_takes_its_place(
     server.close()
     assert again.wait() == -signal.SIGKILL
     wait_for(lambda: ended(again.pid), "the end of the stage")
+
+
+def test_a_server_that_dies_before_it_forks_is_told(server: ForkServer, tmp_path: Path) -> None:
+    """A process id made up for a stage that never was would be a group of strangers to the signals sent to it."""
+    with open(tmp_path / "log", "wb") as log, ThreadPoolExecutor(1) as pool:
+        server.start(COMMAND, log).wait()
+        assert server._process is not None
+        server._process.send_signal(signal.SIGSTOP)
+        starting = pool.submit(server.start, COMMAND, log)
+        assert not wait([starting], timeout=0.2).done
+        server._process.kill()
+        with pytest.raises(ChildProcessError, match="died"):
+            starting.result(10)
+        assert server.start(COMMAND, log).wait() == 1
+
+
+def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
+    """A fork copies the locks that other threads hold, and not the threads that would open them."""
+    modules = [module for some in LIBRARIES.values() for module in some]
+    code = (
+        f"import importlib, os; [importlib.import_module(name) for name in {modules}]; "
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert found.stdout == "1\n", found.stderr
 
 
 def test_the_server_keeps_no_code_of_the_repository() -> None:

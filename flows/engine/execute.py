@@ -144,7 +144,11 @@ class Executor:
     def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
-            child = self._server.start(shlex.split(stage.command)[1:], file)
+            try:
+                child = self._server.start(shlex.split(stage.command)[1:], file)
+            except ChildProcessError as problem:
+                file.write(f"{problem}\n".encode())
+                return -signal.SIGKILL
         self._children.add(child)
         try:
             if self._stopping.is_set():

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -28,9 +30,9 @@ class Child:
     _answers: IO[bytes] = field(repr=False)
 
     def wait(self) -> int:
-        """Its exit code, or below zero the signal that ended it."""
+        """Its exit code, or below zero the signal that ended it: a kill where the server died and the stage with it."""
         with self._answers:
-            return _number(self._answers)
+            return int(self._answers.readline() or -signal.SIGKILL)
 
 
 class ForkServer:
@@ -46,16 +48,24 @@ class ForkServer:
         self._requests: socket.socket | None = None
 
     def start(self, command: list[str], log: IO[bytes]) -> Child:
-        """Run `-m tasks.run …`, which prints into `log`."""
+        """Run `-m tasks.run …`, which prints into `log`.
+
+        Raises:
+            ChildProcessError: the server died before it had forked the stage.
+        """
         request = json.dumps({"libraries": _libraries(command[2]), "arguments": command[2:]}).encode()
         reading, writing = os.pipe()
         try:
-            with self._lock:
+            # Where the server has just died nothing is sent, and no answer comes.
+            with self._lock, suppress(BrokenPipeError, ConnectionResetError):
                 socket.send_fds(self._connected(), [request], [log.fileno(), writing])
         finally:
             os.close(writing)
         answers = os.fdopen(reading, "rb", buffering=0)
-        return Child(_number(answers), answers)
+        if not (pid := answers.readline()):
+            answers.close()
+            raise ChildProcessError("The server that forks the stages died, as when memory runs out.")
+        return Child(int(pid), answers)
 
     def close(self) -> None:
         """End the server."""
@@ -87,9 +97,3 @@ def _libraries(function: str) -> list[str]:
     except (ModuleNotFoundError, SyntaxError):
         return []
     return [each for name, modules in LIBRARIES.items() if imports_library(code, name) for each in modules]
-
-
-def _number(answers: IO[bytes]) -> int:
-    """The number in the next line; that of a kill where the server died before it wrote one."""
-    line = answers.readline()
-    return int(line) if line else -9
