@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ def naive(images: Path, paths: Sequence[str], alts: Mapping[str, str], model: Re
             alt = alts.get(path, "")
             digest, seen = open_picture(images, path, model.size)
             if isinstance(seen, str):
-                line = {"image": path, "problem": seen}
+                line: dict[str, Any] = {"image": path, "problem": seen}
             else:
                 caption = model.captions(np.stack([seen]), [alt])[0]
                 changes = edit(words(alt), words(caption)).changes

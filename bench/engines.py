@@ -147,7 +147,7 @@ def main() -> None:
         "dvc": ("-m", "dvc", "repro"),
         "snakemake": ("-m", "snakemake", "--cores", str(JOBS), "--quiet", "all"),
     }
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, command in {"bare": (), **engines}.items():
             where = Path(folder) / name

@@ -50,7 +50,7 @@ def bare(config: Optimisation) -> nn.Module:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
         optimizer.zero_grad()
-        loss(model, batch(step)).backward()
+        loss(model, batch(step)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
     return model
