@@ -24,7 +24,7 @@ from tasks.intervals import (
     region,
     sign_flip_p,
 )
-from tasks.registration import digest
+from tasks.registration import is_post_hoc
 from tasks.report import write_json
 
 DRAW = "draw"
@@ -106,8 +106,7 @@ def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> Non
     known = json.loads(registered.read_text())["claims"]
     claims, controls = verdicts(rows, config, examples)
     for judged, claim in zip(claims, config.claims, strict=True):
-        written = TypeAdapter(Statement).dump_python(claim, mode="json")
-        judged["post_hoc"] = bool(claim.comparisons) and known.get(claim.id) != digest(written)
+        judged["post_hoc"] = is_post_hoc(claim, known, config.families)
     write_json(
         out / "verdicts.json",
         {"alpha": config.alpha, "minimum_seeds": config.minimum_seeds, "claims": claims, "controls": controls},
@@ -241,10 +240,11 @@ def _values(
         _UnavailableError: the stage could not measure this here.
         _CannotPairError: none, several for one pair, one without the pairing label, or not a finite number.
     """
+    stages = selection.stages
     rows = [
         row
         for row in index.get(selection.quantity, [])
-        if row["stage"] in selection.stages and all(row.get(name) == value for name, value in selection.labels.items())
+        if row["stage"] in stages and all(row.get(name) == value for name, value in selection.labels.items())
     ]
     named = _name(selection)
     labels = [label for label in (comparison.cluster, comparison.paired) if label]

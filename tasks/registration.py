@@ -1,28 +1,26 @@
 """Note which claims stood when the data that could show them were first computed.
 
 The claims of a paper stand in the settings of its `verdicts` stage, in params.json. When a stage that
-measures has run for the first time, the digests of the claims that rest on it go into `registered.json`
+measures has run for the first time, the identities of the claims that rest on it go into `registered.json`
 beside. A claim that is not noted there as it stands was written or edited after its data existed:
 it is *post hoc*.
 """
 
 import fcntl
 import json
-from collections.abc import Mapping
-from hashlib import sha256
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
+
+from tasks.claims import Control, Judging, Statement, families, identity, selections
 
 STAGE = "verdicts"
 """The name of the stage that judges, and of its entry in params.json."""
 
 REGISTER = "registered.json"
 NOTHING_REGISTERED = '{\n "claims": {},\n "measured": []\n}\n'
-
-
-def digest(claim: Mapping[str, Any]) -> str:
-    """The digest of a claim or control as params.json holds it: its words, its test and its prediction."""
-    return sha256(json.dumps(claim, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def register(params: Path, stage: str) -> None:
@@ -39,17 +37,31 @@ def register(params: Path, stage: str) -> None:
         known = json.loads(path.read_text())
         if stage in known["measured"]:
             return
-        for claim in [*judging["claims"], *judging["controls"]]:
-            rests_on = stages_of(claim)
+        config: Judging = TypeAdapter(Judging).validate_json(json.dumps(judging))
+        claims: list[Statement | Control] = [*config.claims, *config.controls]
+        for claim in claims:
+            rests_on = {name for selection in selections(claim) for name in selection.stages}
             if stage in rests_on and not rests_on & set(known["measured"]):
-                known["claims"].setdefault(claim["id"], digest(claim))
+                known["claims"].setdefault(claim.id, entry(claim))
         noted = {"claims": dict(sorted(known["claims"].items())), "measured": sorted([*known["measured"], stage])}
         fresh = path.with_name(f".{REGISTER}.fresh")
         fresh.write_text(json.dumps(noted, indent=1) + "\n")
         fresh.replace(path)
 
 
-def stages_of(claim: Mapping[str, Any]) -> set[str]:
-    """The stages whose data a claim rests on."""
-    sides = [side for comparison in claim["comparisons"] for side in (comparison["left"], comparison["right"])]
-    return {stage for side in sides if isinstance(side, dict) for stage in side["stages"]}
+def entry(claim: Statement | Control) -> dict[str, Any]:
+    """What the register notes of a claim."""
+    return {"digest": identity(claim), "reads": sorted(families(claim))}
+
+
+def is_post_hoc(claim: Statement, registered: Mapping[str, Any], measuring: Iterable[str]) -> bool:
+    """Whether a claim was written or edited after its data existed; `measuring` are the families that there are now.
+
+    A claim that reads another family than it did is an edited one, unless its family is gone: then it was renamed.
+    """
+    if not claim.comparisons:
+        return False
+    noted = registered.get(claim.id)
+    if noted is None or noted["digest"] != identity(claim):
+        return True
+    return bool((set(noted["reads"]) - families(claim)) & set(measuring))

@@ -11,7 +11,7 @@ LOWER = [value - 0.5 + 0.01 * index for index, value in enumerate(EIGHT)]
 
 
 def select(arm: str, quantity: str = "bits") -> Selection:
-    return Selection(stages=("evaluation",), quantity=quantity, labels={"arm": arm})
+    return Selection(family="evaluation", axes={}, quantity=quantity, labels={"arm": arm})
 
 
 def compare(kind: Kind, left: str = "a", right: str | float = "b", margin: float = 0.0, **how: Any) -> Comparison:
@@ -34,7 +34,7 @@ def rows_of(**arms: Any) -> list[dict[str, Any]]:
 
 
 def verdict_of(rows: list[dict[str, Any]], *claims: Statement, controls: tuple[Control, ...] = ()) -> list[Any]:
-    return verdicts(rows, Judging(claims=claims, controls=controls))[0]
+    return verdicts(rows, Judging(families=("evaluation",), claims=claims, controls=controls))[0]
 
 
 def controls(noise: str) -> tuple[Control, ...]:

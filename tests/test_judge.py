@@ -17,6 +17,8 @@ from tasks.judge import verdicts
 
 # How often it is wrong
 
+FAMILIES = ("evaluation",)
+
 
 def test_simulated_papers_through_the_whole_judge() -> None:
     """500 papers with one true claim, one null and one equality: the rates hold for what a user sees."""
@@ -107,7 +109,7 @@ def test_edge_cases_are_said(rows: list[dict[str, Any]], verdict: str, said: str
 
 @pytest.mark.filterwarnings("error")
 def test_an_interval_for_too_few_seeds_has_the_level_that_was_asked_for() -> None:
-    judging = Judging(claims=(claim("less", compare("less")),), controls=(), alpha=0.2)
+    judging = Judging(families=FAMILIES, claims=(claim("less", compare("less")),), controls=(), alpha=0.2)
     ((found,), _) = verdicts(rows_of(a=LOWER[:3], b=EIGHT[:3]), judging)
     assert (found["verdict"], found["level"]) == ("INCONCLUSIVE", 0.8)
 
@@ -198,11 +200,11 @@ def test_predictions_are_counted_only_where_there_is_a_verdict() -> None:
 
 def test_a_planted_effect_that_is_not_there_withholds_the_verdicts() -> None:
     rows = rows_of(a=LOWER, b=EIGHT, noised=[value + 0.3 + 0.01 * (i % 3) for i, value in enumerate(LOWER)])
-    judging = Judging(claims=(claim("less", compare("less")),), controls=controls("noised"))
+    judging = Judging(families=FAMILIES, claims=(claim("less", compare("less")),), controls=controls("noised"))
     claims, checked = verdicts(rows, judging)
     assert checked[0]["passed"]
     assert claims[0]["verdict"] == "SUPPORTED"
-    broken = Judging(claims=judging.claims, controls=controls("a"))
+    broken = Judging(families=FAMILIES, claims=judging.claims, controls=controls("a"))
     claims, checked = verdicts(rows, broken)
     assert not checked[0]["passed"]
     assert claims[0]["verdict"] == "FAILED"
@@ -211,7 +213,11 @@ def test_a_planted_effect_that_is_not_there_withholds_the_verdicts() -> None:
 
 def test_a_control_is_judged_on_two_seeds_at_its_own_level() -> None:
     """Even where claims need eight; on one seed it cannot pass."""
-    judging = Judging(claims=tuple(claim(f"less-{i}", compare("less")) for i in range(9)), controls=controls("b"))
+    judging = Judging(
+        families=("evaluation",),
+        claims=tuple(claim(f"less-{i}", compare("less")) for i in range(9)),
+        controls=controls("b"),
+    )
     for seeds, passed in ((2, True), (1, False)):
         claims, (control,) = verdicts(rows_of(a=LOWER[:seeds], b=EIGHT[:seeds]), judging)
         assert control["passed"] is passed
@@ -227,7 +233,9 @@ def test_a_shuffling_that_does_not_shuffle_withholds_the_verdicts() -> None:
     null = [0.05 + 0.001 * (i % 4) for i in range(8)]
     for told, passed in (([0.02 + 0.001 * (i % 3) for i in range(8)], True), ([value * 9 for value in null], False)):
         rows = rows_of(a=LOWER, b=EIGHT, shuffled=told, null=null)
-        claims, checked = verdicts(rows, Judging(claims=(claim("less", compare("less")),), controls=(shuffled,)))
+        claims, checked = verdicts(
+            rows, Judging(families=FAMILIES, claims=(claim("less", compare("less")),), controls=(shuffled,))
+        )
         assert checked[0]["passed"] is passed
         assert claims[0]["verdict"] == ("SUPPORTED" if passed else "FAILED")
 
@@ -263,7 +271,7 @@ BY_EXAMPLE = claim("by-example", compare("greater", paired="example", cluster="s
 
 
 def by_example(a: dict[int, list[float]], b: dict[int, list[float]], rows: Any = ()) -> Any:
-    return verdicts(rows, Judging(claims=(BY_EXAMPLE,), controls=()), examples_of(a, b))[0][0]
+    return verdicts(rows, Judging(families=FAMILIES, claims=(BY_EXAMPLE,), controls=()), examples_of(a, b))[0][0]
 
 
 def test_examples_are_paired_within_their_cluster() -> None:
@@ -282,7 +290,7 @@ def test_examples_and_seeds_may_share_a_quantity() -> None:
     """The mean over examples stands in metrics.json under the same name; neither is read for the other."""
     values = {seed: [1.0 + 0.1 * seed, 2.0] for seed in range(8)}
     lower = {seed: [value - 1 for value in values] for seed, values in values.items()}
-    judging = Judging(claims=(BY_EXAMPLE, claim("by-seed", compare("less"))), controls=())
+    judging = Judging(families=FAMILIES, claims=(BY_EXAMPLE, claim("by-seed", compare("less"))), controls=())
     found, _ = verdicts(rows_of(a=LOWER, b=EIGHT), judging, examples_of(values, lower))
     assert [one["verdict"] for one in found] == ["SUPPORTED", "SUPPORTED"]
 
@@ -291,7 +299,7 @@ def test_examples_keep_their_level_and_leave_that_of_the_seeds_alone() -> None:
     """The effect is clear at 50 % and not at 95 %; with it in Holm's family the seeds' level would rise."""
     a = {seed: [1.0 + step, 1.0 + step] for seed, step in enumerate((0.9, -0.5, 0.8, -0.2, 0.6))}
     b = {seed: [1.0, 1.0] for seed in a}
-    judging = Judging(claims=(BY_EXAMPLE, claim("by-seed", compare("less"))), controls=())
+    judging = Judging(families=FAMILIES, claims=(BY_EXAMPLE, claim("by-seed", compare("less"))), controls=())
     (examples, seeds), _ = verdicts(rows_of(a=LOWER, b=EIGHT), judging, examples_of(a, b))
     assert (examples["verdict"], examples["level"], seeds["level"]) == ("INCONCLUSIVE", 0.95, 0.95)
 

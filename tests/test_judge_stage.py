@@ -1,6 +1,7 @@
 """The judge as a stage: what it reads, what it writes, and what it tells the tracking store."""
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from made_claims import EIGHT, LOWER, claim, compare, controls, rows_of, select
 from pydantic import TypeAdapter
 
 from flows.engine.stages import to_json
+from models.config import config
 from tasks import spool
-from tasks.claims import Comparison, Judging, Selection, Statement
-from tasks.closure import ROOT
+from tasks.claims import Comparison, Judging, Selection, identity
 from tasks.judge import judge
-from tasks.registration import NOTHING_REGISTERED, digest
+from tasks.registration import NOTHING_REGISTERED, entry, is_post_hoc
 from tasks.report import Results, collect
 
 
@@ -44,13 +45,13 @@ def test_the_stage_from_end_to_end(tmp_path: Path) -> None:
     )  # fmt: skip
     late = claim("late", by_example)
     noted = json.loads(NOTHING_REGISTERED)
-    noted["claims"]["early"] = digest(TypeAdapter(Statement).dump_python(early, mode="json"))
+    noted["claims"]["early"] = entry(early)
     (tmp_path / "registered.json").write_text(json.dumps(noted))
     (tmp_path / "verdicts").mkdir()
     judge(
         results=tmp_path / "results",
         registered=tmp_path / "registered.json",
-        config=Judging(claims=(early, late), controls=controls("b")),
+        config=Judging(families=("evaluation",), claims=(early, late), controls=controls("b")),
         out=tmp_path / "verdicts",
     )
     found = json.loads((tmp_path / "verdicts/verdicts.json").read_text())
@@ -95,7 +96,7 @@ def test_the_tracking_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     judge(
         results=tmp_path,
         registered=tmp_path / "registered.json",
-        config=Judging(claims=claims, controls=controls("b")),
+        config=Judging(families=("evaluation",), claims=claims, controls=controls("b")),
         out=tmp_path / "out",
     )
     assert metrics == {
@@ -109,37 +110,63 @@ def test_the_tracking_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_claim_that_was_edited_after_its_data_existed_is_post_hoc(tmp_path: Path) -> None:
-    """Its id alone is no proof: a margin, a word or a prediction may have been changed."""
+    """Its id alone is no proof: a margin or a prediction may have been changed, or the stage that it reads."""
     (tmp_path / "metrics.json").write_text(json.dumps(rows_of(a=LOWER, b=EIGHT)))
     first = claim("less", compare("less", margin=0.6))
-    noted = {"claims": {"less": digest(TypeAdapter(Statement).dump_python(first, mode="json"))}, "measured": []}
+    noted = {"claims": {"less": entry(first)}, "measured": []}
     (tmp_path / "registered.json").write_text(json.dumps(noted))
     unmeasured = claim("less", expected="not tested", not_tested="no GPU")
     eased = claim("less", compare("less", margin=0.4))
     turned = claim("less", compare("less", margin=0.6), expected="does not hold at this scale")
-    cases = [(first, False), (eased, True), (turned, True), (unmeasured, False)]
+    elsewhere = replace(first, comparisons=tuple(moved(one, "other") for one in first.comparisons))
+    worded = replace(first, says="A smaller number is better", source="Table 2", evidence="DIG", paper_value="2")
+    cases = [(first, False), (eased, True), (turned, True), (unmeasured, False), (elsewhere, True), (worded, False)]
     for number, (one, post_hoc) in enumerate(cases):
         (tmp_path / str(number)).mkdir()
-        judging = Judging(claims=(one,), controls=())
+        judging = Judging(families=("evaluation", "other"), claims=(one,), controls=())
         judge(results=tmp_path, registered=tmp_path / "registered.json", config=judging, out=tmp_path / str(number))
         (found,) = json.loads((tmp_path / str(number) / "verdicts.json").read_text())["claims"]
         assert found["post_hoc"] is post_hoc
 
 
-def digests_agree(raw: dict[str, Any]) -> bool:
-    """Whether a claim read from params.json, as a stage reads it, has the digest that the register noted."""
-    read = TypeAdapter(Judging).validate_json(json.dumps(raw))
-    dumped = [TypeAdapter(Statement).dump_python(one, mode="json") for one in read.claims]
-    return [digest(one) for one in dumped] == [digest(one) for one in raw["claims"]]
+def moved(comparison: Comparison, family: str) -> Comparison:
+    """The same comparison on what another stage measured."""
+    left, right = (replace(side, family=family) for side in (comparison.left, comparison.right))
+    return replace(comparison, left=left, right=right)
+
+
+def test_a_renamed_stage_makes_no_claim_post_hoc() -> None:
+    """But reading another stage does, while the one that was read before is still there."""
+    before = claim("less", compare("less"))
+    after = replace(before, comparisons=tuple(moved(one, "test") for one in before.comparisons))
+    noted = {"less": entry(before)}
+    assert not is_post_hoc(after, noted, ["test"])
+    assert is_post_hoc(after, noted, ["test", "evaluation"])
+
+
+def test_a_new_field_with_a_default_changes_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vocabulary of claims grows with each paper; what earlier claims say does not."""
+
+    @config
+    class Wider(Comparison):
+        rule: str = "difference"
+
+    def widened(one: Comparison, **more: str) -> Any:
+        return Wider(**{field.name: getattr(one, field.name) for field in fields(one)}, **more)
+
+    plain = compare("less", margin=0.5)
+    assert identity(claim("less", widened(plain))) == identity(claim("less", plain))
+    assert identity(claim("less", compare("less", margin=0.4))) != identity(claim("less", plain))
 
 
 def test_the_judge_and_the_register_digest_alike() -> None:
     """Else every claim would read as post hoc, or none: numbers that JSON writes in two ways are the danger."""
     labels = {"whole": 1, "float": 1.0, "yes": True, "word": "1"}
-    side = Selection(stages=("evaluation",), quantity="bits", labels=labels)
+    side = Selection(family="evaluation", axes={"seed": (1, 2)}, quantity="bits", labels=labels)
     comparison = Comparison(kind="at most", left=side, right=0, margin=1, paired="seed")
-    judging = Judging(claims=(claim("numbers", comparison, compare("less")),), controls=controls("b"))
-    assert digests_agree(json.loads(json.dumps(to_json(judging))))
-    for params in (ROOT / "pipelines").glob("*/*/params.json"):
-        if raw := json.loads(params.read_text()).get("verdicts"):
-            assert digests_agree(raw)
+    claims = (claim("numbers", comparison, compare("less")),)
+    made = Judging(families=("evaluation",), claims=claims, controls=controls("b"))
+    read = TypeAdapter(Judging).validate_json(json.dumps(to_json(made)))
+    assert [identity(one) for one in (*read.claims, *read.controls)] == [
+        identity(one) for one in (*made.claims, *made.controls)
+    ]

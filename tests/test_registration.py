@@ -7,28 +7,33 @@ from typing import Any
 import pytest
 from conftest import Clone, read_json
 
-from tasks.registration import NOTHING_REGISTERED, digest, register
+from flows.engine.stages import to_json
+from tasks.claims import Comparison, Judging, Selection, Statement, identity
+from tasks.registration import NOTHING_REGISTERED, entry, register
 
 
-def claim(name: str, stages: list[str], margin: float = 0.0) -> dict[str, Any]:
-    left = {"stages": stages, "quantity": "bits", "labels": {}}
-    return {"id": name, "comparisons": [{"kind": "less", "left": left, "right": 1.0, "margin": margin}]}
+def claim(name: str, seeds: int, family: str = "evaluation", margin: float = 0.0) -> Statement:
+    side = Selection(family=family, axes={"seed": tuple(range(seeds))}, quantity="bits", labels={})
+    one = Comparison(kind="less", left=side, right=1.0, margin=margin, paired="seed")
+    words = {"says": name, "source": "Table 1", "evidence": "P", "paper_value": "1", "method": "measured"}
+    return Statement(id=name, comparisons=(one,), expected="holds", **words)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
     path = tmp_path / "params.json"
-    write(path, [claim("early", ["evaluation-0", "evaluation-1"])])
+    write(path, claim("early", seeds=2))
     (tmp_path / "registered.json").write_text(NOTHING_REGISTERED)
     return path
 
 
-def write(path: Path, claims: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps({"verdicts": {"claims": claims, "controls": []}}))
+def write(path: Path, *claims: Statement) -> None:
+    judging = Judging(claims=claims, controls=(), families=("evaluation", "ablation"))
+    path.write_text(json.dumps({"verdicts": to_json(judging)}))
 
 
-def registered(params: Path) -> dict[str, str]:
-    found: dict[str, str] = read_json(params.with_name("registered.json"))["claims"]
+def registered(params: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(params.with_name("registered.json"))["claims"]
     return found
 
 
@@ -36,22 +41,22 @@ def test_a_claim_is_noted_when_its_first_data_are_computed(params: Path) -> None
     register(params, "tokens")
     assert registered(params) == {}, "tokens are no data of this claim"
     register(params, "evaluation-1")
-    assert registered(params) == {"early": digest(claim("early", ["evaluation-0", "evaluation-1"]))}
+    assert registered(params) == {"early": entry(claim("early", seeds=2))}
 
 
 def test_an_edited_claim_keeps_its_first_digest(params: Path) -> None:
     register(params, "evaluation-0")
     before = registered(params)
-    write(params, [claim("early", ["evaluation-0", "evaluation-1"], margin=0.1)])
+    write(params, claim("early", seeds=2, margin=0.1))
     for stage in ("evaluation-1", "evaluation-0"):
         register(params, stage)
     assert registered(params) == before
-    assert before["early"] != digest(claim("early", ["evaluation-0", "evaluation-1"], margin=0.1))
+    assert before["early"] != entry(claim("early", seeds=2, margin=0.1))
 
 
 def test_a_claim_added_later_is_not_noted(params: Path) -> None:
     register(params, "evaluation-0")
-    write(params, [claim("late", ["evaluation-0", "evaluation-1"])])
+    write(params, claim("late", seeds=2))
     register(params, "evaluation-1")
     register(params, "evaluation-0")
     assert "late" not in registered(params)
@@ -59,14 +64,14 @@ def test_a_claim_added_later_is_not_noted(params: Path) -> None:
 
 def test_a_claim_on_a_new_stage_is_noted(params: Path) -> None:
     register(params, "evaluation-0")
-    write(params, [claim("new", ["ablation-0"])])
+    write(params, claim("new", seeds=1, family="ablation"))
     register(params, "ablation-0")
     assert "new" in registered(params)
 
 
 def test_more_seeds_after_the_fact_change_the_digest() -> None:
     """Going on until it is significant is an edit of the claim."""
-    assert digest(claim("early", ["evaluation-0"])) != digest(claim("early", ["evaluation-0", "evaluation-1"]))
+    assert identity(claim("early", seeds=1)) != identity(claim("early", seeds=2))
 
 
 def test_the_engine_and_dvc_note_the_same_claims(finished: Clone, clone: Clone) -> None:

@@ -27,7 +27,7 @@ from flows.engine.paper import (
 )
 from flows.engine.stages import ConcreteStage, Inputs, catalogue, path, source_folder, to_json
 from flows.engine.variant import Variant, settings
-from tasks.claims import Comparison, Judging, Selection, Statement
+from tasks.claims import Comparison, Judging, Selection, Statement, label, member
 from tasks.claims import Control as CompiledControl
 from tasks.errors import UserError
 from tasks.judge import judge
@@ -110,17 +110,19 @@ class _Expansion:
             for parameter, handle in stage.inputs.items()
         }
         _check_inputs(stage, inputs, where)
-        full = "-".join([name, *(_label(value) for value in axes.values())])
-        return self._concrete(full, stage, config, axes, inputs)
+        return self._concrete(member(name, axes.values()), stage, config, axes, inputs)
 
     def _results(self) -> ConcreteStage:
         """The last stage of every paper: gather what its measuring stages measured."""
         config = Results(tables=tuple(self._experiment.paper.tables))
-        measuring = [name for name, stage in self._experiment.stages.items() if _measures(stage)]
+        measuring = self._measuring()
         if not measuring:
             raise UserError(f"flows/{self._experiment.name}.py: no stage measures anything; see tasks/measures.py.")
         measured = {stage.name: stage.out for name in measuring for stage in self._made[name]}
         return self._concrete("results", Stage(collect, config), config, {}, {"measured": measured})
+
+    def _measuring(self) -> list[str]:
+        return [name for name, stage in self._experiment.stages.items() if _measures(stage)]
 
     def _verdicts(self, results: ConcreteStage) -> ConcreteStage:
         """The stage after the results: judge each claim."""
@@ -130,6 +132,7 @@ class _Expansion:
             controls=tuple(
                 CompiledControl(id=c.id, kind=c.kind, says=c.says, **self._comparisons(c.test)) for c in paper.controls
             ),
+            families=tuple(self._measuring()),
         )
         inputs = {"results": results.out, "registered": f"{results.pipeline}/{REGISTER}"}
         return self._concrete(VERDICTS, Stage(judge, judging), judging, {}, inputs)
@@ -158,9 +161,12 @@ class _Expansion:
         return {"comparisons": comparisons, "needed": group.needed}
 
     def _selection(self, measurement: Measurement) -> Selection:
-        made = self._made[self._names[id(measurement.stage)]]
-        stages = tuple(stage.name for stage in made)
-        return Selection(stages=stages, quantity=measurement.quantity, labels=dict(measurement.labels))
+        return Selection(
+            family=self._names[id(measurement.stage)],
+            quantity=measurement.quantity,
+            labels=dict(measurement.labels),
+            axes={axis: tuple(values) for axis, values in _values(measurement.stage, self._chosen.base).items()},
+        )
 
     def _concrete(self, name: str, stage: Stage, config: Any, axes: dict[str, Any], inputs: Inputs) -> ConcreteStage:
         place = f"{self._chosen.name}/{self._experiment.name}"
@@ -200,19 +206,18 @@ def _sharing(family: list[ConcreteStage], axes: Mapping[str, Any], where: str) -
     free = [axis for axis in family[0].axes if axis not in axes]
     if not free:
         return chosen[0].out
-    return {"-".join(_label(stage.axes[axis]) for axis in free): stage.out for stage in chosen}
+    return {label(stage.axes[axis] for axis in free): stage.out for stage in chosen}
+
+
+def _values(stage: Stage, profile: str) -> dict[str, list[Any]]:
+    return {
+        axis: list(given.at(profile) if isinstance(given, Profiles) else given) for axis, given in stage.each.items()
+    }
 
 
 def _axes(stage: Stage, profile: str) -> list[dict[str, Any]]:
-    values = {
-        axis: list(given.at(profile) if isinstance(given, Profiles) else given) for axis, given in stage.each.items()
-    }
+    values = _values(stage, profile)
     return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
-
-
-def _label(value: Any) -> str:
-    """An axis value as part of a stage's name, where DVC allows letters, digits, - and _."""
-    return re.sub(r"[^a-z0-9-]+", "_", str(value).lower())
 
 
 def _check_settings(stage: Stage, where: str) -> None:
