@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from bench.retrieval import measured
-from flows.engine.caption import trained
-from tasks.altogether.attributes import words
-from tasks.altogether.edits import edit
-from tasks.annotation.alts import read_alts
-from tasks.caption import Realigner, open_picture, pictures_below, realign
-from tasks.run import set_process_environment
+from tasks.altogether.texts.attributes import words
+from tasks.altogether.texts.edits import edit
+from tasks.base.determinism import set_process_environment
+from tools.annotate.alts import read_alts
+from tools.caption.cli import captioner
+from tools.caption.realigning import Realigner, open_picture, pictures_below, realign
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     alts = {}
     if asked.alt is not None:
         alts = {path: each.text for path, each in read_alts(asked.alt, asked.images, paths)[0].items()}
-    model = Realigner(trained(asked.profile))
+    model = Realigner(captioner(asked.profile))
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder, "ours.jsonl"), Path(folder, "theirs.jsonl")
 

@@ -50,7 +50,7 @@ from collections import Counter
 from pathlib import Path
 
 from models.config import Index, config
-from tasks.measures import measures
+from tasks.base.measures import measures
 
 
 @config

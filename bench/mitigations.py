@@ -18,12 +18,22 @@ import numpy as np
 
 from models.retrieval.scopes import Integers, Policy, Scope, Values
 from models.retrieval.search import Beam, Local, Searcher
-from tasks.concurrentqa.client import connect
-from tasks.concurrentqa.encoded import Encoded
-from tasks.concurrentqa.passages import read_passages
-from tasks.concurrentqa.retrieval import MITIGATIONS, POLICIES, Asked, Corpus, Mode, Search, beam_of, find, indexes_for
-from tasks.concurrentqa.retriever import Frozen, Trained, load_retriever
-from tasks.concurrentqa.service import serve
+from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.concurrentqa.retrieval.client import connect
+from tasks.concurrentqa.retrieval.retrieve import (
+    MITIGATIONS,
+    POLICIES,
+    Asked,
+    Corpus,
+    Mode,
+    Search,
+    beam_of,
+    find,
+    indexes_for,
+)
+from tasks.concurrentqa.retrieval.retriever import Frozen, Trained, load_retriever
+from tasks.concurrentqa.retrieval.service import serve
+from tasks.language.encoded import Encoded
 
 EXCEPT = ("oracle", "single", "without-gold")
 """Modes that are no way to answer a question."""

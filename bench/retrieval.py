@@ -17,8 +17,8 @@ import faiss
 import numpy as np
 
 from models.retrieval.index import DenseIndex
-from tasks.concurrentqa.passages import read_passages
-from tasks.minilm import MiniLM
+from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.language.minilm import MiniLM
 
 TOP = 10
 JITTER = 0.02

@@ -19,7 +19,7 @@ from torch import nn
 
 from models.config import Optimisation, Transformer
 from models.transformer import Decoder, next_token_loss
-from tasks.train import keep_freed_memory, learning_rate, train
+from tasks.learning.train import keep_freed_memory, learning_rate, train
 
 ARCHITECTURE = Transformer(vocabulary=512, width=64, layers=2, heads=2, feed_forward=512, context=128)
 BATCH = 8
@@ -57,7 +57,7 @@ def bare(config: Optimisation) -> nn.Module:
 
 
 def ours(config: Optimisation) -> nn.Module:
-    """The same through `tasks.train`, with checkpoints and the spool on, as a stage runs it."""
+    """The same through `tasks.learning.train`, with checkpoints and the spool on, as a stage runs it."""
     torch.manual_seed(0)
     model = Decoder(ARCHITECTURE)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

@@ -27,20 +27,31 @@ from flows.engine.paper import (
     profiles,
 )
 from models.config import Optimisation
-from tasks.altogether.asked import FALSE, NATURAL, SEEN, Asking
-from tasks.altogether.captioning import Training, Writing, caption_training, pretrain, tune
-from tasks.altogether.dual import DualTraining, train_dual, train_mixed
-from tasks.altogether.encoder import Conversion, Encoding, convert, encode
-from tasks.altogether.evaluation import ATTRIBUTES, COPY, FULL, IMAGE, KEYWORDS, TEXT, VOICE, Evaluation, evaluate
-from tasks.altogether.levels import Levels, align
-from tasks.altogether.pictures import Drawn, draw_emoji
-from tasks.altogether.probe import Probing, probe
-from tasks.altogether.subwords import Subwording, train_subwords
-from tasks.altogether.titled import PRETRAINING, TRANSFER, Titled, draw_titled
-from tasks.altogether.voices import Voices, gather
-from tasks.altogether.zero_shot import ZeroShot, classify
-from tasks.report import Table
-from tasks.train import Plateau
+from tasks.altogether.captioner.captioning import Training, Writing, caption_training, pretrain, tune
+from tasks.altogether.captioner.dual import DualTraining, train_dual, train_mixed
+from tasks.altogether.captioner.encoder import Conversion, Encoding, convert, encode
+from tasks.altogether.captioner.subwords import Subwording, train_subwords
+from tasks.altogether.drawn.pictures import Drawn, draw_emoji
+from tasks.altogether.drawn.titled import Titled, draw_titled
+from tasks.altogether.records import PRETRAINING, TRANSFER
+from tasks.altogether.scored.asked import FALSE, NATURAL, SEEN, Asking
+from tasks.altogether.scored.evaluation import (
+    ATTRIBUTES,
+    COPY,
+    FULL,
+    IMAGE,
+    KEYWORDS,
+    TEXT,
+    VOICE,
+    Evaluation,
+    evaluate,
+)
+from tasks.altogether.scored.probe import Probing, probe
+from tasks.altogether.scored.zero_shot import ZeroShot, classify
+from tasks.altogether.texts.levels import Levels, align
+from tasks.altogether.texts.voices import Voices, gather
+from tasks.judging.results import Table
+from tasks.learning.train import Plateau
 
 # Settings were chosen with seed 0 on validation concepts, so the seeds that verdicts rest on begin at 1.
 SEEDS = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))

@@ -28,9 +28,13 @@ from flows.engine.paper import (
     profiles,
 )
 from models.config import Mixture, Optimisation, Transformer
-from tasks import btx, btx_evaluation, lm, text
-from tasks.report import Table
-from tasks.train import Plateau
+from tasks.btx import training as btx
+from tasks.btx.evaluation import Evaluation, evaluate
+from tasks.judging.results import Table
+from tasks.language import text
+from tasks.learning import lm
+from tasks.learning.tokens import Tokenization, tokenize
+from tasks.learning.train import Plateau
 
 DOMAINS = ("encyclopedia", "code", "mathematics")
 # Learning rate, vocabulary and depth were chosen on seed 0, so the seeds that verdicts rest on begin at 1.
@@ -67,12 +71,12 @@ corpus = Stage(
 
 # 2. One tokenizer for all. The quick profile reads less text.
 tokens = Stage(
-    lm.tokenize,
+    tokenize,
     inputs={"corpus": corpus},
     config=Profiles(
-        quick=lm.Tokenization(vocabulary=SMALL.vocabulary, train_bytes=1_000_000, sample_bytes=200_000),
-        cpu=lm.Tokenization(vocabulary=SMALL.vocabulary),
-        gpu=lm.Tokenization(vocabulary=LARGE.vocabulary),
+        quick=Tokenization(vocabulary=SMALL.vocabulary, train_bytes=1_000_000, sample_bytes=200_000),
+        cpu=Tokenization(vocabulary=SMALL.vocabulary),
+        gpu=Tokenization(vocabulary=LARGE.vocabulary),
     ),
 )
 
@@ -149,7 +153,7 @@ upcycled = Stage(btx.train_upcycled, inputs=SEED_AND_TOKENS, config=budget("flop
 
 # 9. Every arm on the same positions of the same held-out text.
 evaluation = Stage(
-    btx_evaluation.evaluate,
+    evaluate,
     inputs={
         "tokens": tokens,
         "seed_model": seed_model,
@@ -166,9 +170,9 @@ evaluation = Stage(
         },
     },
     config=Profiles(
-        quick=btx_evaluation.Evaluation(seed=0, windows=64),
-        cpu=btx_evaluation.Evaluation(seed=0),
-        gpu=btx_evaluation.Evaluation(seed=0),
+        quick=Evaluation(seed=0, windows=64),
+        cpu=Evaluation(seed=0),
+        gpu=Evaluation(seed=0),
     ),
     each={"seed": SEEDS},
 )

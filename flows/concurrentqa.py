@@ -29,11 +29,15 @@ from flows.engine.paper import (
     profiles,
 )
 from models.config import Optimisation
-from tasks.concurrentqa.benchmark import Benchmark, build
-from tasks.concurrentqa.corpora import Corpora, prepare
-from tasks.concurrentqa.encoder_training import EncoderTraining, train_encoder
-from tasks.concurrentqa.evaluation import Evaluation, evaluate
-from tasks.concurrentqa.features import (
+from tasks.concurrentqa.benchmark.build import Benchmark, build
+from tasks.concurrentqa.benchmark.labels import Audit, audit
+from tasks.concurrentqa.benchmark.random_split import RandomSplit, split_randomly
+from tasks.concurrentqa.corpora.links import Links, link
+from tasks.concurrentqa.corpora.prepare import Corpora, prepare
+from tasks.concurrentqa.questions.generate import Generation, generate
+from tasks.concurrentqa.retrieval.encoder_training import EncoderTraining, train_encoder
+from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate
+from tasks.concurrentqa.retrieval.features import (
     Features,
     Projection,
     QuestionFeatures,
@@ -41,15 +45,11 @@ from tasks.concurrentqa.features import (
     encode_questions,
     fit_projection,
 )
-from tasks.concurrentqa.generate import Generation, generate
-from tasks.concurrentqa.generative import Generative, read_generatively
-from tasks.concurrentqa.labels import Audit, audit
-from tasks.concurrentqa.leakage import Leakage, plant
-from tasks.concurrentqa.links import Links, link
-from tasks.concurrentqa.negatives import Mining, mine_negatives
-from tasks.concurrentqa.random_split import RandomSplit, split_randomly
-from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
-from tasks.concurrentqa.retrieval import (
+from tasks.concurrentqa.retrieval.generative import Generative, read_generatively
+from tasks.concurrentqa.retrieval.leakage import Leakage, plant
+from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
+from tasks.concurrentqa.retrieval.reader_training import ReaderTraining, train_reader
+from tasks.concurrentqa.retrieval.retrieve import (
     POLICIES,
     FrozenSearch,
     Search,
@@ -60,9 +60,9 @@ from tasks.concurrentqa.retrieval import (
     retrieve_sparse,
     retrieve_trained,
 )
-from tasks.concurrentqa.retriever_training import Data, RetrieverTraining, train_retriever
-from tasks.report import Table
-from tasks.train import Plateau
+from tasks.concurrentqa.retrieval.retriever_training import Data, RetrieverTraining, train_retriever
+from tasks.judging.results import Table
+from tasks.learning.train import Plateau
 
 SEEDS = Profiles(quick=(1, 2), cpu=range(1, 9), gpu=range(1, 9))
 MINILM, SMOLLM2 = Source("minilm"), Source("smollm2")

@@ -25,10 +25,14 @@ from flows.engine.paper import (
     less,
 )
 from models.config import Transformer
-from tasks import gloo, gloo_fit, gloo_shaped, hardware, hardware_predictions
-from tasks.gloo_job import Shape
-from tasks.gloo_network import Link
-from tasks.report import Table
+from tasks.hardware import calibration as hardware
+from tasks.hardware import predictions as hardware_predictions
+from tasks.hardware.gloo import fit as gloo_fit
+from tasks.hardware.gloo import shaped as gloo_shaped
+from tasks.hardware.gloo import stages as gloo
+from tasks.hardware.gloo.job import Shape
+from tasks.hardware.gloo.network import Link
+from tasks.judging.results import Table
 
 EIGHT = tuple(f"megatron-{size}-{how}" for size in ("22b", "175b", "530b", "1t") for how in ("full", "seqsel"))
 CALIBRATION = (

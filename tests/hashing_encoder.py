@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.retrieval.scopes import Floats
-from tasks.concurrentqa.service import drawn
+from tasks.concurrentqa.retrieval.service import drawn
 
 
 class Hashing:

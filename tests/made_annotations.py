@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from tasks.annotation.alts import Alt
-from tasks.annotation.pictures import find
-from tasks.annotation.rounds import Annotations
-from tasks.annotation.store import Decision, Event
+from tools.annotate.alts import Alt
+from tools.annotate.pictures import find
+from tools.annotate.rounds import Annotations
+from tools.annotate.store import Decision, Event
 
 
 def event(number: object, decision: Decision = "draft", text: str = "a hut", **other: Any) -> Event:

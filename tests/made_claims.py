@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tasks.claims import Comparison, Control, Judging, Selection, Statement
-from tasks.intervals import Kind
-from tasks.judge import verdicts
+from tasks.judging.claims import Comparison, Control, Judging, Selection, Statement
+from tasks.judging.intervals import Kind
+from tasks.judging.judge import verdicts
 
 EIGHT = [3.0, 3.1, 2.9, 3.05, 2.95, 3.02, 2.98, 3.0]
 LOWER = [value - 0.5 + 0.01 * index for index, value in enumerate(EIGHT)]

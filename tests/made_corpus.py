@@ -14,7 +14,7 @@ WORDS = {
 
 
 def make_corpus(folder: Path) -> Path:
-    """Write train, heldout and mixed documents as `tasks.text` does."""
+    """Write train, heldout and mixed documents as `tasks.language.text` does."""
     random = np.random.default_rng(0)
 
     def document(domain: str, words: int) -> str:

@@ -4,12 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from tasks.altogether.levels import Levels, align
-from tasks.altogether.pictures import Drawn, draw_emoji
+from tasks.altogether.drawn.pictures import Drawn, draw_emoji
+from tasks.altogether.drawn.titled import Titled, draw_titled
 from tasks.altogether.records import Record, read_records
-from tasks.altogether.splits import SPLITS
-from tasks.altogether.titled import Titled, draw_titled
-from tasks.altogether.voices import Voices, gather
+from tasks.altogether.texts.levels import Levels, align
+from tasks.altogether.texts.splits import SPLITS
+from tasks.altogether.texts.voices import Voices, gather
 
 STYLES = ("openmoji", "twemoji", "noto")
 SMALL = Levels(shown=16)

@@ -12,9 +12,9 @@ from made_emoji import build, write_sources
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from tasks.altogether.encoder import palette
-from tasks.altogether.pictures import read_pictures
-from tasks.altogether.subwords import Subwording, train_subwords
+from tasks.altogether.arrays import read_pictures
+from tasks.altogether.captioner.encoder import palette
+from tasks.altogether.captioner.subwords import Subwording, train_subwords
 
 
 def prepare(root: Path) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from flows.engine.discover import papers
 from flows.engine.paper import PROFILES
 from models.captioner import BEGIN, END, PAD
 from models.config import Optimisation
-from tasks.altogether.captioning import (
+from tasks.altogether.captioner.captioning import (
     Seen,
     Training,
     Writing,
@@ -24,12 +24,12 @@ from tasks.altogether.captioning import (
     pretrain,
     tune,
 )
-from tasks.altogether.dual import DualTraining, half_of, train_dual, train_mixed, written_alts
+from tasks.altogether.captioner.dual import DualTraining, half_of, train_dual, train_mixed, written_alts
+from tasks.altogether.captioner.stored import Sizes, load_writer
+from tasks.altogether.captioner.subwords import Subwording, as_caption, left_padded, train_subwords, trained
 from tasks.altogether.records import Record, read_records
-from tasks.altogether.renaming import renamed
-from tasks.altogether.stored import Sizes, load_writer
-from tasks.altogether.subwords import Subwording, as_caption, left_padded, train_subwords, trained
-from tasks.errors import UserError
+from tasks.altogether.texts.renaming import renamed
+from tasks.base.errors import UserError
 
 STEPS = Optimisation(steps=6, batch=16, learning_rate=3e-3, warmup=2)
 SMALL = Training(seed=1, sizes=Sizes(width=32, layers=1, prefix=2, pooled=8), optimisation=STEPS)

@@ -14,15 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_emoji import STYLES, all_records, build
 
-from tasks.altogether.emoji import Emoji, visible
-from tasks.altogether.levels import agreed_words
-from tasks.altogether.pictures import Drawn, draw_emoji, read_pictures
+from tasks.altogether.arrays import read_pictures
+from tasks.altogether.drawn.pictures import Drawn, draw_emoji
+from tasks.altogether.drawn.rendering import Unreadable, colours_seen, on_background, picture, vector
+from tasks.altogether.drawn.titled import Titled, draw_titled
 from tasks.altogether.records import read_records
-from tasks.altogether.rendering import Unreadable, colours_seen, on_background, picture, vector
-from tasks.altogether.splits import SPLITS, Split, split_concepts, split_of
-from tasks.altogether.titled import Titled, draw_titled
-from tasks.altogether.voices import Voices, compare, gather, read_gathered
-from tasks.errors import UserError
+from tasks.altogether.texts.emoji import Emoji, visible
+from tasks.altogether.texts.levels import agreed_words
+from tasks.altogether.texts.splits import SPLITS, Split, split_concepts, split_of
+from tasks.altogether.texts.voices import Voices, compare, gather, read_gathered
+from tasks.base.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_features import prepare
 
-from tasks.altogether.asked import FALSE, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
-from tasks.altogether.baselines import neighbours, training_pictures, with_attributes, with_keywords
-from tasks.altogether.captioning import Seen
-from tasks.altogether.dual import load_dual, save_dual
-from tasks.altogether.evaluation import COPY, FULL, IMAGE, NEIGHBOUR, TEXT, VOICE, Evaluation, evaluate
-from tasks.altogether.gallery import Shown, chosen
+from tasks.altogether.captioner.captioning import Seen
+from tasks.altogether.captioner.dual import load_dual, save_dual
+from tasks.altogether.captioner.stored import Sizes, new_writer, save_writer
+from tasks.altogether.captioner.subwords import load_subwords
 from tasks.altogether.records import Record, read_records
-from tasks.altogether.scoring import Reference, corpus_scores, means, reads, score
-from tasks.altogether.stored import Sizes, new_writer, save_writer
-from tasks.altogether.subwords import load_subwords
-from tasks.altogether.zero_shot import ZeroShot, classes, classify, zero_shot
+from tasks.altogether.scored.asked import FALSE, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
+from tasks.altogether.scored.baselines import neighbours, training_pictures, with_attributes, with_keywords
+from tasks.altogether.scored.evaluation import COPY, FULL, IMAGE, NEIGHBOUR, TEXT, VOICE, Evaluation, evaluate
+from tasks.altogether.scored.gallery import Shown, chosen
+from tasks.altogether.scored.scoring import Reference, corpus_scores, means, reads, score
+from tasks.altogether.scored.zero_shot import ZeroShot, classes, classify, zero_shot
 
 RECORD = Record(
     round3="woman running: dark skin tone, race, sport",

@@ -10,10 +10,8 @@ import made_emoji
 import pytest
 from made_emoji import SMALL, all_records, build
 
-from tasks.altogether.attributes import ATTRIBUTES, stated, words
-from tasks.altogether.edits import edit
-from tasks.altogether.emoji import visible
-from tasks.altogether.encoder import (
+from tasks.altogether.arrays import read_pictures
+from tasks.altogether.captioner.encoder import (
     Conversion,
     Encoding,
     Features,
@@ -24,10 +22,12 @@ from tasks.altogether.encoder import (
     palette,
     read_features,
 )
-from tasks.altogether.levels import align
-from tasks.altogether.pictures import read_pictures
-from tasks.altogether.probe import Probing, held_out_predictions, probe
-from tasks.errors import UserError
+from tasks.altogether.scored.probe import Probing, held_out_predictions, probe
+from tasks.altogether.texts.attributes import ATTRIBUTES, stated, words
+from tasks.altogether.texts.edits import edit
+from tasks.altogether.texts.emoji import visible
+from tasks.altogether.texts.levels import align
+from tasks.base.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.altogether.attributes import (
+from tasks.altogether.records import Record, read_records, write_records
+from tasks.altogether.texts.attributes import (
     alternatives,
     mentions,
     neutral,
@@ -18,11 +19,10 @@ from tasks.altogether.attributes import (
     without_colour_and_direction,
     words,
 )
-from tasks.altogether.corruption import chosen, natural_errors
-from tasks.altogether.edits import edit
-from tasks.altogether.emoji import Emoji, base_name, concept_of, key_of, key_of_characters, visible
-from tasks.altogether.records import Record, read_records, write_records
-from tasks.errors import UserError
+from tasks.altogether.texts.corruption import chosen, natural_errors
+from tasks.altogether.texts.edits import edit
+from tasks.altogether.texts.emoji import Emoji, base_name, concept_of, key_of, key_of_characters, visible
+from tasks.base.errors import UserError
 
 RELEASED = {
     "data": [

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from made_annotations import drawn, event, make_annotations, make_photos
 
 from tasks.altogether.records import read_records
-from tasks.annotation import agreement, export, store
-from tasks.annotation.pictures import find
-from tasks.annotation.rounds import Annotations, recall, remember
-from tasks.annotation.store import Decision, Event, Log, contested, settled, state, versions
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tools.annotate import agreement, export, store
+from tools.annotate.pictures import find
+from tools.annotate.rounds import Annotations, recall, remember
+from tools.annotate.store import Decision, Event, Log, contested, settled, state, versions
 
 STATES: list[Decision] = ["draft", "accepted", "skipped"]
 
@@ -149,7 +149,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_log_as_it_was(
 WRITER = """
 import sys
 from pathlib import Path
-from tasks.annotation.store import Event, Log
+from tools.annotate.store import Event, Log
 log = Log(Path(sys.argv[1]))
 for number in range(60):
     log.append(Event(id=f"{sys.argv[2]}-{number}", after="", time="", by=sys.argv[2], image="a.png", sha256="", round=1,

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from flows.engine.server import free_port
-from tasks.annotation import agreement
+from tools.annotate import agreement
 
 SCRIPTED = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="90" onload="fetch(\'/ran\')">'

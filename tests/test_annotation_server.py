@@ -11,12 +11,12 @@ import pytest
 from made_annotations import GOOD, SVG, drawn, make_annotations, make_photos
 from starlette.testclient import TestClient
 
-from flows.engine.annotate import annotate
-from tasks.annotation import agreement, page, pictures, store
-from tasks.annotation.alts import Alt, read_alts
-from tasks.annotation.pictures import find
-from tasks.annotation.rounds import Annotations, remember
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tools.annotate import agreement, page, pictures, store
+from tools.annotate.alts import Alt, read_alts
+from tools.annotate.cli import annotate
+from tools.annotate.pictures import find
+from tools.annotate.rounds import Annotations, remember
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.archives import _escapes, read_archive
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.sources.archives import _escapes, read_archive
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

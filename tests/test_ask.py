@@ -14,17 +14,18 @@ from hashing_encoder import Hashing
 from tiny_models import save_bert
 from typer.testing import CliRunner
 
-from flows.engine import ask as command
 from flows.engine.cli import app
 from models.retrieval.scopes import Floats, Policy
-from tasks import ask as asking
-from tasks import ask_reading, minilm, passage_index
-from tasks.ask_reading import Read
-from tasks.concurrentqa.client import PublicClient, Reply
-from tasks.concurrentqa.service import application, digests, write_corpus
-from tasks.errors import UserError
-from tasks.minilm import MiniLM
-from tasks.passage_index import PassageIndex
+from tasks.base.errors import UserError
+from tasks.concurrentqa.retrieval.client import PublicClient, Reply
+from tasks.concurrentqa.retrieval.service import application, digests, write_corpus
+from tasks.language import minilm
+from tasks.language.minilm import MiniLM
+from tools.ask import answering as asking
+from tools.ask import command, passage_index
+from tools.ask import reading as ask_reading
+from tools.ask.passage_index import PassageIndex
+from tools.ask.reading import Read
 
 DIGEST = asking.model_digest
 CANARY = "zanzibarquokka"

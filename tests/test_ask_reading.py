@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_models import save_llama
 
-from tasks.ask_reading import LanguageModel, news
+from tools.ask.reading import LanguageModel, news
 
 TEXTS = ["paris. the capital of france", "from: red dog | list: blue\nwho sat on a mat", "green. a cat sat"]
 

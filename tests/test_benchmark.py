@@ -15,12 +15,21 @@ from made_questions import world
 from safetensors.numpy import save_file
 from tiny_models import save_bert, save_llama
 
-from tasks.concurrentqa.benchmark import Benchmark, build, select
-from tasks.concurrentqa.candidates import CHAINS, Candidate, read_candidates, write_candidates
-from tasks.concurrentqa.original import read_original
-from tasks.concurrentqa.passages import read_passages, write_passages
-from tasks.concurrentqa.splits import SPLITS, Question, assign, choose, parts, split_of, split_wordings, templates
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.concurrentqa.benchmark.build import Benchmark, build, select
+from tasks.concurrentqa.benchmark.original import read_original
+from tasks.concurrentqa.benchmark.splits import (
+    SPLITS,
+    Question,
+    assign,
+    choose,
+    parts,
+    split_of,
+    split_wordings,
+    templates,
+)
+from tasks.concurrentqa.corpora.passages import read_passages, write_passages
+from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, read_candidates, write_candidates
 
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
 SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False)

@@ -13,10 +13,11 @@ from made_corpus import WORDS, make_corpus
 
 from models.config import Mixture, Optimisation, Transformer
 from models.flops import training_flops
-from tasks import btx, lm
-from tasks.btx_evaluation import Evaluation, btm, evaluate, mutual_information
-from tasks.errors import UserError
-from tasks.train import Plateau
+from tasks.base.errors import UserError
+from tasks.btx import training as btx
+from tasks.btx.evaluation import Evaluation, btm, evaluate, mutual_information
+from tasks.learning import lm
+from tasks.learning.train import Plateau
 
 SMALL = Transformer(vocabulary=320, width=16, layers=2, heads=2, feed_forward=64, context=32)
 MIXTURE = Mixture(experts=4)

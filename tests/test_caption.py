@@ -19,13 +19,13 @@ from safetensors.torch import save_file
 
 from models.dual_encoder import DualEncoder, DualSizes
 from models.efficientnet import EfficientNetLite0
-from tasks.altogether.captioning import Seen
-from tasks.altogether.dual import load_dual, picture_vectors, save_dual
-from tasks.altogether.encoder import Encoding, encoded, load_encoder
-from tasks.altogether.stored import Sizes, new_writer, save_writer
-from tasks.altogether.subwords import load_subwords, trained
-from tasks.caption import Folders, Realigner, pictures_below, realign
-from tasks.errors import UserError
+from tasks.altogether.captioner.captioning import Seen
+from tasks.altogether.captioner.dual import load_dual, picture_vectors, save_dual
+from tasks.altogether.captioner.encoder import Encoding, encoded, load_encoder
+from tasks.altogether.captioner.stored import Sizes, new_writer, save_writer
+from tasks.altogether.captioner.subwords import load_subwords, trained
+from tasks.base.errors import UserError
+from tools.caption.realigning import Folders, Realigner, pictures_below, realign
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9" fill="{}"/></svg>'
 HOSTILE = '<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>'

@@ -14,8 +14,8 @@ from flows.engine.discover import papers, read
 from flows.engine.expand import expand
 from flows.engine.paper import Claim, Paper, Stage, less
 from flows.engine.variant import Variant, variant
-from tasks.closure import import_closure
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.base.manifest import import_closure
 
 
 def test_the_compiled_files_are_current() -> None:
@@ -67,7 +67,7 @@ def test_an_edit_reruns_exactly_the_stages_that_import_the_module(done: Clone) -
 
 def reaches(clone: Clone, command: str, wanted: str) -> bool:
     """Whether the command's function, or the runner, imports a file directly or not, by a search of its own."""
-    waiting, seen = [command.split()[3].split(":")[0], "tasks.run"], set()
+    waiting, seen = [command.split()[3].split(":")[0], "tasks.running.run"], set()
     while waiting:
         module = waiting.pop()
         path = clone.root / (module.replace(".", "/") + ".py")

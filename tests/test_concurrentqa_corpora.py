@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.concurrentqa.corpora import Corpora, prepare, read_articles
-from tasks.concurrentqa.foldoc import links_between, read_foldoc
-from tasks.concurrentqa.passages import Passage, read_passages
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.concurrentqa.corpora.foldoc import links_between, read_foldoc
+from tasks.concurrentqa.corpora.passages import Passage, read_passages
+from tasks.concurrentqa.corpora.prepare import Corpora, prepare, read_articles
 
 WEAVING = "The shuttle of the loom in Kenya is carved from one piece of oak and it never breaks at all."
 ARTICLES = {

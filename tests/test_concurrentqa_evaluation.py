@@ -12,14 +12,14 @@ import pytest
 from two_hop_world import inputs, write_split, write_world
 
 from models.config import Optimisation
-from tasks.concurrentqa.candidates import read_candidates
-from tasks.concurrentqa.evaluation import Evaluation, evaluate
-from tasks.concurrentqa.negatives import Mining, mine_negatives
-from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
-from tasks.concurrentqa.retrieval import Search, SparseSearch, TrainedSearch, retrieve_sparse, retrieve_trained
-from tasks.concurrentqa.retriever_training import RetrieverTraining, train_retriever
-from tasks.concurrentqa.splits import SPLITS
-from tasks.train import Plateau
+from tasks.concurrentqa.benchmark.splits import SPLITS
+from tasks.concurrentqa.questions.candidates import read_candidates
+from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate
+from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
+from tasks.concurrentqa.retrieval.reader_training import ReaderTraining, train_reader
+from tasks.concurrentqa.retrieval.retrieve import Search, SparseSearch, TrainedSearch, retrieve_sparse, retrieve_trained
+from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
+from tasks.learning.train import Plateau
 
 SEARCH = Search(beam=12, top=12, fetch=8)
 READ = (*(("mdr-mixed", policy) for policy in ("none", "document", "query")), ("bm25", "none"), ("oracle", "none"))

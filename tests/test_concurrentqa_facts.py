@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.concurrentqa.descriptions import describe
-from tasks.concurrentqa.facts import Fact, read_facts
-from tasks.concurrentqa.leads import noun_heads, read_lead
-from tasks.concurrentqa.names import Titles, aliases
-from tasks.concurrentqa.nouns import COARSE, singular
-from tasks.concurrentqa.passages import Passage
+from tasks.concurrentqa.corpora.leads import noun_heads, read_lead
+from tasks.concurrentqa.corpora.names import Titles, aliases
+from tasks.concurrentqa.corpora.nouns import COARSE, singular
+from tasks.concurrentqa.corpora.passages import Passage
+from tasks.concurrentqa.facts.facts import Fact, read_facts
+from tasks.concurrentqa.questions.descriptions import describe
 
 
 def article(number: int, title: str, *sentences: str) -> Passage:

@@ -12,16 +12,16 @@ from two_hop_world import inputs, name, write_split, write_world
 
 from models.config import Optimisation
 from models.retrieval.scoring import exact_match
-from tasks.concurrentqa.candidates import read_candidates
-from tasks.concurrentqa.chains import load_reader, make_batch, read_chains
-from tasks.concurrentqa.encoded import Encoded
-from tasks.concurrentqa.negatives import Mining, mine_negatives
-from tasks.concurrentqa.passages import read_passages
-from tasks.concurrentqa.questions import read_questions
-from tasks.concurrentqa.reader_training import ReaderTraining, train_reader
-from tasks.concurrentqa.retriever_training import RetrieverTraining, train_retriever
-from tasks.concurrentqa.splits import SPLITS
-from tasks.train import Plateau
+from tasks.concurrentqa.benchmark.questions import read_questions
+from tasks.concurrentqa.benchmark.splits import SPLITS
+from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.concurrentqa.questions.candidates import read_candidates
+from tasks.concurrentqa.retrieval.chains import load_reader, make_batch, read_chains
+from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
+from tasks.concurrentqa.retrieval.reader_training import ReaderTraining, train_reader
+from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
+from tasks.language.encoded import Encoded
+from tasks.learning.train import Plateau
 
 RETRIEVER = RetrieverTraining(
     seed=1,

@@ -12,13 +12,13 @@ from tiny_models import save_bert
 from two_hop_world import inputs, write_world
 
 from models.config import Optimisation
-from tasks.concurrentqa.encoder_training import EncoderTraining, Texts, train_encoder
-from tasks.concurrentqa.negatives import Mining, mine_negatives
-from tasks.concurrentqa.passages import read_passages
-from tasks.concurrentqa.questions import read_questions
-from tasks.concurrentqa.retrieval import Search, TrainedSearch, retrieve_encoder
-from tasks.minilm import MiniLM
-from tasks.train import Plateau
+from tasks.concurrentqa.benchmark.questions import read_questions
+from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.concurrentqa.retrieval.encoder_training import EncoderTraining, Texts, train_encoder
+from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
+from tasks.concurrentqa.retrieval.retrieve import Search, TrainedSearch, retrieve_encoder
+from tasks.language.minilm import MiniLM
+from tasks.learning.train import Plateau
 
 CONFIG = EncoderTraining(
     seed=1,

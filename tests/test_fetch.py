@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tasks import fetch as module
-from tasks.errors import RetryableError, UserError
-from tasks.fetch import Source, Unavailable, digest, fetch
+from tasks.base.errors import RetryableError, UserError
+from tasks.sources import fetch as module
+from tasks.sources.fetch import Source, Unavailable, digest, fetch
 
 CATALOGUE = Path(__file__).parents[1] / "data" / "sources.yaml"
 ABOUT = {"licence": "CC0-1.0", "citation": "A test.", "replaces": "Nothing."}
@@ -407,6 +407,6 @@ def test_a_wrong_entry_is_refused_when_it_is_read(entry: dict[str, Any], says: s
 
 def test_planning_does_not_load_the_heavy_libraries() -> None:
     heavy = "{'torch', 'numpy', 'datasets'} & set(sys.modules)"
-    code = f"import sys, tasks.fetch, tasks.text; print(sorted({heavy}))"
+    code = f"import sys, tasks.sources.fetch, tasks.language.text; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

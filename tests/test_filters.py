@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_questions import article, mail, world
 
-from tasks.concurrentqa import filters as module
-from tasks.concurrentqa.candidates import CHAINS, Candidate
-from tasks.concurrentqa.filters import Filter, filters, hop_2_cue, near_duplicates, ranks, sift
-from tasks.concurrentqa.passages import Passage
+from tasks.concurrentqa.benchmark import filters as module
+from tasks.concurrentqa.benchmark.filters import Filter, filters, hop_2_cue, near_duplicates, ranks, sift
+from tasks.concurrentqa.corpora.passages import Passage
+from tasks.concurrentqa.questions.candidates import CHAINS, Candidate
 
 HOP_1 = article(1, "Lumbo", "Lumbo is a town of potters in Gudland.", "Old Hanna lives there.")
 HOP_2 = article(2, "Gudland", "Gudland is a realm.", "Its seat is Great Pakepolis.")

@@ -11,9 +11,9 @@ import pyarrow.parquet
 import pytest
 from two_hop_world import inputs, write_world
 
-from tasks import smollm2
-from tasks.concurrentqa.generative import Generative, read_generatively
-from tasks.concurrentqa.questions import read_questions
+from tasks.concurrentqa.benchmark.questions import read_questions
+from tasks.concurrentqa.retrieval.generative import Generative, read_generatively
+from tasks.language import smollm2
 
 PROMPTS: list[str] = []
 

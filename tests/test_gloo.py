@@ -14,10 +14,14 @@ import pytest
 from conftest import ROOT, wait_for
 
 from models.config import Transformer
-from tasks import gloo, gloo_fit, gloo_job, gloo_shaped
-from tasks.errors import UserError
-from tasks.gloo_job import PARALLEL, Job, Shape, launch
-from tasks.gloo_network import ADDRESSES, Link, Unavailable, linked
+from tasks.base.errors import UserError
+from tasks.hardware.gloo import fit as gloo_fit
+from tasks.hardware.gloo import job as gloo_job
+from tasks.hardware.gloo import shaped as gloo_shaped
+from tasks.hardware.gloo import stages as gloo
+from tasks.hardware.gloo.job import PARALLEL, Job, Shape
+from tasks.hardware.gloo.launch import launch
+from tasks.hardware.gloo.network import ADDRESSES, Link, Unavailable, linked
 
 TINY = Shape(
     architecture=Transformer(
@@ -124,7 +128,7 @@ def test_a_run_on_fewer_processes_than_asked_for_fails() -> None:
 
 LONG = """
 from tests.test_gloo import TINY
-from tasks.gloo_job import Job, run
+from tasks.hardware.gloo.job import Job, run
 run(Job(work="steps", processes=2, shapes=(TINY,), arms=("ddp",), repetitions=1_000_000))
 """
 

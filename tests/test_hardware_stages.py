@@ -12,9 +12,10 @@ from conftest import ROOT, read_json
 from flows import hardware_scaling
 from models.hardware.calibration import Calibration
 from models.hardware.points import read_points
-from tasks import advise, hardware
-from tasks.errors import UserError
-from tasks.hardware_predictions import Target, predict
+from tasks.base.errors import UserError
+from tasks.hardware import calibration as hardware
+from tasks.hardware.predictions import Target, predict
+from tools.advise import adviser as advise
 
 FIGURES = ROOT / "data/hardware"
 FEW = ("NVIDIA/nccl", "NVIDIA/dgxc-benchmarking")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.intervals import (
+from tasks.judging.intervals import (
     Estimate,
     Kind,
     decide,

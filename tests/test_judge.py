@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from made_claims import EIGHT, LOWER, claim, compare, controls, examples_of, rows_of, verdict_of
 from scipy import stats
 
-from tasks.claims import Control, Judging, Statement
-from tasks.intervals import Kind
-from tasks.judge import verdicts
+from tasks.judging.claims import Control, Judging, Statement
+from tasks.judging.intervals import Kind
+from tasks.judging.judge import verdicts
 
 # How often it is wrong
 

@@ -14,11 +14,11 @@ from pydantic import TypeAdapter
 
 from flows.engine.stages import to_json
 from models.config import config
-from tasks import spool
-from tasks.claims import Comparison, Judging, Selection, identity
-from tasks.judge import judge
-from tasks.registration import NOTHING_REGISTERED, entry, is_post_hoc
-from tasks.report import Results, collect
+from tasks.base import spool
+from tasks.judging.claims import Comparison, Judging, Selection, identity
+from tasks.judging.judge import judge
+from tasks.judging.register import NOTHING_REGISTERED, entry, is_post_hoc
+from tasks.judging.results import Results, collect
 
 
 def test_the_stage_from_end_to_end(tmp_path: Path) -> None:

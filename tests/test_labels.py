@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from made_questions import world
 from scipy.stats import binomtest
 
-from tasks.concurrentqa.candidates import write_candidates
-from tasks.concurrentqa.labels import Audit, audit, wilson
-from tasks.concurrentqa.passages import write_passages
-from tasks.concurrentqa.splits import Question
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.concurrentqa.benchmark.labels import Audit, audit, wilson
+from tasks.concurrentqa.benchmark.splits import Question
+from tasks.concurrentqa.corpora.passages import write_passages
+from tasks.concurrentqa.questions.candidates import write_candidates
 
 PASSAGES, CANDIDATES = world(20)
 QUESTIONS = [Question.of(each, "test" if n % 8 < 4 else "train") for n, each in enumerate(CANDIDATES)]

@@ -17,22 +17,12 @@ from torch import nn
 from models.config import Mixture, Optimisation, Transformer
 from models.moe import mixture_decoder
 from models.transformer import Decoder
-from tasks.errors import UserError
-from tasks.lm import (
-    Pretraining,
-    Text,
-    Tokenization,
-    bits_per_byte,
-    cut_windows,
-    load_model,
-    log_probabilities,
-    pretrain,
-    sampler,
-    save_model,
-    tokenize,
-    train_tokenizer,
-)
-from tasks.train import Plateau, Training
+from tasks.base.errors import UserError
+from tasks.learning.bits import bits_per_byte, cut_windows, log_probabilities
+from tasks.learning.lm import Pretraining, pretrain, sampler
+from tasks.learning.stored import load_model, save_model
+from tasks.learning.tokens import Text, Tokenization, tokenize, train_tokenizer
+from tasks.learning.train import Plateau, Training
 
 CONFIG = Tokenization(vocabulary=320, validation=0.1)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import UserError
+from tasks.base.errors import UserError
 from tasks.mail import message as reading
 from tasks.mail.body import separate
 from tasks.mail.mailbox import LARGEST_MAIL, stream

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tiny_models import VOCABULARY, save_bert, save_llama
 from transformers import AutoModel, AutoTokenizer
 
-from tasks.errors import UserError
-from tasks.minilm import MiniLM, batches
-from tasks.smollm2 import SmolLM2
+from tasks.base.errors import UserError
+from tasks.language.minilm import MiniLM, batches
+from tasks.language.smollm2 import SmolLM2
 
 TEXTS = ["the cat sat on the mat .", "who wrote about the capital of france ?", "dog", "", "a red, blue and green mat"]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.concurrentqa.original import read_original, read_training, records, scope
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.concurrentqa.benchmark.original import read_original, read_training, records, scope
 
 MAILS = {
     f"e{number}_p{number % 3}": [f"Pump {number} is loud.", f"It stands in Gudland\u2028{number}."]

@@ -9,10 +9,10 @@ from hashing_encoder import Hashing
 
 from models.retrieval.index import DenseIndex
 from models.retrieval.scopes import Policy, Query
-from tasks import passage_index
-from tasks.concurrentqa.passages import Passage
-from tasks.errors import UserError
-from tasks.passage_index import Item, PassageIndex
+from tasks.base.errors import UserError
+from tasks.concurrentqa.corpora.passages import Passage
+from tools.ask import passage_index
+from tools.ask.passage_index import Item, PassageIndex
 
 
 def test_two_processes_do_not_write_the_same_index(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from tiny_models import save_llama
 
 from models.captioner import BEGIN, END, PAD, Pictures, caption_loss, write_captions
 from models.pretrained_captioner import PretrainedCaptioner
-from tasks.altogether.stored import Sizes, Writer, load_writer, new_writer, save_writer
-from tasks.errors import UserError
+from tasks.altogether.captioner.stored import Sizes, Writer, load_writer, new_writer, save_writer
+from tasks.base.errors import UserError
 
 SMOLLM2 = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 SIZES = Sizes(prefix=3, pooled=8, alt=6, caption=8, dropout=0.0)

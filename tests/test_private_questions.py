@@ -5,16 +5,16 @@ from collections import Counter
 
 import pytest
 
-from tasks.concurrentqa import private_wordings as wordings
-from tasks.concurrentqa.archive import Archive
-from tasks.concurrentqa.candidates import Candidate
-from tasks.concurrentqa.descriptions import Description
-from tasks.concurrentqa.details import cues, details, local_names
-from tasks.concurrentqa.drafts import EACH, Draws, bridge_holds
-from tasks.concurrentqa.facts import Fact
-from tasks.concurrentqa.links import Links, find_links
-from tasks.concurrentqa.passages import Passage
-from tasks.concurrentqa.private_questions import PER_SENDER, private_candidates
+from tasks.concurrentqa.corpora.links import Links, find_links
+from tasks.concurrentqa.corpora.passages import Passage
+from tasks.concurrentqa.facts.details import cues, details, local_names
+from tasks.concurrentqa.facts.facts import Fact
+from tasks.concurrentqa.questions import private_wordings as wordings
+from tasks.concurrentqa.questions.archive import Archive
+from tasks.concurrentqa.questions.candidates import Candidate
+from tasks.concurrentqa.questions.descriptions import Description
+from tasks.concurrentqa.questions.drafts import EACH, Draws, bridge_holds
+from tasks.concurrentqa.questions.private_questions import PER_SENDER, private_candidates
 
 NOUNS = "harbour lantern kettle orchard violin compass ladder saddle bridge-loan anvil barrel meadow quarry steeple"
 ARTICLES = (

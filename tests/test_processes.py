@@ -13,10 +13,10 @@ import pytest
 from conftest import ROOT, wait_for
 
 from flows.engine.processes import LIBRARIES, ForkServer
-from tasks.run import STATE, slug
+from tasks.base.files import STATE, slug
 
 OUT = "data/quick/nothing/forked"
-COMMAND = ["-m", "tasks.run", "tasks.report:nothing", "--config", "nothing.json:nothing", "--out", OUT]
+COMMAND = ["-m", "tasks.running.run", "tasks.judging.report:nothing", "--config", "nothing.json:nothing", "--out", OUT]
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
 def test_the_server_keeps_no_code_of_the_repository() -> None:
     """A stage that runs what a file was before it was edited would be recorded as what the file is."""
     code = (
-        "import sys, tasks.fork_server as server; server.set_environment(); "
+        "import sys, tasks.running.fork_server as server; server.set_environment(); "
         "print([name for name in sys.modules if name.split('.')[0] in ('tasks', 'models', 'flows')])"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.concurrentqa.candidates import Candidate
-from tasks.concurrentqa.comparison_wordings import COMPARING, SAME
-from tasks.concurrentqa.comparisons import quantity
-from tasks.concurrentqa.demonyms import COUNTRY
-from tasks.concurrentqa.descriptions import Description, describe
-from tasks.concurrentqa.facts import read_facts
-from tasks.concurrentqa.mentions import Mentions
-from tasks.concurrentqa.passages import Passage
-from tasks.concurrentqa.public_leading import LEADING
-from tasks.concurrentqa.public_questions import ANSWER_SHARE, MOST_ANSWER_WORDS, public_candidates
-from tasks.concurrentqa.public_wordings import ASKING
+from tasks.concurrentqa.corpora.demonyms import COUNTRY
+from tasks.concurrentqa.corpora.mentions import Mentions
+from tasks.concurrentqa.corpora.passages import Passage
+from tasks.concurrentqa.facts.facts import read_facts
+from tasks.concurrentqa.questions.candidates import Candidate
+from tasks.concurrentqa.questions.comparison_wordings import COMPARING, SAME
+from tasks.concurrentqa.questions.comparisons import quantity
+from tasks.concurrentqa.questions.descriptions import Description, describe
+from tasks.concurrentqa.questions.public_leading import LEADING
+from tasks.concurrentqa.questions.public_questions import ANSWER_SHARE, MOST_ANSWER_WORDS, public_candidates
+from tasks.concurrentqa.questions.public_wordings import ASKING
 
 
 def article(number: int, title: str, *sentences: str) -> Passage:

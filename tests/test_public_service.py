@@ -13,11 +13,11 @@ from fastapi.testclient import TestClient
 from models.retrieval.index import DenseIndex, SparseIndex
 from models.retrieval.scopes import Chain, Floats, Integers, Leak, Mask, Policy, Query, Scope, Values
 from models.retrieval.search import Beam, Local, Paths, Searcher, beam_search
-from tasks.concurrentqa import client as client_module
-from tasks.concurrentqa import service as service_module
-from tasks.concurrentqa.client import PublicClient, PublicPool, Transport, connect, recording
-from tasks.concurrentqa.service import Seen, application, digests, drawn, seen, serve, write_corpus
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.concurrentqa.retrieval import client as client_module
+from tasks.concurrentqa.retrieval import service as service_module
+from tasks.concurrentqa.retrieval.client import PublicClient, PublicPool, Transport, connect, recording
+from tasks.concurrentqa.retrieval.service import Seen, application, digests, drawn, seen, serve, write_corpus
 
 PUBLIC, PRIVATE = Scope
 CANARY = "zanzibarquokka"

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_questions import world
 
-from tasks.concurrentqa.candidates import write_candidates
-from tasks.concurrentqa.random_split import RandomSplit, draw, measured, split_randomly
-from tasks.concurrentqa.splits import Question
+from tasks.concurrentqa.benchmark.random_split import RandomSplit, draw, measured, split_randomly
+from tasks.concurrentqa.benchmark.splits import Question
+from tasks.concurrentqa.questions.candidates import write_candidates
 
 CONFIG = RandomSplit(seed=3, draws=8)
 

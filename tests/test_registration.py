@@ -8,8 +8,9 @@ import pytest
 from conftest import Clone, read_json
 
 from flows.engine.stages import to_json
-from tasks.claims import Comparison, Judging, Selection, Statement, identity
-from tasks.registration import NOTHING_REGISTERED, entry, register
+from tasks.judging.claims import Comparison, Judging, Selection, Statement, identity
+from tasks.judging.register import NOTHING_REGISTERED, entry
+from tasks.running.registration import register
 
 
 def claim(name: str, seeds: int, family: str = "evaluation", margin: float = 0.0) -> Statement:

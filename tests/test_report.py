@@ -14,8 +14,8 @@ from playwright.sync_api import Page
 from flows.engine.discover import papers, read
 from flows.engine.evidence import figures_of
 from flows.engine.paper import Paper
-from tasks.errors import UserError
-from tasks.report import Table
+from tasks.base.errors import UserError
+from tasks.judging.results import Table
 
 CLAIMS = {"half-is-more", "third-is-more", "halves-agree", "one-half-is-more", "lines-count-alike", "all-languages"}
 
@@ -105,7 +105,7 @@ def test_a_number_names_stage_digest_commit_and_command(report: str, finished: C
     assert digest in report
     assert commit[:12] in report
     assert "tenfold reproduce tiny --profile quick" in report
-    assert "python -m tasks.run tasks.tiny:count" in report
+    assert "python -m tasks.running.run tasks.tiny:count" in report
     assert "texts</dd>" in report or "texts <code>" in report
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import Clone, read_json, wait_for
 
-from tasks.run import folder_digest
+from tasks.base.files import folder_digest
 
 CLOCKED = ("clocked", "results", "report")
 """What holds a time measured against the clock, so that its bytes differ each time."""
@@ -54,7 +54,7 @@ def test_a_failed_stage_stops_only_what_depends_on_it(clone: Clone) -> None:
     ended = clone.tenfold("reproduce", check=False)
     assert ended.returncode == 1
     assert "set count.fail to false" in ended.stdout, "the stage's last lines are shown"
-    assert "python -m tasks.run tasks.tiny:count" in ended.stdout, "with the command to run it alone"
+    assert "python -m tasks.running.run tasks.tiny:count" in ended.stdout, "with the command to run it alone"
     assert "1 of 11 stages failed: tiny/counted." in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     data = clone.root / "data/quick/tiny"
@@ -244,7 +244,7 @@ def stages_of(clone: Clone) -> list[str]:
                 where = os.readlink(folder / "cwd")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            if where == str(clone.root) and "tasks.fork_server" in command:
+            if where == str(clone.root) and "tasks.running.fork_server" in command:
                 found.append(command)
     return found
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import Clone, wait_for
 from test_reproduce import comparable
 
-from tasks.run import folder_digest
+from tasks.base.files import folder_digest
 
 
 def test_why_names_what_changed(done: Clone) -> None:

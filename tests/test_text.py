@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from tasks.documents import (
+from tasks.base.errors import UserError
+from tasks.language.documents import (
     Document,
     cut,
     parse_metamath,
@@ -22,9 +23,8 @@ from tasks.documents import (
     read_theorems,
     split_paragraphs,
 )
-from tasks.errors import UserError
-from tasks.fetch import Source, fetch
-from tasks.text import SPAN, Domains, drop_repeats, mix, prepare_domains, split
+from tasks.language.text import SPAN, Domains, drop_repeats, mix, prepare_domains, split
+from tasks.sources.fetch import Source, fetch
 
 ROOT = Path(__file__).parents[1]
 SMALL = Domains(

@@ -100,7 +100,7 @@ def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[
     process = subprocess.Popen(command, cwd=clone.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: clone.run("-c", QUERY, check=False).returncode == 0, "the server's start")
-        clone.run("-m", "tasks.tracking")
+        clone.run("-m", "tasks.running.tracking")
         assert not list((clone.root / ".tenfold/tracking").glob("2*"))
         runs = {run["name"]: run for run in runs_of(clone)["tiny"]}
         assert len(runs["line-0"]["curve"]) == 50

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.config import Optimisation
-from tasks.errors import UserError
-from tasks.train import Plateau, Training, learning_rate, train
+from tasks.base.errors import UserError
+from tasks.learning.train import Plateau, Training, learning_rate, train
 
 
 def settings(**changes: float) -> Optimisation:

@@ -14,11 +14,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.concurrentqa.candidates import CHAINS, Candidate, Chain, write_candidates
-from tasks.concurrentqa.encoded import Encoded, capitals, sentence_slots, word_checksums
-from tasks.concurrentqa.passages import Passage, write_passages
-from tasks.concurrentqa.questions import read_questions
-from tasks.concurrentqa.splits import Question, Split
+from tasks.concurrentqa.benchmark.questions import read_questions
+from tasks.concurrentqa.benchmark.splits import Question, Split
+from tasks.concurrentqa.corpora.passages import Passage, write_passages
+from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, Chain, write_candidates
+from tasks.language.encoded import Encoded, capitals, sentence_slots, word_checksums
 
 WORLD = 96
 WIDTH, FEATURES = 64, 32

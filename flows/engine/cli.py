@@ -12,24 +12,20 @@ import typer
 from rich.table import Table
 
 from flows.engine import doctor as examination
-from flows.engine.advise import advise
-from flows.engine.annotate import annotate
-from flows.engine.ask import ask
-from flows.engine.caption import caption
+from flows.engine.catalogue import catalogue
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
 from flows.engine.execute import Interrupted, cores
 from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
-from flows.engine.stages import ConcreteStage, catalogue, source_folder
+from flows.engine.stages import ConcreteStage, source_folder
 from flows.engine.store import Store
 from flows.engine.terminal import console, show_plan, show_status, show_table, show_verdicts
 from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import add_to
-from tasks.closure import ROOT
-from tasks.errors import UserError
-from tasks.registration import STAGE as VERDICTS
-from tasks.run import STATE, folder_digest, slug
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT, STATE, folder_digest, slug
+from tasks.judging.register import VERDICTS
 
 app = typer.Typer(
     name="tenfold",
@@ -43,10 +39,6 @@ app = typer.Typer(
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 add_to(app)
-app.command()(advise)
-app.command()(annotate)
-app.command()(ask)
-app.command()(caption)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]
@@ -76,7 +68,7 @@ def reproduce(papers: Papers = None, profile: Profile = "quick", settings: Setti
         tenfold reproduce btx -S expert.general=0.05 --jobs 1
     """
     chosen = variant(profile, settings or [])
-    planned = _plan(papers, chosen)
+    planned = _plan(papers, chosen, record=True)
     if not planned.work:
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
         _show_results(planned.stages)
@@ -208,7 +200,8 @@ def data(context: typer.Context) -> None:
             here = json.loads((folder / "unavailable.json").read_text())["reason"]
         elif folder.exists():
             here = f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6:.1f} MB"
-        table.add_row(name, entry.kind, f"{entry.package} {entry.version}".strip(), entry.licence, here)
+        source = entry.source
+        table.add_row(name, source.kind, f"{source.package} {source.version}".strip(), entry.licence, here)
     console.print(table)
     console.print("To use a paper's own data, see `replaces` in data/sources.yaml.")
 
@@ -268,11 +261,11 @@ def doctor() -> None:
         raise UserError(f"{len(broken)} of {len(checks)} checks failed: {'; '.join(check.advice for check in broken)}.")
 
 
-def _plan(papers: list[str] | None, chosen: Variant) -> Plan:
+def _plan(papers: list[str] | None, chosen: Variant, *, record: bool = False) -> Plan:
     known, changed = compile_papers(chosen, papers or [])
     if changed:
         console.print(f"Compiled {len(changed)} files: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}")
-    return plan(select(papers or [], chosen, known), Store())
+    return plan(select(papers or [], chosen, known), Store(), record=record)
 
 
 def _show_results(stages: list[ConcreteStage]) -> None:
@@ -331,7 +324,3 @@ def _fail(problem: Exception, code: int, more: str = "") -> None:
     sentence = str(problem) or type(problem).__name__
     print(f"tenfold: {sentence} {more}".strip(), file=sys.stderr)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

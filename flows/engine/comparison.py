@@ -12,7 +12,7 @@ from flows.engine.publication import effect_and_interval
 from flows.engine.publication import read as read_publication
 from flows.engine.stages import to_json
 from flows.engine.variant import Variant, settings, variant
-from tasks.errors import UserError
+from tasks.base.errors import UserError
 
 PUBLISHED = "published"
 

@@ -12,8 +12,8 @@ from flows.engine.expand import expand
 from flows.engine.paper import PROFILES
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
 from flows.engine.variant import Variant
-from tasks.closure import ROOT
-from tasks.registration import NOTHING_REGISTERED, REGISTER
+from tasks.base.files import ROOT
+from tasks.judging.register import NOTHING_REGISTERED, REGISTER
 
 HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this file.\n"
 WORK_POOL = "tenfold"
@@ -22,10 +22,15 @@ WORK_POOL = "tenfold"
 def compiled(
     experiments: dict[str, Experiment], variants: Sequence[Variant] = (), names: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Every compiled file by its path; with `variants`, theirs for the papers of these names, or for all."""
-    pipelines = [source_stages(), [report_stage(experiments)]]
+    """Every compiled file by its path; with `variants`, theirs for the papers of these names, or for all.
+
+    The profile of a GPU, as a variant, is compiled when it is run, and kept current from then on.
+    """
+    pipelines = [source_stages(experiments), [report_stage(experiments)]]
     for profile in PROFILES:
-        pipelines += [expand(experiment, Variant(profile)) for experiment in experiments.values()]
+        always = profile != "gpu"
+        there = [one for one in experiments.values() if always or (ROOT / "pipelines" / profile / one.name).exists()]
+        pipelines += [expand(experiment, Variant(profile)) for experiment in there]
     for chosen in variants:
         pipelines += [expand(experiment, chosen) for experiment in choose(list(names), experiments)]
     files = {
@@ -77,7 +82,8 @@ def _dvc_stage(stage: ConcreteStage) -> dict[str, Any]:
     entry: dict[str, Any] = {"cmd": stage.command}
     if stage.pipeline != ".":
         entry = {"wdir": "/".join([".."] * len(stage.pipeline.split("/"))), **entry}
-    entry["deps"] = [*stage.code, *stage.input_folders]
+    if stage.dependencies:
+        entry["deps"] = stage.dependencies
     entry["params"] = [{stage.params_file: [stage.name]}]
     entry["outs"] = [stage.out]
     if stage.kind == "environment":

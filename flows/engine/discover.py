@@ -1,4 +1,7 @@
-"""Find the papers: every module of `flows` that defines `paper`."""
+"""Find the papers: every module of `flows`, or package where a paper has grown, but for the engine.
+
+A paper's stages are the variables of its module that hold a `Stage`; a package has them in its module `stages`.
+"""
 
 import importlib
 import pkgutil
@@ -8,22 +11,25 @@ from types import ModuleType
 import flows
 from flows.engine.errors import did_you_mean
 from flows.engine.paper import Paper, Stage
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+
+ENGINE = "engine"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A paper file as found: the short name, the paper, and its stages by name in order."""
+    """A paper as found: the short name, the paper, its stages by name in order, and the file that holds them."""
 
     name: str
     paper: Paper
     stages: dict[str, Stage]
     about: str
+    file: str
 
 
 def papers() -> dict[str, Experiment]:
     """All papers by their short names, sorted."""
-    names = sorted(found.name for found in pkgutil.iter_modules(flows.__path__) if not found.ispkg)
+    names = sorted(found.name for found in pkgutil.iter_modules(flows.__path__) if found.name != ENGINE)
     return {name: read(importlib.import_module(f"flows.{name}")) for name in names}
 
 
@@ -34,13 +40,16 @@ def read(module: ModuleType) -> Experiment:
         UserError: the module defines no paper, or names a stage twice.
     """
     name = module.__name__.rpartition(".")[2]
+    holder, file = module, f"flows/{name}.py"
+    if hasattr(module, "__path__"):
+        holder, file = importlib.import_module(f"{module.__name__}.stages"), f"flows/{name}/stages.py"
     paper = getattr(module, "paper", None)
     if not isinstance(paper, Paper):
-        raise UserError(f"flows/{name}.py defines no paper: give it a module-level `paper = Paper(…)`.")
-    stages = {variable.replace("_", "-"): value for variable, value in vars(module).items() if isinstance(value, Stage)}
+        raise UserError(f"{module.__name__} defines no paper: give it a module-level `paper = Paper(…)`.")
+    stages = {variable.replace("_", "-"): value for variable, value in vars(holder).items() if isinstance(value, Stage)}
     if len({id(stage) for stage in stages.values()}) < len(stages):
-        raise UserError(f"flows/{name}.py holds one stage under two names: keep one variable for each stage.")
-    return Experiment(name, paper, stages, (module.__doc__ or "").strip())
+        raise UserError(f"{file} holds one stage under two names: keep one variable for each stage.")
+    return Experiment(name, paper, stages, (module.__doc__ or "").strip(), file)
 
 
 def choose(names: list[str], known: dict[str, Experiment]) -> list[Experiment]:

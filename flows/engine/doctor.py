@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from flows.engine.execute import cores
-from tasks.closure import ROOT
-from tasks.environment import device_class
+from tasks.base.environment import device_class
+from tasks.base.files import ROOT
 
 
 @dataclass(frozen=True)

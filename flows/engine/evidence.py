@@ -19,11 +19,10 @@ from flows.engine.publication import Publication, read
 from flows.engine.stages import SOURCES, ConcreteStage
 from flows.engine.store import Store
 from flows.engine.variant import Variant, variant
-from tasks.closure import ROOT
-from tasks.errors import UserError
-from tasks.registration import STAGE as VERDICTS
-from tasks.run import STATE, slug
-from tasks.spool import SPOOL
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT, STATE, slug
+from tasks.judging.register import VERDICTS
+from tasks.running.spools import SPOOL
 
 FIGURE_LEVEL = 0.95
 
@@ -221,7 +220,7 @@ def figures_of(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, 
     for figure in _figures(experiment, rows):
         if found.setdefault(figure.name, figure) != figure:
             raise UserError(
-                f"flows/{experiment.name}.py: two tables have different figures named {figure.name}: "
+                f"flows/{experiment.name}: two tables have different figures named {figure.name}: "
                 "give the rows of one of them other names."
             )
     return found
@@ -256,7 +255,7 @@ def _interval(values: list[float], over: str) -> tuple[float, float] | None:
         return None
     import numpy as np
 
-    from tasks.intervals import Ensemble, of_pairs
+    from tasks.judging.intervals import Ensemble, of_pairs
 
     if over == "draw":
         return Ensemble(tuple(sorted(values))).interval(FIGURE_LEVEL)

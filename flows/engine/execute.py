@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.engine.plan import why
 from flows.engine.processes import Child, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import EditedWhileRunning, Store
-from tasks.closure import ROOT
-from tasks.errors import UserError
-from tasks.run import STATE, slug
+from flows.engine.surroundings import refresh_code
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT, STATE, slug
 
 FLUSH_SECONDS = 10
 REPLACED_SECONDS = 60
@@ -84,9 +83,10 @@ class Executor:
             if self._stopping.is_set():
                 raise Interrupted("Interrupted before the stage began.")
             start = time.monotonic()
-            if not why(stage, self.store):
+            refresh_code(stage)
+            if not self.store.reasons(stage):
                 return self._tell(Outcome(stage, "unchanged"))
-            if stage.kind != "environment" and self.store.restore(stage):
+            if self.store.restore(stage):
                 return self._tell(Outcome(stage, "restored", time.monotonic() - start))
             before = self.store.snapshot(stage)
             self._tell(Outcome(stage, "started"))

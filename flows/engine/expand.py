@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from flows.engine.catalogue import catalogue
 from flows.engine.discover import Experiment
 from flows.engine.errors import did_you_mean, first_error
 from flows.engine.paper import (
@@ -25,15 +26,14 @@ from flows.engine.paper import (
     Stage,
     Test,
 )
-from flows.engine.stages import ConcreteStage, Inputs, catalogue, path, source_folder, to_json
+from flows.engine.stages import ConcreteStage, Inputs, path, source_folder, to_json
 from flows.engine.variant import Variant, settings
-from tasks.claims import Comparison, Judging, Selection, Statement, label, member
-from tasks.claims import Control as CompiledControl
-from tasks.errors import UserError
-from tasks.judge import judge
-from tasks.registration import REGISTER
-from tasks.registration import STAGE as VERDICTS
-from tasks.report import Results, collect
+from tasks.base.errors import UserError
+from tasks.judging.claims import Comparison, Judging, Selection, Statement, label, member
+from tasks.judging.claims import Control as CompiledControl
+from tasks.judging.judge import judge
+from tasks.judging.register import REGISTER, VERDICTS
+from tasks.judging.results import Results, collect
 
 
 def expand(experiment: Experiment, chosen: Variant) -> list[ConcreteStage]:
@@ -83,7 +83,7 @@ class _Expansion:
     def stages(self) -> list[ConcreteStage]:
         _check_claims(self._experiment)
         for name, stage in self._experiment.stages.items():
-            where = f"flows/{self._experiment.name}.py, stage {name}"
+            where = f"{self._experiment.file}, stage {name}"
             _check_settings(stage, where)
             self._made[name] = [self._one(name, stage, axes, where) for axes in _axes(stage, self._chosen.base)]
         results = self._results()
@@ -117,7 +117,7 @@ class _Expansion:
         config = Results(tables=tuple(self._experiment.paper.tables))
         measuring = self._measuring()
         if not measuring:
-            raise UserError(f"flows/{self._experiment.name}.py: no stage measures anything; see tasks/measures.py.")
+            raise UserError(f"{self._experiment.file}: no stage measures anything; see tasks/base/measures.py.")
         measured = {stage.name: stage.out for name in measuring for stage in self._made[name]}
         return self._concrete("results", Stage(collect, config), config, {}, {"measured": measured})
 
@@ -248,7 +248,7 @@ def _check_claims(experiment: Experiment) -> None:
     handles = {id(stage) for stage in experiment.stages.values()}
     tested: list[Claim | Control] = [*experiment.paper.claims, *experiment.paper.controls]
     for claim in tested:
-        where = f"flows/{experiment.name}.py, {type(claim).__name__.lower()} {claim.id}"
+        where = f"flows/{experiment.name}, {type(claim).__name__.lower()} {claim.id}"
         if not re.fullmatch(r"[a-z0-9-]+", claim.id) or sum(claim.id == other.id for other in tested) > 1:
             raise UserError(f"{where}: an id is made of a-z, 0-9 and -, and belongs to one claim or control alone.")
         if isinstance(claim.test, NotTested) or (isinstance(claim, Claim) and claim.expected == "not tested"):

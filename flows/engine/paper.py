@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from tasks.report import Table
+from tasks.judging.results import Table
 
 T = TypeVar("T")
 
@@ -66,6 +66,10 @@ class Stage:
 
     def __getitem__(self, quantity: str) -> "Measurement":
         return Measurement(self, quantity)
+
+    def config_at(self, profile: str) -> Any:
+        """Its settings at a profile."""
+        return self.config.at(profile) if isinstance(self.config, Profiles) else self.config
 
 
 Handle = Stage | Source | Mapping[str, Stage | Source]

@@ -1,9 +1,9 @@
 """What a reproduction has to do: the stages in order, and why each one must run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from flows.engine import surroundings
 from flows.engine.compile import compiled, write
 from flows.engine.discover import Experiment, choose, papers
 from flows.engine.errors import did_you_mean
@@ -11,10 +11,8 @@ from flows.engine.expand import expand
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
 from flows.engine.store import Reason, Store
 from flows.engine.variant import Variant
-from tasks.closure import ROOT
-from tasks.environment import environment
-from tasks.errors import UserError
-from tasks.registration import STAGE as VERDICTS
+from tasks.base.errors import UserError
+from tasks.judging.register import VERDICTS
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,13 @@ def compile_papers(chosen: Variant, names: Sequence[str] = ()) -> tuple[dict[str
     A variant is compiled for the papers that are named, or for all: others do not have the stages that it changes.
     """
     known = papers()
-    return known, write(compiled(known, [chosen] if chosen.changes else [], names))
+    return known, write(compiled(known, list(dict.fromkeys([Variant(chosen.base), chosen])), names))
 
 
 def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> list[ConcreteStage]:
     """The stages of the chosen papers at a profile with all that they need, in running order."""
     experiments = choose(names, known)
-    stages = source_stages()
+    stages = source_stages(known)
     for experiment in experiments:
         # A variant reads what it leaves unchanged from the profile it departs from.
         for each in dict.fromkeys([Variant(chosen.base), chosen]):
@@ -63,7 +61,7 @@ def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> l
         if out not in needed:
             needed.add(out)
             waiting += [folder for folder in makers[out].input_folders if folder in makers]
-    return [stage for stage in stages if stage.out in needed]
+    return [stage for stage in stages if stage.out in needed or stage.kind == "environment"]
 
 
 def find_stage(name: str, stages: list[ConcreteStage]) -> ConcreteStage:
@@ -80,25 +78,20 @@ def find_stage(name: str, stages: list[ConcreteStage]) -> ConcreteStage:
     return found[0]
 
 
-def plan(stages: list[ConcreteStage], store: Store) -> Plan:
-    """Compare the stages with the record."""
-    reasons = {stage.out: why(stage, store) for stage in stages}
+def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> Plan:
+    """Compare the stages with the record, after describing code and machine as they are now.
+
+    With `record`, that description goes into the record, as what runs after it will.
+    """
+    described = [stage for stage in stages if stage.kind == "environment"]
+    surroundings.refresh(described)
+    if record:
+        for stage in described:
+            if store.reasons(stage):
+                store.commit(stage, store.snapshot(stage))
+    reasons = {stage.out: [] if stage in described else store.reasons(stage) for stage in stages}
     touched: set[str] = set()
     for stage in stages:
         if reasons[stage.out] or touched & set(stage.input_folders):
             touched.add(stage.out)
     return Plan(stages, reasons, {out for out in touched if not reasons[out]})
-
-
-def why(stage: ConcreteStage, store: Store) -> list[Reason]:
-    """Why the stage must run; the environment's stage also when the machine is not what it was."""
-    reasons = store.reasons(stage)
-    if stage.kind == "environment" and not reasons:
-        before = json.loads((ROOT / stage.out / "environment.json").read_text())
-        now = environment(**stage.settings)
-        reasons = [
-            Reason(f"{name}", "", f"changed: {before.get(name)} → {now.get(name)}")
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
-        ]
-    return reasons

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
-from tasks.closure import ROOT, import_closure, imports_library
+from tasks.base.files import ROOT
 
 LIBRARIES = {
     "torch": ("torch", "torch._dynamo"),
@@ -36,7 +36,7 @@ class Child:
 
 
 class ForkServer:
-    """`tasks.fork_server` in a process of its own, started with the first stage, and again should it die.
+    """`tasks.running.fork_server` in a process of its own, started with the first stage, and again should it die.
 
     `marks` are for the environment. The stages that still run die with the server.
     """
@@ -48,12 +48,12 @@ class ForkServer:
         self._requests: socket.socket | None = None
 
     def start(self, command: list[str], log: IO[bytes]) -> Child:
-        """Run `-m tasks.run …`, which prints into `log`.
+        """Run `-m tasks.running.run …`, which prints into `log`.
 
         Raises:
             ChildProcessError: the server died before it had forked the stage.
         """
-        request = json.dumps({"libraries": _libraries(command[2]), "arguments": command[2:]}).encode()
+        request = json.dumps({"libraries": _libraries(command[2:]), "arguments": command[2:]}).encode()
         reading, writing = os.pipe()
         try:
             # Where the server has just died nothing is sent, and no answer comes.
@@ -80,7 +80,7 @@ class ForkServer:
             self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "tasks.fork_server"],
+                    [sys.executable, "-m", "tasks.running.fork_server"],
                     cwd=ROOT,
                     env={**os.environ, **self.marks},
                     stdin=theirs.fileno(),
@@ -90,10 +90,10 @@ class ForkServer:
         return self._requests
 
 
-def _libraries(function: str) -> list[str]:
-    """What the code of a stage is known to import; nothing where the code cannot be read, which the stage will say."""
+def _libraries(arguments: list[str]) -> list[str]:
+    """What a stage's code imports, by its manifest; nothing where that cannot be read, which the stage will say."""
     try:
-        code = import_closure(function.partition(":")[0])
-    except (ModuleNotFoundError, SyntaxError):
+        code = json.loads((ROOT / arguments[arguments.index("--code") + 1]).read_text())
+    except (OSError, ValueError):
         return []
-    return [each for name, modules in LIBRARIES.items() if imports_library(code, name) for each in modules]
+    return [each for name, modules in LIBRARIES.items() if name in code["libraries"] for each in modules]

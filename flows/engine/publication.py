@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.engine.errors import first_error
 from models.config import config
-from tasks.closure import ROOT
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT
 
 FOLDER = ROOT / "published"
 README = ROOT / "README.md"

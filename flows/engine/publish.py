@@ -9,8 +9,8 @@ from flows.engine.evidence import Evidence, Judged, command, gather
 from flows.engine.paper import Profiles
 from flows.engine.publication import Figure, Publication, PublishedClaim, PublishedControl, write
 from flows.engine.terminal import controls
-from tasks.closure import ROOT
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT
 
 
 def publish(paper: str, profile: str) -> Path:
@@ -35,7 +35,7 @@ def publish(paper: str, profile: str) -> Path:
     if failing := [control["id"] for control in evidence.judged.controls if not control["passed"]]:
         raise UserError(f"{controls(failing).capitalize()} did not pass: see tenfold trace {paper}/{failing[0]}.")
     if not evidence.judged.controls:
-        raise UserError(f"{paper} has no controls: give flows/{paper}.py a planted and a shuffled one.")
+        raise UserError(f"{paper} has no controls: give flows/{paper} a planted and a shuffled one.")
     return write(_publication(evidence, evidence.judged))
 
 

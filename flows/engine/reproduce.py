@@ -13,9 +13,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.engine.execute import StageFailed, cores
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
-from tasks.closure import ROOT
-from tasks.registration import STAGE as VERDICTS
-from tasks.report import markdown, verdict_lines
+from tasks.base.files import ROOT
+from tasks.judging.register import VERDICTS
+from tasks.judging.report import markdown, verdict_lines
 
 MANY_THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1000)
 """Every waiting task has a thread; how many stages run at once is the executor's business."""

@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks.closure import ROOT
-from tasks.errors import UserError
-from tasks.run import STATE
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT, STATE
 
 HOME = Path(os.environ.get("PREFECT_HOME") or STATE / "prefect")
 START_SECONDS = 120

@@ -21,11 +21,10 @@ from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
 from flows.engine.terminal import Terminal
 from flows.engine.variant import variant
-from tasks.closure import ROOT
-from tasks.errors import UserError
-from tasks.registration import STAGE as VERDICTS
-from tasks.run import STATE, slug
-from tasks.spool import SPOOL, commit, process
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT, STATE, slug
+from tasks.judging.register import VERDICTS
+from tasks.running.spools import SPOOL, commit, process
 
 PUSH_SECONDS = 60
 """How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""
@@ -96,7 +95,7 @@ def opened(papers: list[str], profile: str, settings: list[str], jobs: int) -> I
     chosen = variant(profile, settings)
     known, _ = compile_papers(chosen, papers)
     store = Store()
-    planned = plan(select(papers, chosen, known), store)
+    planned = plan(select(papers, chosen, known), store, record=True)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     executor = Executor(store, jobs, {"TENFOLD_REPRODUCTION": name})
     session = Session(name, planned, executor)
@@ -143,7 +142,7 @@ def tracked(session: Session, profile: str) -> Iterator[None]:
     say({"kind": "start", "process": process(os.getpid()), "commit": commit()})
     with open(SPOOL / "pusher.log", "ab") as log:
         pusher = subprocess.Popen(
-            [sys.executable, "-m", "tasks.tracking", "--follow"],
+            [sys.executable, "-m", "tasks.running.tracking", "--follow"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=log,

@@ -1,26 +1,26 @@
 """Concrete stages: what can run. Those that all papers share are made here; `expand` makes a paper's."""
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from flows.engine.catalogue import catalogue
 from flows.engine.discover import Experiment
-from flows.engine.errors import first_error
-from tasks.closure import ROOT, import_closure
-from tasks.environment import Environment, describe
-from tasks.errors import UserError
-from tasks.fetch import Source as SourceEntry
-from tasks.fetch import fetch
-from tasks.report import Report, report
+from tasks.base import manifest
+from tasks.base.environment import Environment, describe
+from tasks.base.manifest import Modules
+from tasks.base.manifest import write as write_manifests
+from tasks.judging.judge import judge
+from tasks.judging.report import Report, report
+from tasks.judging.results import collect
+from tasks.sources.fetch import fetch
 
 SOURCES = "sources"
 REPORT = "report"
-RUNNER = "tasks.run"
+RUNNER = "tasks.running.run"
 
 Inputs = Mapping[str, str | dict[str, str]]
 """Folders by the function's parameter names; a family of them by label."""
@@ -66,9 +66,21 @@ class ConcreteStage:
         return f"{self.paper}/{self.name}"
 
     @property
+    def module(self) -> str:
+        """The module of its function."""
+        return self.function.partition(":")[0]
+
+    @property
+    def code(self) -> str | None:
+        """The file that says what its code is; what describes the code has none."""
+        return None if self.kind == "environment" else manifest.file_of(self.module)
+
+    @property
     def command(self) -> str:
         """The command that runs the stage, from the repository's root."""
         words = ["python -m", RUNNER, self.function, f"--config {self.params_file}:{self.name}"]
+        words += [f"--code {self.code}"] if self.code else []
+        words += [f"--environment {self.environment}"] if self.environment else []
         for name, value in self.inputs.items():
             if isinstance(value, str):
                 words.append(f"--input {name}={value}")
@@ -85,43 +97,36 @@ class ConcreteStage:
         return sorted(set(found))
 
     @property
-    def code(self) -> list[str]:
-        """The repository files whose code can run in it."""
-        module = self.function.split(":")[0]
-        return sorted({*import_closure(module), *import_closure(RUNNER)})
+    def dependencies(self) -> list[str]:
+        """What decides whether it is up to date: its code, and the folders it reads."""
+        return [*([self.code] if self.code else []), *self.input_folders]
 
 
-def catalogue() -> dict[str, SourceEntry]:
-    """The data sources by name.
-
-    Raises:
-        UserError: an entry of data/sources.yaml is wrong.
-    """
-    # The safe loader, as safe_load uses it, in C: many times faster, and this is read by every command.
-    entries = yaml.load((ROOT / "data/sources.yaml").read_text(), Loader=yaml.CSafeLoader)
-    adapter = TypeAdapter(SourceEntry)
-    found = {}
-    for name, entry in entries.items():
-        try:
-            found[name] = adapter.validate_json(json.dumps({"name": name, **entry}))
-        except ValidationError as problem:
-            raise UserError(f"data/sources.yaml, {name}: {first_error(problem)}. Correct that entry.") from problem
-    return found
-
-
-def source_stages() -> list[ConcreteStage]:
-    """The environment, the machine (for stages that measure time), and one fetch a source."""
+def source_stages(experiments: Mapping[str, Experiment]) -> list[ConcreteStage]:
+    """What all papers share: the code, the environment and the machine as they are, and one fetch a source."""
     pipeline = f"pipelines/{SOURCES}"
+    described: list[tuple[str, Callable[..., None], Any]] = [
+        ("code", write_manifests, Modules(modules=_task_modules(experiments))),
+        ("environment", describe, Environment()),
+        ("machine", describe, Environment(hardware=True)),
+    ]
     stages = [
-        ConcreteStage(name, pipeline, path(describe), to_json(config), {}, {}, f"data/{name}", "environment", None)
-        for name, config in (("environment", Environment()), ("machine", Environment(processor=True)))
+        ConcreteStage(name, pipeline, path(function), to_json(config), {}, {}, f"data/{name}", "environment", None)
+        for name, function, config in described
     ]
     for name, entry in catalogue().items():
         # The standard library is part of the interpreter, so it changes with the environment.
-        environment = "data/environment" if entry.kind == "stdlib" else None
+        environment = "data/environment" if entry.source.kind == "stdlib" else None
         out = source_folder(name)
-        stages.append(ConcreteStage(name, pipeline, path(fetch), to_json(entry), {}, {}, out, "fetch", environment))
+        settings = to_json(entry.source)
+        stages.append(ConcreteStage(name, pipeline, path(fetch), settings, {}, {}, out, "fetch", environment))
     return stages
+
+
+def _task_modules(experiments: Mapping[str, Experiment]) -> tuple[str, ...]:
+    """The modules of all stage functions, those that every paper has included."""
+    own = {stage.function.__module__ for experiment in experiments.values() for stage in experiment.stages.values()}
+    return tuple(sorted(own | {function.__module__ for function in (fetch, collect, judge, report)}))
 
 
 def source_folder(name: str) -> str:

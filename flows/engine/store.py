@@ -19,8 +19,9 @@ from typing import Any
 import yaml
 
 from flows.engine.stages import ConcreteStage
-from tasks.closure import ROOT
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT
+from tasks.base.manifest import changes
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 
@@ -83,7 +84,7 @@ class Store:
             if recorded.cmd_changed:
                 found.append(Reason("its command", "", "changed"))
             for dependency in recorded.deps:
-                found += _dependency_reasons(dependency, stage)
+                found += _dependency_reasons(dependency, stage, self._repo)
             for out in recorded.outs:
                 found += [Reason("its output", path, f"is {how}") for path, how in out.status().items()]
             return found
@@ -245,7 +246,7 @@ class Store:
                 yield _short(path), "its bytes are not those recorded"
 
 
-def _dependency_reasons(dependency: Any, stage: ConcreteStage) -> list[Reason]:
+def _dependency_reasons(dependency: Any, stage: ConcreteStage, repo: Any) -> list[Reason]:
     from dvc.dependency import ParamsDependency
 
     status = dependency.status()
@@ -253,15 +254,24 @@ def _dependency_reasons(dependency: Any, stage: ConcreteStage) -> list[Reason]:
         return []
     if isinstance(dependency, ParamsDependency):
         before = (dependency.hash_info.value or {}).get(stage.name, {})
-        changes = list(_differences(before, stage.settings))
-        return [Reason("its setting", where, how) for where, how in changes] or [Reason("its settings", "", "changed")]
+        changed = list(_differences(before, stage.settings))
+        return [Reason("its setting", where, how) for where, how in changed] or [Reason("its settings", "", "changed")]
     path = _short(dependency.fs_path)
-    how = status[str(dependency)]
-    if path in stage.code:
-        return [Reason("the code", path, f"is {how}")]
-    if path == stage.environment:
-        return [Reason("the environment", path, f"is {how}")]
-    return [Reason("the input", path, f"is {how}")]
+    how = f"is {status[str(dependency)]}"
+    if path == stage.code:
+        edited = _code_changes(dependency, repo)
+        return [Reason("the code", what, "changed") for what in edited] or [Reason("the code", stage.module, how)]
+    kind = "the environment" if path == stage.environment else "the input"
+    return [Reason(kind, path, how)]
+
+
+def _code_changes(dependency: Any, repo: Any) -> list[str]:
+    """What differs between the manifest that the stage ran with, where the cache still has it, and that of now."""
+    known = dependency.hash_info.value and _object_path(repo, dependency.hash_info.value)
+    try:
+        return changes(json.loads(known.read_text()), json.loads(Path(dependency.fs_path).read_text()))
+    except (AttributeError, OSError, ValueError):
+        return []
 
 
 def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str, str]]:

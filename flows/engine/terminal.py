@@ -13,7 +13,7 @@ from rich.text import Text
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
 from flows.engine.stages import ConcreteStage
-from tasks.report import cell
+from tasks.judging.report import cell
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:

@@ -9,8 +9,8 @@ import time
 
 from flows.engine.server import answers, prefect_server, wait_until_up
 from flows.engine.terminal import console
-from tasks.closure import ROOT
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT
 
 
 def serve(mlflow_port: int, prefect_port: int) -> None:

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.engine.discover import Experiment
 from flows.engine.errors import did_you_mean, first_error
-from flows.engine.paper import PROFILES, Profiles
+from flows.engine.paper import PROFILES
 from flows.engine.stages import to_json
-from tasks.errors import UserError
+from tasks.base.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,7 @@ def settings(experiment: Experiment, chosen: Variant) -> dict[str, Any]:
     Raises:
         UserError: a change names no stage or setting, or its value does not fit.
     """
-    found = {
-        name: stage.config.at(chosen.base) if isinstance(stage.config, Profiles) else stage.config
-        for name, stage in experiment.stages.items()
-    }
+    found = {name: stage.config_at(chosen.base) for name, stage in experiment.stages.items()}
     for key, value in chosen.changes:
         stage, _, dotted = key.partition(".")
         name = stage.replace("_", "-")

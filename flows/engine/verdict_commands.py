@@ -15,8 +15,8 @@ from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
 from flows.engine.publication import VERDICTS, effect_and_interval
 from flows.engine.terminal import console
-from tasks.closure import ROOT
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT
 
 COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "INCONCLUSIVE": "yellow", "NOT TESTED": "dim", "FAILED": "red"}
 

@@ -11,7 +11,10 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import UserError
+from tasks.base.errors import UserError
+
+PRETRAINING, TRANSFER = "openclipart", "stamps"
+"""The set whose titles are read in pre-training, and the one that captioners are only tested on."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks.errors import UserError
+from tasks.base.errors import UserError
 
 LARGEST_MAIL = 8 << 20
 """Bytes of a mail that are kept; of a longer one (its attachments) the rest is passed over."""

@@ -21,7 +21,7 @@ def fit(*, cleaned: Path, config: Line, out: Path) -> None:
     from safetensors.torch import save_file
     from torch import nn
 
-    from tasks.train import train
+    from tasks.learning.train import train
 
     codes = torch.tensor([float(ord(c)) for path in sorted(cleaned.glob("*.txt")) for c in path.read_text()])
     model = nn.Linear(1, 1)

@@ -3,7 +3,7 @@
 from flows.engine.paper import Claim, Control, NotTested, Paper, Scale, Source, Stage, equivalent, greater
 from models.config import Optimisation
 from tasks import tiny, tiny_fitting
-from tasks.report import Table
+from tasks.judging.results import Table
 
 cleaned = Stage(tiny.clean, inputs={"texts": Source("texts")}, config=tiny.Letters(milliseconds=400))
 line = Stage(

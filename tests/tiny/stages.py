@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from models.config import Count, Index, config
-from tasks import spool
-from tasks.errors import UserError
-from tasks.measures import measures
+from tasks.base import spool
+from tasks.base.errors import UserError
+from tasks.base.measures import measures
 
 
 @config

@@ -9,8 +9,8 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from flows.engine.evidence import Evidence, Judged
-from tasks.intervals import edges
-from tasks.report import Table
+from tasks.judging.intervals import edges
+from tasks.judging.results import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -14,8 +14,8 @@ from flows.engine.evidence import SHOWN, Evidence, Judged, measured_by, sources
 from flows.engine.paper import Profiles, Scale
 from flows.engine.publication import VERDICTS, effect_and_interval, predictions
 from flows.engine.report import figures
-from tasks.closure import ROOT
-from tasks.report import cell
+from tasks.base.files import ROOT
+from tasks.judging.report import cell
 
 TEMPLATE = Path(__file__).parent
 DRAWN = 5

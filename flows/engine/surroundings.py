@@ -1,0 +1,44 @@
+"""What code and machine are now: the cheap stages that always run, brought up to date before a plan is made."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterable
+
+from flows.engine.stages import ConcreteStage
+from tasks.base import manifest
+from tasks.base.files import ROOT, STATE, slug
+from tasks.running.run import exclusive, load, parse
+
+
+def refresh(stages: Iterable[ConcreteStage]) -> None:
+    """Run the stages here, and replace the files that differ, one by one: others may be reading them."""
+    for stage in stages:
+        fresh, out = STATE / "scratch" / f"{slug(stage.out)}-{os.getpid()}", ROOT / stage.out
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
+        _, *command = shlex.split(stage.command)
+        with exclusive(stage.out):
+            function, settings = load(parse(command[2:]))
+            function(config=settings, out=fresh)
+            made = {path.name for path in fresh.iterdir()}
+            for path in out.iterdir():
+                if path.name not in made:
+                    path.unlink()
+            for path in fresh.iterdir():
+                there = out / path.name
+                if not there.exists() or there.read_bytes() != path.read_bytes():
+                    path.replace(there)
+        shutil.rmtree(fresh)
+
+
+def refresh_code(stage: ConcreteStage) -> None:
+    """Describe the code of one stage as it is at this moment, for it may have been edited since the plan was made."""
+    if stage.code is None:
+        return
+    path, text = ROOT / stage.code, manifest.text_of(stage.module)
+    if not path.exists() or path.read_text() != text:
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_text(text)
+        fresh.replace(path)

@@ -1,0 +1,1 @@
+"""The encoders and the captioner: features, training, and writing with it."""

@@ -1,0 +1,1 @@
+"""Pictures, drawn from the files that packages carry."""

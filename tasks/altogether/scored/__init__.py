@@ -1,0 +1,1 @@
+"""The tests of captioners, with their baselines and controls."""

@@ -1,0 +1,1 @@
+"""What people call a picture, and corrections of one text by the others."""

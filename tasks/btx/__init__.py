@@ -1,0 +1,1 @@
+"""Branch-Train-MiX: its training steps and its evaluation."""

@@ -1,0 +1,1 @@
+"""The benchmark out of its candidates: filtered, split, described, and written in two forms."""

@@ -1,0 +1,1 @@
+"""The two corpora, and the links from the mails to the articles."""

@@ -1,0 +1,1 @@
+"""What articles and mails state, read out of their sentences."""

@@ -1,0 +1,1 @@
+"""Candidate questions of all four chains."""

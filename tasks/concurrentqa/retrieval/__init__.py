@@ -1,0 +1,1 @@
+"""What is measured on the benchmark: retrievers, readers, policies and leaks."""

@@ -1,0 +1,1 @@
+"""From what was measured to verdicts: claims, intervals, results and how they are shown."""

@@ -1,0 +1,1 @@
+"""Text: documents, corpora, and the small language models that packages carry."""

@@ -1,0 +1,1 @@
+"""Training: the one loop, tokens, language models, and how they are stored and measured."""

@@ -1,0 +1,1 @@
+"""Running stages: started, forked, tracked, their claims registered; part of no stage's identity."""

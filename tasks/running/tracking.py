@@ -1,0 +1,351 @@
+"""Push what stages said to MLflow: the only module that imports mlflow.
+
+`python -m tasks.running.tracking` pushes every spool that is left and ends; with `--follow` it goes on until its
+standard input closes. One pusher works at a time. One experiment a paper, a parent run for each
+reproduction, a child run for each stage that ran.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.base.files import ROOT
+from tasks.running.spools import SPOOL, is_alive
+
+SETTINGS = ROOT / "mlflow" / "server.json"
+EXPERIMENTS = ROOT / "mlflow" / "experiments.json"
+RUNS = SPOOL / "runs.json"
+PAUSE = 2.0
+PATIENCE = 3.0
+LEADING = ("results", "verdicts")
+"""The stages whose metrics and tables a paper's parent run carries too."""
+
+BATCH = 900
+"""MLflow takes up to 1,000 metrics at once."""
+
+
+def tracking_uri() -> str:
+    """Where runs are kept: MLFLOW_TRACKING_URI, or this repository's SQLite file."""
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    return given or "sqlite:///" + str(ROOT / json.loads(SETTINGS.read_text())["store"])
+
+
+def main(arguments: list[str]) -> int:
+    """Push once, or until standard input closes; 0 also when another pusher is at work."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.running.tracking", description=__doc__)
+    parser.add_argument("--follow", action="store_true", help="go on until standard input closes")
+    follow = parser.parse_args(arguments).follow
+    os.nice(10)  # the stages come first
+    SPOOL.mkdir(parents=True, exist_ok=True)
+    closed = threading.Event()
+    if follow:
+        threading.Thread(target=_wait_for_end_of_input, args=(closed,), daemon=True).start()
+    with _only_pusher(patience=float("inf") if follow else PATIENCE) as alone:
+        if alone and (follow or _pending()):
+            pusher = Pusher()
+            while follow and not closed.wait(PAUSE):
+                pusher.push()
+            pusher.push()
+            # What asked us to follow may be dying at this moment; its run is marked when it is dead.
+            deadline = time.monotonic() + PATIENCE
+            while follow and _pending() and time.monotonic() < deadline:
+                time.sleep(PAUSE / 4)
+                pusher.push()
+            # A `dvc repro` says nothing at its end: wait for it, taking up what its later stages say.
+            while any(folder.name.startswith("dvc-") for folder in _pending()):
+                time.sleep(PAUSE)
+                pusher.push()
+    return 0
+
+
+def _wait_for_end_of_input(closed: threading.Event) -> None:
+    sys.stdin.read()
+    closed.set()
+
+
+class Pusher:
+    """Pushes spools to one MLflow store, remembering in a file beside each spool how far it has come."""
+
+    def __init__(self) -> None:
+        import logging
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        import mlflow
+
+        SPOOL.mkdir(parents=True, exist_ok=True)
+        self._client = mlflow.MlflowClient(tracking_uri())
+        self._about: dict[str, str] = json.loads(EXPERIMENTS.read_text()) if EXPERIMENTS.exists() else {}
+        self._experiments: dict[str, str] = {}
+
+    def push(self) -> None:
+        """Push all that has been said since the last time; forget a reproduction that is over."""
+        for folder in _pending():
+            ended = _end_of(folder)
+            done = [self._push_spool(spool, ended) for spool in sorted(folder.glob("*.jsonl")) if spool.stem != "own"]
+            self._push_own(folder, ended)
+            if ended and all(done):
+                for parent in _read(folder / "parents.json").values():
+                    self._client.set_terminated(parent, ended)
+                shutil.rmtree(folder)
+
+    def _push_spool(self, spool: Path, ended: str | None) -> bool:
+        """Push one stage's spool; whether it is at its end."""
+        state = _read(spool.with_suffix(".state"))
+        events = list(_events(spool, state))
+        if events and events[0]["kind"] == "start" and "run" not in state:
+            state |= self._start_run(events[0], spool.parent)
+        self._push_events(events, state)
+        over = next((event for event in events if event["kind"] == "end"), None)
+        if over or (ended and "ended" not in state):
+            state["ended"] = over["status"] if over else "KILLED"
+            for run in filter(None, [state.get("run"), *state.get("arms", {}).values()]):
+                self._client.set_terminated(run, state["ended"], _milliseconds(over))
+        _write(spool.with_suffix(".state"), state)
+        return "ended" in state
+
+    def _start_run(self, start: dict[str, Any], folder: Path) -> dict[str, Any]:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+        profile, paper = _profile_and_paper(start["pipeline"])
+        parent = self._parent(folder, paper, profile, start)
+        tags = {
+            "mlflow.parentRunId": parent,
+            "mlflow.source.name": start["function"],
+            "mlflow.source.git.commit": start["commit"].rstrip("+"),
+            "stage": start["stage"],
+            "profile": profile,
+            "commit": start["commit"],
+            "dvc": f"{start['pipeline']}/dvc.yaml:{start['stage']}",
+            "identity": start["identity"],
+            "prefect_flow_run": start["flow_run"],
+        }
+        run = self._client.create_run(
+            self._experiment(paper), start_time=_milliseconds(start), tags=tags, run_name=start["stage"]
+        )
+        identifier: str = run.info.run_id
+        params = [Param(name, str(value)) for name, value in _flat(start["settings"] or {})]
+        self._client.log_batch(identifier, params=params, tags=[RunTag("code", start["function"])])
+        datasets = [
+            DatasetInput(
+                Dataset(given["folder"], given["digest"], "dvc", json.dumps({"path": given["folder"]})),
+                [InputTag("mlflow.data.context", name)],
+            )
+            for name, given in start["inputs"].items()
+        ]
+        if datasets:
+            self._client.log_inputs(identifier, datasets)
+        _write(RUNS, {**_read(RUNS), start["out"]: identifier})
+        return {"run": identifier, "out": start["out"], "parent": parent if start["stage"] in LEADING else None}
+
+    def _push_events(self, events: list[dict[str, Any]], state: dict[str, Any]) -> None:
+        from mlflow.entities import Metric
+
+        run = state.get("run")
+        if not run:
+            return
+        metrics = [
+            Metric(event["name"], event["value"], _milliseconds(event), event["step"])
+            for event in events
+            if event["kind"] == "metric"
+        ]
+        # What a paper's results and verdicts say leads its parent run, where reproductions are compared.
+        for target in filter(None, [run, state.get("parent")]):
+            for start in range(0, len(metrics), BATCH):
+                self._client.log_batch(target, metrics=metrics[start : start + BATCH])
+            for metric in metrics:
+                if metric.key.startswith("verdicts/"):
+                    self._client.set_tag(target, metric.key.replace("/", "."), f"{metric.value:.0f}")
+            for event in events:
+                if event["kind"] == "table":
+                    columns = {name: [row.get(name) for row in event["rows"]] for name in event["rows"][0]}
+                    self._client.log_table(target, columns, f"{_file_name(event['name'])}.json")
+        if state.get("parent"):
+            self._push_arms(events, metrics, state)
+        notes = [event["text"] for event in events if event["kind"] == "note"]
+        if notes:
+            before = self._client.get_run(run).data.tags.get("mlflow.note.content", "")
+            self._client.set_tag(run, "mlflow.note.content", "\n\n".join(filter(None, [before, *notes])))
+        state.setdefault("artifacts", []).extend(e["name"] for e in events if e["kind"] == "artifact")
+        if any(event["kind"] == "end" and event["status"] == "FINISHED" for event in events):
+            for name in state["artifacts"]:
+                self._client.log_artifact(run, str(ROOT / state["out"] / name))
+
+    def _push_arms(self, events: list[dict[str, Any]], metrics: list[Any], state: dict[str, Any]) -> None:
+        """A run for each row of the result tables, in an experiment of their own, whose charts so compare arms.
+
+        What the parent calls `bits_per_byte/btx/mean` is `bits_per_byte/mean` in the run of btx. The arms of an
+        earlier reproduction at the same profile leave the page (MLflow keeps deleted runs).
+        """
+        from mlflow.entities import Metric
+
+        arms = state.setdefault("arms", {})
+        parent = self._client.get_run(state["parent"])
+        profile = parent.data.tags.get("profile", "")
+        experiment = self._experiment(f"{self._client.get_experiment(parent.info.experiment_id).name} arms")
+        rows = [
+            row for event in events if event["kind"] == "table" and event["name"] != "verdicts" for row in event["rows"]
+        ]
+        names = dict.fromkeys(str(next(iter(row.values()))) for row in rows)
+        if names and not arms:
+            for earlier in self._client.search_runs([experiment], f"tags.profile = '{profile}'", max_results=1000):
+                self._client.delete_run(earlier.info.run_id)
+        for arm in names:
+            if arm not in arms:
+                tags = {"arm": arm, "profile": profile, "parent": state["parent"]}
+                made = self._client.create_run(experiment, tags=tags, run_name=f"{arm} ({profile})")
+                arms[arm] = made.info.run_id
+        for arm, run in arms.items():
+            batch = [
+                Metric(f"/{metric.key}/".replace(f"/{arm}/", "/", 1).strip("/"), metric.value, metric.timestamp, 0)
+                for metric in metrics
+                if f"/{arm}/" in f"/{metric.key}/"
+            ]
+            for start in range(0, len(batch), BATCH):
+                self._client.log_batch(run, metrics=batch[start : start + BATCH])
+
+    def _push_own(self, folder: Path, ended: str | None) -> None:
+        """Push what the reproduction itself says: the table of its stages, with the run that made each."""
+        state = _read(folder / "own.state")
+        for event in _events(folder / "own.jsonl", state):
+            if event["kind"] == "stages":
+                rows = [{**row, "run": _read(RUNS).get(row["out"], "")} for row in event["rows"]]
+                parent = self._parent(folder, event["paper"], event["tags"]["profile"], event)
+                columns = {name: [row[name] for row in rows] for name in rows[0]}
+                self._client.log_table(parent, columns, "stages.json")
+                for name, value in event["tags"].items():
+                    self._client.set_tag(parent, name, value)
+            if event["kind"] == "file":
+                self._client.log_artifact(self._parent(folder, event["paper"], event["profile"], event), event["path"])
+        _write(folder / "own.state", state)
+
+    def _parent(self, folder: Path, paper: str, profile: str, event: dict[str, Any]) -> str:
+        """The run of a paper's part in this reproduction, made when it is first needed."""
+        parents = _read(folder / "parents.json")
+        if paper not in parents:
+            engine = "dvc repro" if folder.name.startswith("dvc-") else "tenfold reproduce"
+            started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
+            run = self._client.create_run(
+                self._experiment(paper),
+                start_time=_milliseconds(event),
+                tags={"reproduction": folder.name, "profile": profile, "engine": engine},
+                run_name=f"{profile} {started}".strip(),
+            )
+            parents[paper] = run.info.run_id
+            _write(folder / "parents.json", parents)
+        identifier: str = parents[paper]
+        return identifier
+
+    def _experiment(self, paper: str) -> str:
+        if paper not in self._experiments:
+            found = self._client.get_experiment_by_name(paper)
+            if found:
+                identifier = found.experiment_id
+            elif os.environ.get("MLFLOW_TRACKING_URI"):
+                identifier = self._client.create_experiment(paper)
+            else:
+                folder = ROOT / json.loads(SETTINGS.read_text())["artifacts"] / paper.replace(" ", "-")
+                identifier = self._client.create_experiment(paper, folder.as_uri())
+            if paper in self._about:
+                self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
+            self._experiments[paper] = identifier
+        return self._experiments[paper]
+
+
+def _pending() -> list[Path]:
+    return sorted(folder for folder in SPOOL.iterdir() if folder.is_dir())
+
+
+def _end_of(folder: Path) -> str | None:
+    """How a reproduction ended, or None while it lives; one that died without a word was killed."""
+    lines = (folder / "own.jsonl").read_text().splitlines() if (folder / "own.jsonl").exists() else []
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    if events and events[-1]["kind"] == "end":
+        status: str = events[-1]["status"]
+        return status
+    owner = events[0]["process"] if events else folder.name.removeprefix("dvc-")
+    if is_alive(owner):
+        return None
+    if not folder.name.startswith("dvc-"):
+        return "KILLED"
+    ends = [spool.read_text().rpartition('"status": "')[2].partition('"')[0] for spool in folder.glob("*.jsonl")]
+    return "FINISHED" if all(end == "FINISHED" for end in ends) else "FAILED"
+
+
+def _events(spool: Path, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The whole lines written since `state["offset"]`, which moves on."""
+    if spool.exists():
+        with open(spool, "rb") as file:
+            file.seek(state.get("offset", 0))
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                state["offset"] = state.get("offset", 0) + len(line)
+                yield json.loads(line)
+
+
+def _profile_and_paper(pipeline: str) -> tuple[str, str]:
+    """What a pipeline's folder says: pipelines/PROFILE/PAPER, pipelines/sources, or the root for the report."""
+    parts = pipeline.split("/")
+    return (parts[1], parts[2]) if len(parts) == 3 else ("", {".": "report"}.get(pipeline, parts[-1]))
+
+
+def _flat(values: dict[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{where}{name}.")
+        else:
+            yield f"{where}{name}", value
+
+
+def _milliseconds(event: dict[str, Any] | None) -> int:
+    return int((event["time"] if event else time.time()) * 1000)
+
+
+def _file_name(title: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return known
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    fresh = path.with_name(f"{path.name}.fresh")
+    fresh.write_text(json.dumps(data))
+    fresh.replace(path)
+
+
+@contextmanager
+def _only_pusher(patience: float) -> Iterator[bool]:
+    """Be the one pusher; gives up after `patience` seconds, since the other pushes everything too."""
+    with open(SPOOL / "pusher.lock", "w") as lock:
+        start = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() - start > patience:
+                    yield False
+                    return
+                time.sleep(0.3)
+        yield True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

