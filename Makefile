@@ -25,5 +25,5 @@ ui: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
+	pip install --quiet --constraint constraints.txt --editable '.[all,cpu,dev]'
 	touch $@

@@ -85,7 +85,7 @@ def captioner(profile: str | None) -> "Folders":
 
     Raises UserError where there is none.
     """
-    from flows import altogether
+    from flows.altogether import stages as altogether
     from tools.caption.realigning import Folders
 
     profile = profile or next((name for name in TRAINED if is_here(altogether.full, name, seed=SEED)), None)

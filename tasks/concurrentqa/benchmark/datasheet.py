@@ -208,8 +208,8 @@ def markdown(sheet: Mapping[str, Any]) -> str:
         "`questions.parquet` has all questions, `train.parquet`, `dev.parquet` and `test.parquet` those of a split: "
         "id, question, answer, chain, type, family, wording, passages (ids of hop 1 and 2), support (indices of their "
         "sentences), bridge, senders. `CQA_*_all.json` and `corpora/*.json` have ConcurrentQA's fields, one JSON "
-        "record a line and one object by id; in `domain` 0 is a mail. `read_original` reads both these and the authors' "
-        "files.",
+        "record a line and one object by id; in `domain` 0 is a mail. `read_original` reads both these and the "
+        "authors' files.",
         "",
     ]
     return "\n".join(lines)
