@@ -124,7 +124,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 KEEP_SERVER = """
 import sys
 from flows.engine import server
-with server.prefect_server() as address:
+with server.prefect_server(lean=False) as address:
     server.wait_until_up(address)
     print(address, flush=True)
     sys.stdin.read()

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import Clone, comparable, read_json, wait_for
 
-from tasks.base.files import folder_digest
+from tasks.running.digests import Digests
 
 
 def test_a_second_run_does_nothing_and_loads_nothing(done: Clone) -> None:
@@ -164,7 +164,9 @@ def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
             resumed += logs.count("resumed at step")
             for path, digest in comparable(clone).items():
                 if (clone.root / path).exists():
-                    assert folder_digest(str(clone.root / path)) == digest, f"{path} is not what the record says"
+                    assert Digests(fresh=True).digest(str(clone.root / path)) == digest, (
+                        f"{path} is not what the record says"
+                    )
     clone.tenfold("reproduce")
     assert comparable(clone) == comparable(finished)
     assert resumed >= 1, "no training went on from its checkpoint"

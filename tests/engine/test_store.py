@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Clone, comparable, wait_for
 
-from tasks.base.files import folder_digest
+from tasks.running.digests import Digests
 
 
 def test_why_names_what_changed(done: Clone) -> None:
@@ -27,7 +27,7 @@ def test_why_names_what_changed(done: Clone) -> None:
 
 def test_the_digest_of_a_folder_is_dvcs(done: Clone) -> None:
     for path, digest in done.digests().items():
-        assert folder_digest(str(done.root / path)) == digest
+        assert Digests(fresh=True).digest(str(done.root / path)) == digest
 
 
 def test_lock_files_are_sorted_whatever_finished_first(done: Clone) -> None:
