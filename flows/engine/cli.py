@@ -21,6 +21,7 @@ from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
 from flows.engine.stages import ConcreteStage, source_folder
 from flows.engine.store import Store
+from flows.engine.surroundings import refresh
 from flows.engine.terminal import console, show_plan, show_status, show_table, show_verdicts
 from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import add_to
@@ -182,6 +183,7 @@ def verify(
     """
     stages = select(papers or [], Variant(variant(profile, []).base), all_papers())
     if rerun:
+        refresh([stage for stage in stages if stage.kind == "environment"])
         _rerun(find_stage(rerun, stages))
         return
     damages = Store().verify(stages)
