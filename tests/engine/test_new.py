@@ -67,10 +67,3 @@ def test_the_skeleton_needs_no_reformatting(name: str, tmp_path: Path, monkeypat
         assert ended.returncode == 0, ended.stdout
     with pytest.raises(UserError, match="taken"):
         write(name, "python-stdlib")
-
-
-def test_help_has_an_example() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "tools", "new", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "tenfold new vowels" in ended.stdout.split("Example", 1)[1]
