@@ -24,7 +24,7 @@ def test_a_second_run_does_nothing_and_loads_nothing(done: Clone) -> None:
         "print('loaded:', sorted({'prefect', 'mlflow', 'torch'} & set(sys.modules)))"
     )
     ended = done.run("-c", code)
-    assert "Nothing to do: 11 stages are up to date." in ended.stdout
+    assert "Nothing to do: 12 stages are up to date." in ended.stdout
     assert "loaded: []" in ended.stdout
 
 
@@ -48,7 +48,7 @@ def test_a_failed_stage_stops_only_what_depends_on_it(clone: Clone) -> None:
     assert ended.returncode == 1
     assert "set count.fail to false" in ended.stdout, "the stage's last lines are shown"
     assert "python -m tasks.running.run tasks.tiny:count" in ended.stdout, "with the command to run it alone"
-    assert "1 of 11 stages failed: tiny/counted." in ended.stderr
+    assert "1 of 9 stages failed: tiny/counted." in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     data = clone.root / "data/quick/tiny"
     assert (data / "clocked").exists()
