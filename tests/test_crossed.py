@@ -1,5 +1,6 @@
 """The interval over seeds and items: how often it is wrong on simulated nulls, and that its statistics suffice."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -159,8 +160,10 @@ def test_the_statistics_suffice_whatever_the_order() -> None:
     made = of_crossed(differences[kept], seeds[kept], items[kept], weights)
     assert len(made.seeds) == 8
     assert sum(share for share, _ in made.seeds) == pytest.approx(1)
-    again = Crossed(made.seeds, made.items, made.residual).estimate
-    assert again == made.estimate
+    assert Crossed.read(json.loads(json.dumps(made.written()))).estimate == made.estimate
+    even = of_crossed(differences, seeds, items)
+    assert set(even.written()) == {"seed_means", "item_means", "residual"}
+    assert Crossed.read(even.written()) == even
     assert made.estimate.effect == pytest.approx(np.average(differences[kept], weights=weights))
     order = chance.permutation(kept.sum())
     mixed = of_crossed(differences[kept][order], seeds[kept][order], items[kept][order], weights[order])
@@ -171,8 +174,8 @@ def test_it_is_never_narrower_than_either_one_way_interval() -> None:
     for number in range(20):
         table = np.random.default_rng(number).normal(size=(8, 30))
         error = of_crossed(*flat(table)).estimate.error
-        assert error >= of_pairs(table.mean(1)).error - 1e-12
-        assert error >= of_pairs(table.mean(0)).error - 1e-12
+        assert error >= of_pairs(table.mean(1)).error * (1 - 1e-6)
+        assert error >= of_pairs(table.mean(0)).error * (1 - 1e-6)
 
 
 @pytest.mark.filterwarnings("error")

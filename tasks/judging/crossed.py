@@ -1,4 +1,4 @@
-"""The interval of a mean over seeds and items, both drawn at random: a learned system's claim is about new ones of each.
+"""The interval of a mean over seeds and items, both drawn at random: a learned system is judged on new ones of each.
 
 The model is d[s, i] = mean + seed[s] + item[i] + residual[s, i]. In a balanced design the mean of the table has the
 variance (MS_seed + MS_item - MS_residual) / (S I), by the method of moments (Searle, Casella and McCulloch 1992,
@@ -9,7 +9,7 @@ chapter 4); with weights and missing cells it is the two-way cluster-robust vari
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.judging.intervals import Estimate
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 PASSES = 50
 """Of the additive fit; with weights that are a product of a seed's and an item's, the first one is exact."""
+
+
+DIGITS = 7
+"""Significant digits of the means by item: so they are published, and from these the interval is computed."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,36 @@ class Crossed:
         error, freedom = crossed_error(shares, means, item_shares, item_means, np.array(self.residual))
         return Estimate(float((shares * means).sum()), float(error), float(freedom))
 
+    def about(self, fixed: str) -> Estimate:
+        """The estimate for new seeds and items; with `fixed` "items" or "seeds", for these very ones of that kind."""
+        import numpy as np
+
+        if not fixed:
+            return self.estimate
+        shares, means = np.array(self.seeds if fixed == "items" else self.items).T
+        return Estimate(self.estimate.effect, float(np.sqrt(_one_way(shares, means))), float(_effective(shares) - 1))
+
+    def written(self) -> dict[str, Any]:
+        """As JSON; shares only where they are not equal."""
+        return {**_written("seed", self.seeds), **_written("item", self.items), "residual": self.residual}
+
+    @classmethod
+    def read(cls, written: dict[str, Any]) -> "Crossed":
+        """What `written` made."""
+        return cls(_read("seed", written), _read("item", written), written["residual"])
+
+
+def _written(what: str, groups: tuple[tuple[float, float], ...]) -> dict[str, list[float]]:
+    shares, means = zip(*groups, strict=True)
+    even = all(share == shares[0] for share in shares)
+    return {f"{what}_means": list(means), **({} if even else {f"{what}_shares": list(shares)})}
+
+
+def _read(what: str, written: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    means = written[f"{what}_means"]
+    shares = written.get(f"{what}_shares", [1 / len(means)] * len(means))
+    return tuple(zip(shares, means, strict=True))
+
 
 def of_crossed(
     differences: "np.ndarray", seeds: "np.ndarray", items: "np.ndarray", weights: "np.ndarray | None" = None
@@ -55,10 +89,18 @@ def of_crossed(
     table[0, row, column] = differences
     table[1, row, column] = 1.0 if weights is None else weights
     shares, means, item_shares, item_means, residual = moments(table[0], table[1])
-    return Crossed(
-        tuple(zip(shares.tolist(), means.tolist(), strict=True)),
-        tuple(zip(item_shares.tolist(), item_means.tolist(), strict=True)),
-        float(residual),
+    return Crossed(_groups(shares, means), _groups(item_shares, item_means), float(residual))
+
+
+def _groups(shares: "np.ndarray", means: "np.ndarray") -> tuple[tuple[float, float], ...]:
+    """Shares and means in pairs, with the digits that are published; equal shares are equal to the last digit."""
+    import numpy as np
+
+    count = len(shares)
+    even = bool(np.allclose(shares, 1 / count, rtol=1e-9))
+    rounded = [float(f"{mean:.{DIGITS}g}") for mean in means]
+    return tuple(
+        (1 / count if even else float(f"{share:.{DIGITS}g}"), mean) for share, mean in zip(shares, rounded, strict=True)
     )
 
 
@@ -115,11 +157,15 @@ def _one_way(shares: "np.ndarray", means: "np.ndarray") -> "np.ndarray":
 
 
 def _unbiased(shares: "np.ndarray") -> "np.ndarray":
-    """n / (n - 1), with the effective number of groups."""
+    """n / (n - 1), with the effective number of groups; a single one tells nothing of others."""
+    import numpy as np
+
     effective = _effective(shares)
-    return effective / (effective - 1)
+    factor: np.ndarray = np.divide(effective, effective - 1, out=np.ones_like(effective), where=effective > 1)
+    return factor
 
 
 def _effective(shares: "np.ndarray") -> "np.ndarray":
-    effective: np.ndarray = 1 / (shares**2).sum(-1)
-    return effective
+    import numpy as np
+
+    return np.asarray(1 / (shares**2).sum(-1))

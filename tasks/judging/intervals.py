@@ -44,30 +44,51 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A simulated difference under each draw of what the simulator was calibrated to, in rising order.
+    """A simulated difference under each draw of what the simulator was calibrated to, with the simulator's own error.
 
-    Its interval says what the calibration leaves open. It is no sampling error of a measurement, and how far
-    the model itself may be off is not in it.
+    The prediction is the mixture of normal distributions about the draws, each with the standard deviation `error`:
+    what the calibration leaves open, and how far the model itself was off where it could be tested (the discrepancy
+    of Kennedy and O'Hagan 2001). It is no sampling error of a measurement.
     """
 
     values: tuple[float, ...]
+    error: float = 0.0
 
     @property
     def effect(self) -> float:
-        """The median."""
-        return self.interval(0.0)[0]
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """The central share `level` of the draws."""
+        """The median of the draws."""
         import numpy as np
 
-        low, high = np.quantile(self.values, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        return float(np.median(self.values))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The central share `level` of the prediction."""
+        import numpy as np
+
+        low, high = (1 - level) / 2, (1 + level) / 2
+        if self.error == 0:
+            ends = np.quantile(self.values, [low, high])
+            return float(ends[0]), float(ends[1])
+        return self._quantile(low), self._quantile(high)
 
     def p(self, edge: float) -> float:
-        """Twice the share of the draws on the rarer side of `edge`."""
-        below = sum(value < edge for value in self.values) / len(self.values)
+        """Twice the share of the prediction on the rarer side of `edge`."""
+        below = self._below(edge)
         return min(1.0, 2 * min(below, 1 - below))
+
+    def _below(self, edge: float) -> float:
+        import numpy as np
+        from scipy import special
+
+        distances = edge - np.array(self.values)
+        shares = special.ndtr(distances / self.error) if self.error else distances > 0
+        return float(shares.mean())
+
+    def _quantile(self, share: float) -> float:
+        from scipy import optimize
+
+        low, high = min(self.values) - 9 * self.error, max(self.values) + 9 * self.error
+        return float(optimize.brentq(lambda edge: self._below(edge) - share, low, high, xtol=1e-12))
 
 
 def of_pairs(differences: "np.ndarray") -> Estimate:
@@ -81,8 +102,8 @@ def of_pairs(differences: "np.ndarray") -> Estimate:
     return Estimate(float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(count), count - 1)
 
 
-def of_clusters(differences: "np.ndarray", clusters: "np.ndarray") -> Estimate:
-    """A bootstrap of whole clusters of differences, such as all the examples of one seed.
+def of_clusters(means: "np.ndarray", sizes: "np.ndarray") -> Estimate:
+    """A bootstrap of whole clusters of differences, such as all the examples of one seed, from their means and sizes.
 
     The standard error is that of the mean over resampled clusters, put right for their number C by
     sqrt(C / (C - 1)), and the interval is Student's with C - 1 degrees of freedom: percentiles of the bootstrap
@@ -93,14 +114,12 @@ def of_clusters(differences: "np.ndarray", clusters: "np.ndarray") -> Estimate:
     """
     import numpy as np
 
-    _, members = np.unique(clusters, return_inverse=True)
-    sums, sizes = np.bincount(members, differences), np.bincount(members)
-    count = len(sums)
+    sums, count = means * sizes, len(means)
     drawn = np.random.default_rng(0).integers(count, size=(REPLICATES, count))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    resampled = sums[drawn].sum(1) / sizes[drawn].sum(1)
     effective = float(sizes.sum() ** 2 / (sizes**2).sum())
-    error = float(means.std(ddof=1)) * math.sqrt(effective / (effective - 1))
-    return Estimate(float(differences.mean()), error, max(effective - 1, 1.0))
+    error = float(resampled.std(ddof=1)) * math.sqrt(effective / (effective - 1))
+    return Estimate(float(sums.sum() / sizes.sum()), error, max(effective - 1, 1.0))
 
 
 def sign_flip_p(differences: "np.ndarray", edge: float) -> float:
@@ -158,25 +177,3 @@ def decide(kind: Kind, margin: float, interval: tuple[float, float]) -> Verdict:
     if interval[1] < low or high < interval[0]:
         return "CONTRADICTED"
     return "INCONCLUSIVE"
-
-
-def holm(estimates: "list[tuple[Kind, float, Estimate]]", alpha: float) -> list[float]:
-    """The confidence level of each comparison's interval, so that all decisions together err with `alpha`.
-
-    Step-down (Holm 1979): the comparison with the smallest p, against the nearest edge of its region, gets
-    1 - alpha / m, the next one 1 - alpha / (m - 1), and so on; from the first interval that does not decide
-    the level stays.
-    """
-    ranked = sorted(
-        range(len(estimates)),
-        key=lambda index: estimates[index][2].p(nearest_edge(*estimates[index][:2], estimates[index][2].effect)),
-    )
-    levels = [0.0] * len(estimates)
-    level, stopped = 0.0, False
-    for rank, index in enumerate(ranked):
-        kind, margin, estimate = estimates[index]
-        if not stopped:
-            level = 1 - alpha / (len(estimates) - rank)
-            stopped = decide(kind, margin, estimate.interval(level)) == "INCONCLUSIVE"
-        levels[index] = level
-    return levels
