@@ -92,7 +92,7 @@ def clone(to: Path, workload: str) -> list[dict[str, Any]]:
         shutil.rmtree(to / "pipelines")
         (to / "flows/chain.py").write_text(DAG)
         (to / "tasks/chain.py").write_text(CHAIN)
-    python(to, "-m", "flows.engine.cli", "compile")
+    python(to, "-m", "tools", "compile")
     stages: list[dict[str, Any]] = []
     for pipeline in ("pipelines/sources", *sorted(str(p.relative_to(to)) for p in to.glob("pipelines/quick/*"))):
         stages += yaml.safe_load((to / pipeline / "dvc.yaml").read_text())["stages"].values()
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("workload", choices=["dag", "btx"])
     workload = parser.parse_args().workload
     engines = {
-        "tenfold": ("-m", "flows.engine.cli", "reproduce", "--jobs", str(JOBS)),
+        "tenfold": ("-m", "tools", "reproduce", "--jobs", str(JOBS)),
         "dvc": ("-m", "dvc", "repro"),
         "snakemake": ("-m", "snakemake", "--cores", str(JOBS), "--quiet", "all"),
     }

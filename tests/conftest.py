@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from playwright.sync_api import Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = Path(__file__).parent / "tiny"
@@ -28,7 +30,7 @@ class Clone:
     environment: dict[str, str]
 
     def tenfold(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("-m", "flows.engine.cli", *arguments, check=check)
+        return self.run("-m", "tools", *arguments, check=check)
 
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("-m", "dvc", *arguments, check=check)
@@ -44,7 +46,7 @@ class Clone:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a tenfold command and go on; its output can be read line by line."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.engine.cli", *arguments],
+            [sys.executable, "-m", "tools", *arguments],
             cwd=self.root,
             env={**self.environment, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -81,9 +83,9 @@ def new_clone(to: Path, environment: dict[str, str]) -> Clone:
         if kept and (ROOT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, to / name)
-    for paper in (to / "flows").glob("*.py"):
-        if paper.name != "__init__.py":
-            paper.unlink()
+    for guest in [*(to / "flows").iterdir(), *(to / "tools").iterdir()]:
+        if guest.name not in ("__init__.py", "__main__.py", "engine"):
+            shutil.rmtree(guest) if guest.is_dir() else guest.unlink()
     shutil.copy(PAPER / "paper.py", to / "flows/tiny.py")
     shutil.copy(PAPER / "stages.py", to / "tasks/tiny.py")
     shutil.copy(PAPER / "fitting.py", to / "tasks/tiny_fitting.py")
@@ -122,7 +124,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 KEEP_SERVER = """
 import sys
 from flows.engine import server
-with server.prefect_server() as address:
+with server.prefect_server(lean=False) as address:
     server.wait_until_up(address)
     print(address, flush=True)
     sys.stdin.read()
@@ -156,6 +158,38 @@ def clone(untouched: Clone, tmp_path: Path) -> Clone:
 def done(finished: Clone, tmp_path: Path) -> Clone:
     """A clone of the test's own, in which everything has run."""
     return finished.copy(tmp_path / "clone")
+
+
+RUNS = (
+    "import json, os, mlflow\n"
+    "client = mlflow.MlflowClient(os.environ.get('MLFLOW_TRACKING_URI', 'sqlite:///mlflow/mlflow.db'))\n"
+    "found = {}\n"
+    "for experiment in client.search_experiments():\n"
+    "    for run in client.search_runs([experiment.experiment_id]):\n"
+    "        found.setdefault(experiment.name, []).append({\n"
+    "            'name': run.info.run_name, 'status': run.info.status, 'tags': run.data.tags,\n"
+    "            'params': run.data.params, 'metrics': run.data.metrics, 'id': run.info.run_id,\n"
+    "            'folder': run.info.artifact_uri,\n"
+    "            'curve': [m.step for m in client.get_metric_history(run.info.run_id, 'loss')],\n"
+    "            'inputs': {d.dataset.name: d.dataset.digest for d in run.inputs.dataset_inputs},\n"
+    "            'files': [f.path for f in client.list_artifacts(run.info.run_id)],\n"
+    "            'about': experiment.tags.get('mlflow.note.content', '')})\n"
+    "print(json.dumps(found))"
+)
+
+
+def runs_of(clone: Clone) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = json.loads(clone.run("-c", RUNS).stdout)
+    return found
+
+
+CLOCKED = ("clocked", "results", "report")
+"""What holds a time measured against the clock, so that its bytes differ each time."""
+
+
+def comparable(clone: Clone) -> dict[str, str]:
+    """The recorded digests of what gives the same bytes each time."""
+    return {path: digest for path, digest in clone.digests().items() if not path.endswith(CLOCKED)}
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
@@ -203,8 +237,10 @@ SHOTS = os.environ.get("TENFOLD_SHOTS")
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page() -> "Iterator[Page]":
     """A page of Debian's Chromium, which the tests need as they need git."""
+    from playwright.sync_api import sync_playwright
+
     browser_path = shutil.which("chromium")
     assert browser_path, "install chromium (apt-get install chromium)"
     with sync_playwright() as playwright:
@@ -214,7 +250,7 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def shoot(page: Page, name: str) -> None:
+def shoot(page: "Page", name: str) -> None:
     if SHOTS:
         page.wait_for_timeout(1500)
         page.screenshot(path=Path(SHOTS) / f"{name}.png")

@@ -3,16 +3,24 @@
 import importlib
 import pkgutil
 
+import typer
+
 import tools
 from flows.engine import cli
 
 
-def main() -> None:
-    """Run the command line; a tool's command is called as its module is, and described by its docstring."""
+def command_line() -> typer.Typer:
+    """The engine's commands and those of the tools, each of which is called as its module is."""
     for found in pkgutil.iter_modules(tools.__path__):
         if found.name != "__main__":
             tool = importlib.import_module(f"tools.{found.name}")
             cli.app.command(found.name.replace("_", "-"))(tool.command)
+    return cli.app
+
+
+def main() -> None:
+    """Run the command line."""
+    command_line()
     cli.main()
 
 

@@ -16,16 +16,19 @@ from flows.engine.catalogue import catalogue
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
 from flows.engine.execute import Interrupted, cores
+from flows.engine.plain import reproduce as run_plainly
 from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
 from flows.engine.stages import ConcreteStage, source_folder
 from flows.engine.store import Store
+from flows.engine.surroundings import refresh
 from flows.engine.terminal import console, show_plan, show_status, show_table, show_verdicts
 from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import add_to
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT, STATE, folder_digest, slug
+from tasks.base.files import ROOT, STATE, slug
 from tasks.judging.register import VERDICTS
+from tasks.running.digests import Digests
 
 app = typer.Typer(
     name="tenfold",
@@ -56,7 +59,13 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks
 
 
 @app.command()
-def reproduce(papers: Papers = None, profile: Profile = "quick", settings: Settings = None, jobs: Jobs = None) -> None:
+def reproduce(
+    papers: Papers = None,
+    profile: Profile = "quick",
+    settings: Settings = None,
+    jobs: Jobs = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Without Prefect and MLflow: the record alone.")] = False,
+) -> None:
     """Run what is not up to date, and show the results.
 
     Examples:
@@ -74,6 +83,10 @@ def reproduce(papers: Papers = None, profile: Profile = "quick", settings: Setti
         _show_results(planned.stages)
         return
     show_plan(planned, jobs or cores())
+    if plain:
+        run_plainly(papers or [], profile, settings or [], jobs or cores())
+        _show_results(planned.stages)
+        return
     with prefect_server() as address:
         # The server comes up in its own process while this one imports prefect.
         from flows.engine import reproduce as engine
@@ -170,6 +183,7 @@ def verify(
     """
     stages = select(papers or [], Variant(variant(profile, []).base), all_papers())
     if rerun:
+        refresh([stage for stage in stages if stage.kind == "environment"])
         _rerun(find_stage(rerun, stages))
         return
     damages = Store().verify(stages)
@@ -289,7 +303,7 @@ def _rerun(stage: ConcreteStage) -> None:
     ended = subprocess.run([sys.executable, *command], cwd=ROOT)
     if ended.returncode:
         raise UserError(f"{stage.title} failed when it ran again; its last lines are above.")
-    recorded, computed = Store().digest(stage), folder_digest(str(scratch))
+    recorded, computed = Store().digest(stage), Digests(fresh=True).digest(str(scratch))
     shutil.rmtree(scratch)
     if recorded != computed:
         raise UserError(f"{stage.title} gave {computed}, but the record says {recorded}: it is not reproducible here.")

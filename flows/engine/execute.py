@@ -1,5 +1,6 @@
 """Run stages' commands in processes of their own, a core each, and stop them all when asked to."""
 
+import fcntl
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shlex
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +17,15 @@ from typing import Literal
 
 from flows.engine.processes import Child, ForkServer
 from flows.engine.stages import ConcreteStage
-from flows.engine.store import EditedWhileRunning, Store
+from flows.engine.store import Store
 from flows.engine.surroundings import refresh_code
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 
-FLUSH_SECONDS = 10
 REPLACED_SECONDS = 60
+TURN_SECONDS = 0.1
+RETRY_SECONDS = (2.0, 15.0)
+"""Pauses before other tries of what may pass by itself, such as a network that does not answer."""
 TAIL_LINES = 12
 DURATIONS = STATE / "durations.json"
 
@@ -40,11 +44,7 @@ class Outcome:
 
 
 class StageFailed(UserError):
-    """A stage's process ended with an error; `retryable` says whether another try may help."""
-
-    def __init__(self, message: str, retryable: bool) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+    """A stage's process ended with an error."""
 
 
 class Interrupted(UserError):
@@ -67,39 +67,59 @@ class Executor:
     def __post_init__(self) -> None:
         self._slots = Slots(self.jobs)
         self._children: set[Child] = set()
-        self._server = ForkServer({**self.marks, "PYTHONUNBUFFERED": "1"})
+        self._server = ForkServer(self.marks)
         self._stopping = threading.Event()
-        self._flushed_at = time.monotonic()
         self._durations = durations()
 
     def run(self, stage: ConcreteStage) -> Outcome:
         """Bring one stage up to date: look, restore from the cache, or run its command.
 
+        Whoever else brings it up to date at the moment, in this process or another, is waited for first.
+
         Raises:
             StageFailed: its command failed.
             Interrupted: `stop` was called.
         """
-        with self._slots.taken(self.jobs if stage.kind == "measure" else 1):
-            if self._stopping.is_set():
-                raise Interrupted("Interrupted before the stage began.")
-            start = time.monotonic()
-            refresh_code(stage)
-            if not self.store.reasons(stage):
-                return self._tell(Outcome(stage, "unchanged"))
-            if self.store.restore(stage):
-                return self._tell(Outcome(stage, "restored", time.monotonic() - start))
-            before = self.store.snapshot(stage)
-            self._tell(Outcome(stage, "started"))
-            try:
-                self._run_command(stage)
-                self.store.commit(stage, before)
-            except (StageFailed, EditedWhileRunning) as problem:
-                self._tell(Outcome(stage, "failed", tail=str(problem)))
-                raise
-            seconds = time.monotonic() - start
-            self._durations[stage.out] = round(seconds, 1)
-            self._flush()
-            return self._tell(Outcome(stage, "ran", seconds))
+        try:
+            with self._turn(stage), self._slots.taken(self.jobs if stage.kind == "measure" else 1):
+                return self._tell(self._brought_up_to_date(stage))
+        except Interrupted:
+            raise
+        except Exception as problem:
+            self._tell(Outcome(stage, "failed", tail=str(problem) or type(problem).__name__))
+            raise
+
+    def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
+        if self._stopping.is_set():
+            raise Interrupted("Interrupted before the stage began.")
+        start = time.monotonic()
+        refresh_code(stage)
+        if not self.store.reasons(stage):
+            return Outcome(stage, "unchanged")
+        if self.store.restore(stage):
+            return Outcome(stage, "restored", time.monotonic() - start)
+        before = self.store.snapshot(stage)
+        self._tell(Outcome(stage, "started"))
+        self._run_command(stage)
+        self.store.commit(stage, before)
+        seconds = time.monotonic() - start
+        self._durations[stage.out] = round(seconds, 1)
+        return Outcome(stage, "ran", seconds)
+
+    @contextmanager
+    def _turn(self, stage: ConcreteStage) -> Iterator[None]:
+        """Hold the stage's turn, which the kernel frees when its holder dies; it ends when the record is written."""
+        path = STATE / "turns" / slug(stage.out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w") as turn:
+            while True:
+                try:
+                    fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if self._stopping.wait(TURN_SECONDS):
+                        raise Interrupted("Interrupted before the stage began.") from None
+            yield
 
     def stop(self, *, at_once: bool = False) -> None:
         """End every running stage, and start no other."""
@@ -113,20 +133,16 @@ class Executor:
         return self._stopping.is_set()
 
     def finish(self) -> None:
-        """Write the lock files and what was learnt about durations."""
+        """End the processes, and remember for the next time what was learnt."""
         self._server.close()
-        self.store.flush()
+        self.store.close()
         STATE.mkdir(exist_ok=True)
         DURATIONS.write_text(json.dumps(dict(sorted(self._durations.items())), indent=1))
-
-    def _flush(self) -> None:
-        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
-            self.store.flush()
-            self._flushed_at = time.monotonic()
 
     def _run_command(self, stage: ConcreteStage) -> None:
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
+        pauses = iter(RETRY_SECONDS)
         while True:
             inputs = _versions(stage)
             code = self._wait_for(stage, log)
@@ -134,12 +150,15 @@ class Executor:
                 return
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
-            # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
-            if _versions(stage) == inputs:
+            if _versions(stage) != inputs:
+                # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
+                self._wait_until_there(stage)
+            elif code != os.EX_TEMPFAIL or (pause := next(pauses, None)) is None:
                 break
-            self._wait_until_there(stage)
+            elif self._stopping.wait(pause):
+                raise Interrupted("Interrupted.")
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
-        raise StageFailed(f"{tail}\nIt ended with exit code {code}.", code == os.EX_TEMPFAIL)
+        raise StageFailed(f"{tail}\nIt ended with {_ending(code)}.")
 
     def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
         """The one place where a stage's command meets a machine."""
@@ -172,23 +191,35 @@ class Executor:
 
 
 class Slots:
-    """A number of slots, of which a stage takes one, or all of them when it must run alone."""
+    """A number of slots: a stage takes one, or all of them when it must run alone; first come, first served."""
 
     def __init__(self, count: int) -> None:
         self._free = count
         self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
 
     @contextmanager
     def taken(self, number: int) -> Iterator[None]:
+        own = object()
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= number)
+            self._queue.append(own)
+            self._changed.wait_for(lambda: self._queue[0] is own and self._free >= number)
+            self._queue.popleft()
             self._free -= number
+            self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
                 self._free += number
                 self._changed.notify_all()
+
+
+def _ending(code: int) -> str:
+    """How a process ended, in words."""
+    if code == -signal.SIGKILL:
+        return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
+    return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
 
 
 def cores() -> int:

@@ -82,7 +82,7 @@ class ForkServer:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tasks.running.fork_server"],
                     cwd=ROOT,
-                    env={**os.environ, **self.marks},
+                    env={**os.environ, **self.marks, "PYTHONUNBUFFERED": "1"},
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     process_group=0,

@@ -10,24 +10,18 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.engine.execute import StageFailed, cores
+from flows.engine.execute import cores
+from flows.engine.schedule import run_in_order
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
 from tasks.base.files import ROOT
 from tasks.judging.register import VERDICTS
 from tasks.judging.report import markdown, verdict_lines
 
-MANY_THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=1000)
-"""Every waiting task has a thread; how many stages run at once is the executor's business."""
-
-FETCH_RETRIES = 2
-RETRY_SECONDS = [2.0, 15.0]
-
-Futures = dict[str, PrefectFuture[Any]]
 sessions: dict[str, Session] = {}
 
 
-@flow(name="reproduce", task_runner=MANY_THREADS)  # type: ignore[arg-type]
+@flow(name="reproduce")
 def reproduce(
     papers: list[str] | None = None,
     profile: str = "quick",
@@ -46,16 +40,13 @@ def reproduce(
         session.executor.marks["TENFOLD_FLOW_RUN"] = str(flow_run.id)
         sessions[session.name] = session
         work = session.plan.work
-        shared = _submit(session, [stage for stage in work if stage.paper == SOURCES])
-        ready = list(shared.values())
-        subflows = [
-            _paper.with_options(name=paper).submit(session.name, paper, wait_for=ready, return_state=False)
-            for paper in sorted({stage.paper for stage in work} - {SOURCES, REPORT})
-        ]
-        wait([*shared.values(), *subflows])
-        session.raise_problems()
-        wait(list(_submit(session, [stage for stage in work if stage.paper == REPORT]).values()))
-        session.raise_problems()
+        _run(session, [stage for stage in work if stage.paper == SOURCES])
+        papers_with_work = sorted({stage.paper for stage in work} - {SOURCES, REPORT})
+        subflows = [_paper.with_options(name=name) for name in papers_with_work]
+        wait([each.submit(session.name, each.name, return_state=False) for each in subflows])
+        session.raise_problems([stage for stage in work if stage.paper != REPORT])
+        _run(session, [stage for stage in work if stage.paper == REPORT])
+        session.raise_problems(work)
         return {title: outcome.state for title, outcome in session.outcomes.items()}
 
 
@@ -65,7 +56,7 @@ def _paper(session: str, paper: str) -> None:
     reproduce_paper.with_options(name=paper)(session, paper)
 
 
-@flow(name="paper", task_runner=MANY_THREADS)  # type: ignore[arg-type]
+@flow(name="paper")
 def reproduce_paper(session: str, paper: str) -> None:
     """The stages of one paper; leaves a table of the stages and the paper's results as artifacts.
 
@@ -74,11 +65,11 @@ def reproduce_paper(session: str, paper: str) -> None:
     """
     here = sessions[session]
     stages = [stage for stage in here.plan.work if stage.paper == paper]
-    wait(list(_submit(here, stages).values()))
+    _run(here, stages)
     key = paper.replace("_", "-")
     rows = [row for row in here.rows() if row["paper"] == paper]
     create_table_artifact(key=f"{key}-stages", table=rows, description=f"What became of the stages of {paper}")
-    here.raise_problems(paper)
+    here.raise_problems(stages)
     lines = "\n".join(_result_lines(stages))
     create_markdown_artifact(key=f"{key}-results", markdown=lines, description=f"Verdicts and tables of {paper}")
 
@@ -90,24 +81,16 @@ def run_stage(session: str, stage: str) -> str:
     return here.executor.run(here.stage(stage)).state
 
 
-def _submit(session: Session, stages: list[ConcreteStage]) -> Futures:
-    """Hand stages to Prefect, each waiting for those whose outputs it reads."""
-    futures: Futures = {}
-    for stage in stages:
-        upstream = [futures[folder] for folder in stage.input_folders if folder in futures]
-        prepared = run_stage.with_options(name=stage.name)
-        if stage.kind == "fetch":
-            prepared = prepared.with_options(
-                retries=FETCH_RETRIES, retry_delay_seconds=RETRY_SECONDS, retry_condition_fn=_may_pass
-            )
-        futures[stage.out] = prepared.submit(session.name, stage.title, wait_for=upstream, return_state=False)
-    return futures
+def _run(session: Session, stages: list[ConcreteStage]) -> None:
+    """A Prefect task for each stage, begun when those whose outputs it reads have ended well."""
+    # A thread for each stage that runs; how many do at once is the executor's business.
+    with ThreadPoolTaskRunner[Any](max_workers=session.executor.jobs + 1) as runner:
 
+        def begin(stage: ConcreteStage, upstream: list[PrefectFuture[Any]]) -> PrefectFuture[Any]:
+            prepared = run_stage.with_options(name=stage.name)
+            return runner.submit(prepared, {"session": session.name, "stage": stage.title}, wait_for=upstream)
 
-def _may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Retry what may pass by itself, such as a network that does not answer; not a wrong hash."""
-    problem = state.result(raise_on_failure=False)
-    return isinstance(problem, StageFailed) and problem.retryable
+        run_in_order(stages, begin, session.ended_well, session.missing())
 
 
 def _result_lines(stages: list[ConcreteStage]) -> list[str]:

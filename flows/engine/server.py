@@ -36,6 +36,21 @@ SETTINGS = {
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }
 
+LEAN = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
+    for name in (
+        "CANCELLATION_CLEANUP", "CLEANUP_RECONCILER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR",
+        "SCHEDULER", "TRIGGERS",
+    )
+} | {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}  # fmt: skip
+"""A server for reproductions alone: nothing that is scheduled, and task runs are recorded many at once."""
+RECORDED_SECONDS = 2.5
+"""How long a server waits before it ends, for what it was told last to be recorded."""
+
 
 def configure() -> None:
     """Keep Prefect's files in this repository, its console quiet and its telemetry off."""
@@ -44,8 +59,10 @@ def configure() -> None:
 
 
 @contextmanager
-def prefect_server(port: int = 0) -> Iterator[str]:
+def prefect_server(port: int = 0, *, lean: bool = True) -> Iterator[str]:
     """The address of a Prefect API: the one that PREFECT_API_URL names, or a server of this repository.
+
+    A `lean` one serves reproductions; pages, schedules and workers need one that is not.
 
     Raises:
         UserError: the server did not come up; its log says why.
@@ -59,7 +76,8 @@ def prefect_server(port: int = 0) -> Iterator[str]:
     with open(HOME / "users.lock", "w") as users:
         with _locked(HOME / "start.lock"):
             fcntl.flock(users, fcntl.LOCK_SH)
-            address = _running() or _start(port)
+            known = _running() if lean or not _known().get("lean") else None
+            address = known or _start(port, lean)
         os.environ["PREFECT_API_URL"] = address
         try:
             yield address
@@ -86,20 +104,20 @@ def wait_until_up(address: str) -> None:
         time.sleep(0.1)
 
 
-def _start(port: int) -> str:
+def _start(port: int, lean: bool) -> str:
     port = port or free_port()
     address = f"http://127.0.0.1:{port}/api"
     with open(HOME / "server.log", "ab") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "flows.engine.server", str(port)],
             cwd=ROOT,
-            env={**SETTINGS, **os.environ, "PREFECT_SERVER_UI_API_URL": address},
+            env={**SETTINGS, **(LEAN if lean else {}), **os.environ, "PREFECT_SERVER_UI_API_URL": address},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    (HOME / "server.json").write_text(json.dumps({"address": address, "pid": child.pid}))
+    (HOME / "server.json").write_text(json.dumps({"address": address, "pid": child.pid, "lean": lean}))
     return address
 
 
@@ -145,6 +163,19 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _left_alone(port: int) -> bool:
+    """Whether nobody uses this repository's servers; the one at `port` is then taken off the record."""
+    with open(HOME / "start.lock", "w") as start, open(HOME / "users.lock", "w") as users:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if f":{port}/" in str(_known().get("address")):
+            (HOME / "server.json").unlink(missing_ok=True)
+        return True
+
+
 def serve(port: int) -> None:
     """Serve until nobody holds the users' lock."""
     import uvicorn
@@ -153,17 +184,10 @@ def serve(port: int) -> None:
     server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning"))
 
     def watch() -> None:
-        while True:
+        while not _left_alone(port):
             time.sleep(1)
-            with open(HOME / "start.lock", "w") as start, open(HOME / "users.lock", "w") as users:
-                fcntl.flock(start, fcntl.LOCK_EX)
-                try:
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                (HOME / "server.json").unlink(missing_ok=True)
-                server.should_exit = True
-                return
+        time.sleep(RECORDED_SECONDS)
+        server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
     server.run()

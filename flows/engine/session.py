@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -46,6 +46,15 @@ class Session:
     def stage(self, title: str) -> ConcreteStage:
         return next(stage for stage in self.plan.stages if stage.title == title)
 
+    def ended_well(self, stage: ConcreteStage) -> bool:
+        """Whether the stage is up to date now."""
+        outcome = self.outcomes.get(stage.title)
+        return outcome is not None and outcome.state in ("ran", "restored", "unchanged")
+
+    def missing(self) -> set[str]:
+        """What was to be made before and is not there: the outputs of stages that did not end well."""
+        return {stage.out for stage in self.plan.work if not self.ended_well(stage)}
+
     def made(self, stage: ConcreteStage) -> bool:
         """Whether the stage's output was made or found in this reproduction."""
         outcome = self.outcomes.get(stage.title)
@@ -64,30 +73,38 @@ class Session:
             )
         return rows
 
-    def raise_problems(self, paper: str | None = None) -> None:
-        """Raise if stages failed or were stopped, of one paper or at all.
+    def raise_problems(self, stages: Sequence[ConcreteStage]) -> None:
+        """Raise unless every one of the stages has ended well.
 
         Raises:
             Interrupted: the user stopped the reproduction.
-            UserError: stages failed; the sentence names them.
+            UserError: stages failed, or did not run for want of others; the sentence names them.
         """
         if self.executor.stopped:
             raise Interrupted("Interrupted: finished stages are kept; the same command goes on from here.")
-        failed = [
-            title
-            for title, outcome in self.outcomes.items()
-            if outcome.state == "failed" and paper in (None, outcome.stage.paper)
-        ]
+        failed = [stage.title for stage in stages if self._state(stage) == "failed"]
+        unfinished = [stage.title for stage in stages if not self.ended_well(stage)]
         if failed:
             raise UserError(
                 f"{len(failed)} of {len(self.plan.work)} stages failed: {', '.join(failed)}. "
                 "What does not depend on them is done and kept; the same command goes on from here."
             )
+        if unfinished:
+            raise UserError(
+                f"{len(unfinished)} of {len(self.plan.work)} stages did not run: {', '.join(unfinished)}. "
+                "What they read was not made; the same command goes on from here."
+            )
+
+    def _state(self, stage: ConcreteStage) -> str:
+        outcome = self.outcomes.get(stage.title)
+        return outcome.state if outcome else ""
 
 
 @contextmanager
-def opened(papers: list[str], profile: str, settings: list[str], jobs: int) -> Iterator[Session]:
+def opened(papers: list[str], profile: str, settings: list[str], jobs: int, *, track: bool = True) -> Iterator[Session]:
     """Plan a reproduction and get everything ready to run it; at the end, write what it did.
+
+    Without `track`, no stage leaves a spool, and nothing goes to the tracking store.
 
     Raises:
         UserError: a name or a setting is wrong.
@@ -97,11 +114,11 @@ def opened(papers: list[str], profile: str, settings: list[str], jobs: int) -> I
     store = Store()
     planned = plan(select(papers, chosen, known), store, record=True)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    executor = Executor(store, jobs, {"TENFOLD_REPRODUCTION": name})
+    executor = Executor(store, jobs, {"TENFOLD_COMMIT": commit()} | ({"TENFOLD_REPRODUCTION": name} if track else {}))
     session = Session(name, planned, executor)
     terminal = Terminal(planned)
     executor.listeners += [session.hear, terminal.hear]
-    with tracked(session, profile), terminal, stopping(executor):
+    with tracked(session, profile) if track else nullcontext(), terminal, stopping(executor):
         try:
             yield session
         finally:

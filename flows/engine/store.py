@@ -1,10 +1,11 @@
-"""What is done, and its bytes: the only module that touches DVC.
+"""What is done, and its bytes: DVC's record and cache of this repository.
 
-DVC's lock files say which command, code, settings and inputs made which output; its cache holds the
-bytes. Commands run outside DVC's lock, which is held only for the moments of a restore or a commit,
-so a `dvc repro` beside a `tenfold reproduce` waits for a moment and never fails.
+Status, commits and restores are done here, on DVC's files; DVC itself pushes and pulls. Commands run outside DVC's
+lock, which is held only for the moments of a commit, so a `dvc repro` beside a `tenfold reproduce` waits for a moment
+and never fails.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,14 +17,16 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from flows.engine import record
+from flows.engine.record import Entry, Lock, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.base.manifest import changes
+from tasks.running.digests import BLOCK, Digests, Member, folder_entry, listing, md5_of
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+PENDING = ".restoring"
 
 
 @dataclass(frozen=True)
@@ -56,43 +59,38 @@ class Store:
     """DVC's record and cache of this repository.
 
     Raises:
-        UserError: the folder is no DVC repository, or a lock file cannot be read.
+        UserError: the folder is no DVC repository.
     """
 
     def __init__(self) -> None:
-        from dvc.exceptions import DvcException
-        from dvc.repo import Repo
-
-        try:
-            self._repo = Repo(str(ROOT), _wait_for_lock=True)
-        except DvcException as problem:
-            raise UserError(f"{ROOT} is no DVC repository ({problem}): run tenfold in a clone of it.") from problem
+        if not (ROOT / ".dvc").is_dir():
+            raise UserError(f"{ROOT} is no DVC repository: run tenfold in a clone of it.")
         self._guard = threading.RLock()
-        self._stages: dict[str, Any] = {}
-        self._read_at: dict[str, int] = {}
-        self._unwritten: dict[str, dict[str, Any]] = {}
+        self._locks: dict[str, Lock] = {}
+        self.digests = Digests()
 
     # What is up to date
 
     def reasons(self, stage: ConcreteStage) -> list[Reason]:
-        """Why the stage must run; empty when its output is what its command would give."""
-        with self._guard:
-            recorded = self._recorded(stage)
-            if not recorded.md5 and all(not out.hash_info for out in recorded.outs):
-                return [Reason("it", "has never run", "here")]
-            found = []
-            if recorded.cmd_changed:
-                found.append(Reason("its command", "", "changed"))
-            for dependency in recorded.deps:
-                found += _dependency_reasons(dependency, stage, self._repo)
-            for out in recorded.outs:
-                found += [Reason("its output", path, f"is {how}") for path, how in out.status().items()]
-            return found
+        """Why the stage must run; empty when its output is what its command would give.
 
-    def snapshot(self, stage: ConcreteStage) -> list[Any]:
+        Raises:
+            UserError: the lock file cannot be read.
+        """
+        with self._guard:
+            recorded = self._lock(stage).entry(stage.name)
+            if recorded is None:
+                return [Reason("it", "has never run", "here")]
+            found = [Reason("its command", "", "changed")] if recorded["cmd"] != stage.command else []
+            found += self._dependency_reasons(stage, recorded)
+            before = recorded.get("params", {}).get(stage.params_file, {}).get(stage.name, {})
+            found += [Reason("its setting", where, how) for where, how in _differences(before, stage.settings)]
+            return found + self._output_reasons(recorded)
+
+    def snapshot(self, stage: ConcreteStage) -> list[str]:
         """The dependencies' digests now, to hand to `commit` after the stage has run."""
         with self._guard:
-            return [dependency.get_hash() for dependency in self._recorded(stage).deps if _is_file(dependency)]
+            return [self.digests.digest(path) for path in stage.dependencies]
 
     def restore(self, stage: ConcreteStage) -> bool:
         """Put the output in place from the cache if this command has run on these inputs before.
@@ -100,28 +98,21 @@ class Store:
         What comes out of the cache is re-hashed (DVC trusts a damaged object); where it is not what the
         record names, the damaged objects are dropped and the stage has to run.
         """
-        from dvc.stage.cache import RunCacheNotFoundError
-
-        with self._guard, self._repo.lock, _quiet():
-            recorded = self._recorded(stage)
-            try:
-                self._repo.stage_cache.restore(recorded)
-            except RunCacheNotFoundError:
-                # The failed look-up has put today's inputs into DVC's object: read it again.
-                self._stages.pop(stage.pipeline, None)
+        with self._guard:
+            now = self._entry(stage, {"path": stage.out})
+            known = self._lock(stage).entry(stage.name)
+            if known is None or record.run_key(known) != record.run_key(now):
+                known = record.find_run(now)
+            if known is None:
                 return False
-            self._save(stage, recorded)
-            damaged = [path for out in recorded.outs for path in self._damaged_objects(out)]
-            for path in damaged:
-                os.chmod(path, 0o644)
-                os.unlink(path)
-            if damaged:
-                shutil.rmtree(ROOT / stage.out)
-                del self._unwritten[stage.pipeline][stage.name]
-                self._stages.pop(stage.pipeline, None)
-            return not damaged
+            (out,) = known["outs"]
+            members = _listed(out)
+            if members is None or not _copied(members, stage.out):
+                return False
+            self._save(stage, {**now, "outs": [out]})
+            return True
 
-    def commit(self, stage: ConcreteStage, before: list[Any]) -> None:
+    def commit(self, stage: ConcreteStage, before: list[str]) -> None:
         """Record the output that the stage has just published, and keep its bytes in the cache.
 
         Raises:
@@ -133,145 +124,246 @@ class Store:
                     f"{stage.name}: its code or an input was edited while it ran, so the result is not kept. "
                     "Run the same command again."
                 )
-            with self._repo.lock:
-                self._save(stage, self._recorded(stage))
+            members = self.digests.members(stage.out)
+            # First the bytes, then the record that points at them.
+            for member in members:
+                _keep(member.digest, ROOT / stage.out / member.name)
+            out = folder_entry(members)
+            _keep(out["md5"], listing(members))
+            self._save(stage, self._entry(stage, {"path": stage.out, **out}))
 
-    def flush(self) -> None:
-        """Write what has been committed into the lock files, sorted by stage, each file in one rename."""
+    def close(self) -> None:
+        """Remember for the next process what was read and hashed."""
         with self._guard:
-            if not self._unwritten:
-                return
-            with self._repo.lock:
-                for pipeline, entries in self._unwritten.items():
-                    path = _lock_file(pipeline)
-                    known = _read_lock(path)
-                    known.update(entries)
-                    _write_lock(path, known)
-                    self._read_at[pipeline] = path.stat().st_mtime_ns
-            self._unwritten.clear()
-
-    # The cache, here and elsewhere
-
-    def push(self, remote: str | None) -> int:
-        """Copy the cache, with its record of runs, to a DVC remote; returns the number of files."""
-        with self._guard, _dvc_errors("push"):
-            count: int = self._repo.push(all_commits=False, remote=remote, run_cache=True)
-            return count
-
-    def pull(self, remote: str | None) -> int:
-        """Fetch every recorded output from a DVC remote and put it in place; returns the number of files."""
-        with self._guard, _dvc_errors("pull"):
-            result = self._repo.pull(remote=remote, run_cache=True, allow_missing=True)
-            self._stages.clear()
-            return int(result["stats"]["fetched"])
-
-    def verify(self, stages: Iterable[ConcreteStage]) -> list[Damage]:
-        """Re-hash every recorded output and its cached objects; trusts no remembered digest."""
-        found = []
-        for stage in stages:
-            with self._guard:
-                outs = [out for out in self._recorded(stage).outs if out.hash_info]
-            for out in outs:
-                for path in self._damaged_objects(out):
-                    problem = "its bytes are not what its name says"
-                    found.append(Damage(_short(path), stage, problem, f"rm -f {_short(path)}"))
-                for name, problem in self._damaged_files(out):
-                    found.append(Damage(name, stage, problem, f"rm -rf {stage.out}"))
-        return found
+            self.digests.save()
+            for lock in self._locks.values():
+                lock.remember()
 
     def digest(self, stage: ConcreteStage) -> str:
         """The recorded digest of the stage's output; empty if it has never run."""
         with self._guard:
-            (out,) = self._recorded(stage).outs
-            return str(out.hash_info.value or "")
+            recorded = self._lock(stage).entry(stage.name)
+            return str(recorded["outs"][0]["md5"]) if recorded else ""
 
-    # DVC's objects
+    # The cache, here and elsewhere
 
-    def _recorded(self, stage: ConcreteStage) -> Any:
-        """DVC's stage with the lock file's entry, read again when another process has written it."""
-        from dvc.dvcfile import load_file
-        from dvc.exceptions import DvcException
+    def push(self, remote: str | None) -> int:
+        """Copy the cache, with its record of runs, to a DVC remote; returns the number of files.
 
-        path = _lock_file(stage.pipeline)
-        written = path.stat().st_mtime_ns if path.exists() else 0
-        if self._read_at.get(stage.pipeline) != written or stage.pipeline not in self._stages:
-            try:
-                loaded = load_file(self._repo, str(ROOT / stage.pipeline_file), verify=False).stages
-                self._stages[stage.pipeline] = {name: loaded[name] for name in loaded}
-            except DvcException as problem:
-                raise UserError(
-                    f"{stage.pipeline_file} or its lock cannot be read ({problem}): "
-                    "run tenfold compile, or git restore the lock."
-                ) from problem
-            self._read_at[stage.pipeline] = written
-        return self._stages[stage.pipeline][stage.name]
+        Raises:
+            UserError: an object is damaged, or DVC does not succeed.
+        """
+        self._refuse_damaged("nothing was pushed")
+        with _dvc("push") as repo:
+            count: int = repo.push(all_commits=False, remote=remote, run_cache=True)
+            return count
 
-    def _save(self, stage: ConcreteStage, recorded: Any) -> None:
-        from dvc.stage.serialize import to_single_stage_lockfile
+    def pull(self, remote: str | None) -> int:
+        """Fetch every recorded output from a DVC remote and put it in place; returns the number of files.
 
-        with _quiet():
-            # First the bytes, then the record that points at them.
-            recorded.save(run_cache=False)
-            recorded.commit()
-            self._repo.stage_cache.save(recorded)
-        entry = json.loads(json.dumps(to_single_stage_lockfile(recorded)))
-        self._unwritten.setdefault(stage.pipeline, {})[stage.name] = entry
+        Raises:
+            UserError: DVC does not succeed, or what came is not what the record names; that is not kept.
+        """
+        with _dvc("pull") as repo:
+            fetched = repo.fetch(remote=remote, run_cache=True)
+        self._refuse_damaged("they are not kept: pull again, or from another remote")
+        with _dvc("checkout") as repo:
+            repo.checkout(force=True, allow_missing=True)
+        return int(fetched)
 
-    def _members(self, out: Any) -> list[tuple[str, str]]:
-        """The files of an output as the record lists them: (path inside it, MD5)."""
-        if not out.hash_info:
-            return []
-        if not out.hash_info.isdir:
-            return [("", out.hash_info.value)]
-        listing = _object_path(self._repo, out.hash_info.value)
-        if not listing.exists():
-            return []
-        return [(member["relpath"], member["md5"]) for member in json.loads(listing.read_text())]
+    def verify(self, stages: Iterable[ConcreteStage]) -> list[Damage]:
+        """Re-hash every recorded output and its cached objects; trusts no remembered digest."""
+        fresh = Digests(fresh=True)
+        found = []
+        for stage in stages:
+            recorded = self._lock(stage).entry(stage.name)
+            # What describes code and machine is as they are now, whatever is recorded.
+            if recorded is not None and stage.kind != "environment":
+                (out,) = recorded["outs"]
+                found += [
+                    Damage(name, stage, problem, f"rm -rf {stage.out}")
+                    for name, problem in _damaged_files(stage.out, out, fresh)
+                ]
+                found += [
+                    Damage(_short(path), stage, problem, f"rm -f {_short(path)}")
+                    for path, problem in _damaged_objects(out)
+                ]
+        return found
 
-    def _damaged_objects(self, out: Any) -> list[Path]:
-        """The cached objects of an output whose bytes do not hash to their name."""
-        listing = _object_path(self._repo, out.hash_info.value)
-        if listing.exists() and not _is_intact(listing, out.hash_info.value.removesuffix(".dir")):
-            return [listing]
-        objects = {digest: _object_path(self._repo, digest) for _, digest in self._members(out)}
-        return [path for digest, path in objects.items() if path.exists() and not _is_intact(path, digest)]
+    def _refuse_damaged(self, what: str) -> None:
+        """Drop every damaged object that some record names, and say so.
 
-    def _damaged_files(self, out: Any) -> Iterator[tuple[str, str]]:
-        folder = Path(out.fs_path)
-        for name, digest in self._members(out):
-            path = folder / name
-            if not path.exists():
-                yield _short(path), "it is missing"
-            elif not _is_intact(path, digest):
-                yield _short(path), "its bytes are not those recorded"
+        Raises:
+            UserError: there is one.
+        """
+        damaged: dict[Path, str] = {}
+        for path in [*ROOT.glob("pipelines/**/dvc.lock"), ROOT / "dvc.lock"]:
+            for entry in Lock(os.path.relpath(path.parent, ROOT)).entries().values():
+                for out in entry["outs"]:
+                    damaged |= {found: out["path"] for found, problem in _damaged_objects(out) if found.exists()}
+        for found in damaged:
+            os.chmod(found, 0o644)
+            found.unlink()
+        if damaged:
+            first = next(iter(damaged.values()))
+            raise UserError(
+                f"{len(damaged)} cached files of {first}{' and others' if len(set(damaged.values())) > 1 else ''} "
+                f"are damaged; {what}."
+            )
+
+    # The record
+
+    def _lock(self, stage: ConcreteStage) -> Lock:
+        return self._locks.setdefault(stage.pipeline, Lock(stage.pipeline))
+
+    def _entry(self, stage: ConcreteStage, out: Entry) -> Entry:
+        """The stage's entry in the lock file, as it would be now with this output."""
+        entry: Entry = {"cmd": stage.command}
+        if stage.dependencies:
+            known = {path: self.digests.entry(path) for path in sorted(stage.dependencies)}
+            entry["deps"] = [{"path": path, **(found or {"md5": ""})} for path, found in known.items()]
+        return {**entry, "params": {stage.params_file: {stage.name: stage.settings}}, "outs": [out]}
+
+    def _save(self, stage: ConcreteStage, entry: Entry) -> None:
+        entry = json.loads(json.dumps(entry))
+        with _dvc_lock():
+            if stage.kind != "environment":
+                record.save_run(entry)
+            self._lock(stage).write({stage.name: entry})
+
+    def _dependency_reasons(self, stage: ConcreteStage, recorded: Entry) -> list[Reason]:
+        before = {dependency["path"]: dependency["md5"] for dependency in recorded.get("deps", [])}
+        found = []
+        for path in stage.dependencies:
+            now = self.digests.digest(path)
+            if now == before.get(path):
+                continue
+            how = "is new" if path not in before else "is modified" if now else "is gone"
+            if path == stage.code:
+                edited = _code_changes(before.get(path), ROOT / path)
+                found += [Reason("the code", what, "changed") for what in edited]
+                found += [] if edited else [Reason("the code", stage.module, how)]
+            else:
+                found.append(Reason("the environment" if path == stage.environment else "the input", path, how))
+        found += [Reason("the input", path, "is no longer read") for path in before if path not in stage.dependencies]
+        return found
+
+    def _output_reasons(self, recorded: Entry) -> list[Reason]:
+        found = []
+        for out in recorded["outs"]:
+            now = self.digests.digest(out["path"])
+            if now != out["md5"]:
+                found.append(Reason("its output", out["path"], "is modified" if now else "is gone"))
+            elif (members := _listed(out)) is None or not all(object_path(each.digest).exists() for each in members):
+                found.append(Reason("its output", out["path"], "is not in the cache"))
+        return found
 
 
-def _dependency_reasons(dependency: Any, stage: ConcreteStage, repo: Any) -> list[Reason]:
-    from dvc.dependency import ParamsDependency
-
-    status = dependency.status()
-    if not status:
-        return []
-    if isinstance(dependency, ParamsDependency):
-        before = (dependency.hash_info.value or {}).get(stage.name, {})
-        changed = list(_differences(before, stage.settings))
-        return [Reason("its setting", where, how) for where, how in changed] or [Reason("its settings", "", "changed")]
-    path = _short(dependency.fs_path)
-    how = f"is {status[str(dependency)]}"
-    if path == stage.code:
-        edited = _code_changes(dependency, repo)
-        return [Reason("the code", what, "changed") for what in edited] or [Reason("the code", stage.module, how)]
-    kind = "the environment" if path == stage.environment else "the input"
-    return [Reason(kind, path, how)]
-
-
-def _code_changes(dependency: Any, repo: Any) -> list[str]:
+def _code_changes(before: str | None, path: Path) -> list[str]:
     """What differs between the manifest that the stage ran with, where the cache still has it, and that of now."""
-    known = dependency.hash_info.value and _object_path(repo, dependency.hash_info.value)
     try:
-        return changes(json.loads(known.read_text()), json.loads(Path(dependency.fs_path).read_text()))
-    except (AttributeError, OSError, ValueError):
+        return changes(json.loads(object_path(before or "none").read_text()), json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError):
         return []
+
+
+def _listed(out: Entry) -> list[Member] | None:
+    """The files of a recorded output; None where the cache no longer says which they are."""
+    try:
+        text = object_path(out["md5"]).read_bytes()
+        if f"{md5(text, usedforsecurity=False).hexdigest()}.dir" != out["md5"]:
+            return None
+        return [Member(each["relpath"], each["md5"], 0) for each in json.loads(text)]
+    except (OSError, ValueError):
+        return None
+
+
+def _copied(members: list[Member], out: str) -> bool:
+    """Put a folder in place from the cache; False, with nothing changed, where an object is missing or damaged."""
+    place = ROOT / out
+    fresh = place.with_name(f".{place.name}{PENDING}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        return all(_copied_object(member, fresh / member.name) for member in members) and _replaced(fresh, place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _copied_object(member: Member, to: Path) -> bool:
+    """Copy an object, hashing what is copied; a damaged one is dropped from the cache."""
+    source = object_path(member.digest)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    whole = md5(usedforsecurity=False)
+    try:
+        with open(source, "rb") as read, open(to, "wb") as written:
+            while block := read.read(BLOCK):
+                whole.update(block)
+                written.write(block)
+    except FileNotFoundError:
+        return False
+    if whole.hexdigest() != member.digest:
+        os.chmod(source, 0o644)
+        source.unlink()
+        return False
+    return True
+
+
+def _replaced(fresh: Path, place: Path) -> bool:
+    shutil.rmtree(place, ignore_errors=True)
+    fresh.rename(place)
+    return True
+
+
+def _keep(digest: str, content: Path | bytes) -> None:
+    """Put an object into the cache, unless it is there."""
+    path = object_path(digest)
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    if isinstance(content, bytes):
+        fresh.write_bytes(content)
+    else:
+        shutil.copyfile(content, fresh)
+    os.chmod(fresh, 0o444)
+    fresh.replace(path)
+
+
+def _damaged_files(folder: str, out: Entry, fresh: Digests) -> Iterator[tuple[str, str]]:
+    """What of an output is not what the record names: altered, missing and added files."""
+    if not (ROOT / folder).is_dir():
+        yield folder, "it is gone"
+        return
+    there = {member.name: member.digest for member in fresh.members(folder)}
+    known = _listed(out)
+    if known is None:
+        if fresh.digest(folder) != out["md5"]:
+            yield folder, "its bytes are not those recorded"
+        return
+    wanted = {member.name: member.digest for member in known}
+    for name in sorted({*there, *wanted}):
+        if there.get(name) != wanted.get(name):
+            problem = "its bytes are not those recorded" if name in there and name in wanted else "it is missing"
+            yield f"{folder}/{name}", problem if name in wanted else "the record does not have it"
+
+
+def _damaged_objects(out: Entry) -> Iterator[tuple[Path, str]]:
+    """The cached objects of an output that are missing, or whose bytes do not hash to their name."""
+    whole = object_path(out["md5"])
+    if not whole.exists():
+        yield whole, "the cache has lost it"
+        return
+    members = _listed(out)
+    if members is None:
+        yield whole, "its bytes are not what its name says"
+        return
+    for digest in sorted({member.digest for member in members}):
+        path = object_path(digest)
+        if not path.exists():
+            yield path, "the cache has lost it"
+        elif md5_of(path) != digest:
+            yield path, "its bytes are not what its name says"
 
 
 def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str, str]]:
@@ -283,66 +375,34 @@ def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str
         yield where, f"changed: {before} → {after}"
 
 
-def _is_file(dependency: Any) -> bool:
-    from dvc.dependency import ParamsDependency
-
-    return not isinstance(dependency, ParamsDependency)
-
-
-def _object_path(repo: Any, digest: str) -> Path:
-    return Path(repo.cache.local.oid_to_path(digest))
-
-
-def _is_intact(path: Path, digest: str) -> bool:
-    with open(path, "rb") as file:
-        whole = md5(usedforsecurity=False)
-        while block := file.read(1 << 20):
-            whole.update(block)
-    return whole.hexdigest() == digest
-
-
 def _short(path: str | Path) -> str:
     return os.path.relpath(path, ROOT)
 
 
-def _lock_file(pipeline: str) -> Path:
-    return ROOT / pipeline / "dvc.lock"
-
-
-def _read_lock(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    stages: dict[str, Any] = yaml.load(path.read_text(), Loader=yaml.CSafeLoader).get("stages", {})
-    return stages
-
-
-def _write_lock(path: Path, stages: dict[str, Any]) -> None:
-    data = {"schema": "2.0", "stages": dict(sorted(stages.items()))}
-    fresh = path.with_name(".dvc.lock.fresh")
-    fresh.write_text(yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, width=1_000_000, allow_unicode=True))
-    fresh.replace(path)
+@contextmanager
+def _dvc_lock() -> Iterator[None]:
+    """Hold the lock that DVC's own commands hold while they read and write the record."""
+    path = ROOT / ".dvc/tmp/lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
-def _dvc_errors(verb: str) -> Iterator[None]:
-    from dvc.exceptions import DvcException
-
-    try:
-        with _quiet():
-            yield
-    except DvcException as problem:
-        raise UserError(f"dvc {verb} did not succeed: {problem}") from problem
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep DVC's progress and hints off the user's terminal; its warnings stay."""
+def _dvc(verb: str) -> Iterator[Any]:
+    """DVC itself, quiet; what it refuses is a sentence."""
     import logging
+
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
 
     logger = logging.getLogger("dvc")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        yield
+        yield Repo(str(ROOT), _wait_for_lock=True)
+    except DvcException as problem:
+        raise UserError(f"dvc {verb} did not succeed: {problem}") from problem
     finally:
         logger.setLevel(level)

@@ -22,7 +22,7 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     settings = json.loads((ROOT / "mlflow/server.json").read_text())
-    with prefect_server(prefect_port) as address:
+    with prefect_server(prefect_port, lean=False) as address:
         mlflow = subprocess.Popen(
             [
                 sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port),

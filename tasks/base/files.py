@@ -1,4 +1,4 @@
-"""Where this repository is, JSON files in it, and digests of files and folders."""
+"""Where this repository is, and the files in it."""
 
 import json
 from hashlib import md5
@@ -16,18 +16,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def file_digest(path: Path) -> str:
+    """The MD5 of a file."""
     return md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-
-
-def folder_digest(folder: str | Path) -> str:
-    """The digest of a folder or file as DVC computes it, so that one name for the bytes holds everywhere."""
-    folder = Path(folder)
-    if folder.is_file():
-        return file_digest(folder)
-    files = (path for path in folder.rglob("*") if path.is_file())
-    listing = [{"md5": file_digest(path), "relpath": path.relative_to(folder).as_posix()} for path in files]
-    listing.sort(key=lambda entry: entry["relpath"])
-    return md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def slug(path: str) -> str:

@@ -25,9 +25,10 @@ from typing import Any
 from tasks.base.determinism import seed, set_process_environment
 from tasks.base.environment import device_class, processor_model
 from tasks.base.errors import RetryableError, UserError
-from tasks.base.files import ROOT, STATE, folder_digest, slug
+from tasks.base.files import ROOT, STATE, slug
 from tasks.base.manifest import PACKAGES, Manifest, changes, import_closure, manifest
 from tasks.running import spools
+from tasks.running.digests import Digests
 
 INTERRUPTED = 130
 RUNNER = ("tasks.running.run", "tasks.running.registration", "tasks.running.fork_server")
@@ -120,13 +121,13 @@ def describe(command: Command) -> dict[str, Any]:
     Code, settings, inputs and the machine make the identity, as they do for DVC; where they lie, when and by whom
     they are computed is no part of it.
     """
-    settings = json.loads(Path(command.params).read_text()).get(command.key)
-    inputs = {name: {"folder": folder, "digest": folder_digest(folder)} for name, folder in command.folders.items()}
+    settings, digests = json.loads(Path(command.params).read_text()).get(command.key), Digests()
+    inputs = {name: {"folder": folder, "digest": digests.digest(folder)} for name, folder in command.folders.items()}
     whole = {
         "function": command.function,
         "settings": settings,
         "inputs": {name: each["digest"] for name, each in inputs.items()},
-        "given": [folder_digest(given) for given in (command.code, command.environment) if given],
+        "given": [digests.digest(given) for given in (command.code, command.environment) if given],
     }
     return {
         "function": command.function,
@@ -322,7 +323,7 @@ def record(out: str, identity: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     made = {"commit": spools.commit(), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     machine = {"processor": processor_model(), "device": device_class()}
-    path.write_text(json.dumps({"identity": identity, "digest": folder_digest(out), **made, **machine}))
+    path.write_text(json.dumps({"identity": identity, "digest": Digests(fresh=True).digest(out), **made, **machine}))
 
 
 def is_published(out: str, identity: str) -> bool:
@@ -331,7 +332,7 @@ def is_published(out: str, identity: str) -> bool:
         known = json.loads((STATE / "published" / slug(out)).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    return bool(known["identity"] == identity and known["digest"] == folder_digest(out))
+    return bool(known["identity"] == identity and known["digest"] == Digests(fresh=True).digest(out))
 
 
 if __name__ == "__main__":

@@ -1,38 +1,14 @@
 """What stages say reaches MLflow: once, whole, and also when the server was down."""
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Clone, read_json, wait_for
+from conftest import RUNS, Clone, read_json, runs_of, wait_for
 
 from flows.engine.server import free_port
-
-QUERY = (
-    "import json, os, mlflow\n"
-    "client = mlflow.MlflowClient(os.environ.get('MLFLOW_TRACKING_URI', 'sqlite:///mlflow/mlflow.db'))\n"
-    "found = {}\n"
-    "for experiment in client.search_experiments():\n"
-    "    for run in client.search_runs([experiment.experiment_id]):\n"
-    "        found.setdefault(experiment.name, []).append({\n"
-    "            'name': run.info.run_name, 'status': run.info.status, 'tags': run.data.tags,\n"
-    "            'params': run.data.params, 'metrics': run.data.metrics, 'id': run.info.run_id,\n"
-    "            'folder': run.info.artifact_uri,\n"
-    "            'curve': [m.step for m in client.get_metric_history(run.info.run_id, 'loss')],\n"
-    "            'inputs': {d.dataset.name: d.dataset.digest for d in run.inputs.dataset_inputs},\n"
-    "            'files': [f.path for f in client.list_artifacts(run.info.run_id)],\n"
-    "            'about': experiment.tags.get('mlflow.note.content', '')})\n"
-    "print(json.dumps(found))"
-)
-
-
-def runs_of(clone: Clone) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = json.loads(clone.run("-c", QUERY).stdout)
-    return found
 
 
 def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clone) -> None:
@@ -99,7 +75,7 @@ def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[
     assert list((clone.root / ".tenfold/tracking").glob("2*/*.jsonl")), "what could not be pushed is kept"
     process = subprocess.Popen(command, cwd=clone.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: clone.run("-c", QUERY, check=False).returncode == 0, "the server's start")
+        wait_for(lambda: clone.run("-c", RUNS, check=False).returncode == 0, "the server's start")
         clone.run("-m", "tasks.running.tracking")
         assert not list((clone.root / ".tenfold/tracking").glob("2*"))
         runs = {run["name"]: run for run in runs_of(clone)["tiny"]}

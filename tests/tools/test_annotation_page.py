@@ -75,7 +75,7 @@ def start(photos: Path, port: int) -> Iterator[Start]:
     running = []
 
     def begin(*arguments: str, at: int = port) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "flows.engine.cli", "annotate", str(photos), "--port", str(at), *arguments]
+        command = [sys.executable, "-m", "tools", "annotate", str(photos), "--port", str(at), *arguments]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         running.append(process)
         wait_for(lambda: _answers(at) or process.poll() is not None, "an answer of the page")
@@ -297,7 +297,7 @@ PAIRS = [
 
 def test_the_page_counts_words_as_the_report_does(page: Page) -> None:
     """The lie: a count beside the text that is not the one in the report."""
-    source = (ROOT / "tasks/annotation/diff.js").read_text().replace("export ", "")
+    source = (ROOT / "tools/annotate/diff.js").read_text().replace("export ", "")
     page.add_script_tag(content=source)
     count = """([before, after, pattern, marks]) => {
         const mark = new RegExp(`^[${marks}]$`, "u");

@@ -176,7 +176,7 @@ def test_no_mails_no_links(tmp_path: Path) -> None:
 
 def test_labels_in_git_say_who_made_them() -> None:
     """Lie: precision was measured; or a model's labels pass for a person's, or carry mail text."""
-    path = Path(__file__).parents[1] / "data" / "concurrentqa" / "link_labels.jsonl"
+    path = Path(__file__).parents[2] / "data" / "concurrentqa" / "link_labels.jsonl"
     labels = [json.loads(line) for line in path.read_text().splitlines()]
     counts = {sample: sum(label["sample"] == sample for label in labels) for sample in ("pairs", "titles", "frequent")}
     assert counts == {"pairs": 60, "titles": 40, "frequent": 120}

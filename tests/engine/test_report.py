@@ -117,7 +117,7 @@ def test_no_number_without_an_unbroken_chain(done: Clone, broken: str) -> None:
     assert f"{mean:#.4g}" in unbroken
     assert 'class="number"' in unbroken
     if broken == "code":
-        done.edit("tasks/tiny.py", lambda code: code + "\n# edited\n")
+        done.edit("tasks/tiny.py", lambda code: code + "\nEDITED = True\n")
     elif broken == "output":
         done.edit("data/quick/tiny/counted/metrics.json", lambda text: text.replace("0.", "1.", 1))
     else:
@@ -164,7 +164,7 @@ def test_claims_counts_the_predictions(finished: Clone) -> None:
 def test_reading_verdicts_loads_nothing_heavy(finished: Clone, arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv = {['tenfold', *arguments]!r}\n"
-        "from flows.engine.cli import main\n"
+        "from tools.__main__ import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

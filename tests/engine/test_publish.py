@@ -4,8 +4,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import ROOT, Clone, read_json
-from test_tracking import runs_of
+from conftest import ROOT, Clone, read_json, runs_of
 
 from flows.engine import publication
 from flows.engine.discover import papers
@@ -64,7 +63,7 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
 
 
 def test_what_is_not_current_is_not_published(done: Clone) -> None:
-    done.edit("tasks/tiny.py", lambda code: code + "\n# edited\n")
+    done.edit("tasks/tiny.py", lambda code: code + "\nEDITED = True\n")
     commit(done)
     assert "is not up to date, so there is nothing to publish" in refusal(done)
 

@@ -20,7 +20,7 @@ def pages(done: Clone) -> Iterator[dict[str, str]]:
     environment = {name: value for name, value in done.environment.items() if name != "PREFECT_API_URL"}
     ports = [str(free_port()), str(free_port())]
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.engine.cli", "ui", "--mlflow-port", ports[0], "--prefect-port", ports[1]],
+        [sys.executable, "-m", "tools", "ui", "--mlflow-port", ports[0], "--prefect-port", ports[1]],
         cwd=done.root,
         env={**environment, "PREFECT_HOME": str(done.root / ".tenfold/prefect")},
         stdout=subprocess.PIPE,

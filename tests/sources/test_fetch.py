@@ -14,23 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from flows.engine.catalogue import CATALOGUE, catalogue
 from tasks.base.errors import RetryableError, UserError
+from tasks.base.files import ROOT
 from tasks.sources import fetch as module
 from tasks.sources.fetch import Source, Unavailable, digest, fetch
-
-CATALOGUE = Path(__file__).parents[1] / "data" / "sources.yaml"
-ABOUT = {"licence": "CC0-1.0", "citation": "A test.", "replaces": "Nothing."}
-
-
-def catalogue() -> dict[str, Source]:
-    """The sources of this repository, as the engine reads them."""
-    entries = yaml.safe_load(CATALOGUE.read_text())
-    return {name: TypeAdapter(Source).validate_json(json.dumps({"name": name, **e})) for name, e in entries.items()}
 
 
 def tarball(members: dict[str, bytes | tarfile.TarInfo]) -> bytes:
@@ -98,7 +90,7 @@ def out(tmp_path: Path) -> Path:
 def npm_source(archive: bytes, **changes: object) -> Source:
     source = Source(
         name="tiny", kind="npm", package="@scope/tiny", version="1.0", files=("package/data/*.txt",),
-        sha256=hashlib.sha256(archive).hexdigest(), **ABOUT,
+        sha256=hashlib.sha256(archive).hexdigest(),
     )  # fmt: skip
     return replace(source, **changes)
 
@@ -114,7 +106,7 @@ def wheel_source(archive: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     source = Source(
         name="tiny", kind="wheel", package="tiny", version="1.0", files=("tiny/data/*.txt",),
-        sha256=hashlib.sha256(archive).hexdigest(), **ABOUT,
+        sha256=hashlib.sha256(archive).hexdigest(),
     )  # fmt: skip
     return replace(source, **changes)
 
@@ -133,7 +125,7 @@ def test_npm_keeps_only_the_named_files_below_their_common_folder(clients: Clien
     assert sorted(path.name for path in out.iterdir()) == ["a.txt", "b.txt", "source.json"]
     about = json.loads((out / "source.json").read_text())
     assert about["sha256"] == hashlib.sha256(archive).hexdigest()
-    assert (about["name"], about["version"], about["licence"]) == ("tiny", "1.0", "CC0-1.0")
+    assert (about["name"], about["version"]) == ("tiny", "1.0")
 
 
 def test_npm_is_told_to_run_no_script_of_the_package(clients: Clients, out: Path, tmp_path: Path) -> None:
@@ -354,7 +346,7 @@ def test_a_pattern_that_names_nothing_is_an_error(clients: Clients, out: Path) -
 def test_a_folder_takes_the_place_of_a_package(out: Path, tmp_path: Path) -> None:
     (tmp_path / "mine" / "deep").mkdir(parents=True)
     (tmp_path / "mine" / "deep" / "a.txt").write_bytes(b"mine")
-    source = Source(name="mine", kind="folder", path=str(tmp_path / "mine"), **ABOUT)
+    source = Source(name="mine", kind="folder", path=str(tmp_path / "mine"))
     fetch(config=source, out=out)
     assert (out / "a.txt").read_bytes() == b"mine"
     assert json.loads((out / "source.json").read_text())["sha256"] == digest({"deep/a.txt": b"mine"})
@@ -372,7 +364,7 @@ def test_the_digest_sees_every_name_and_byte(files: dict[str, bytes], name: str,
 
 
 def test_the_standard_library_is_the_one_of_the_catalogue_or_says_so(out: Path, capsys: pytest.CaptureFixture) -> None:
-    source = catalogue()["python-stdlib"]
+    source = catalogue()["python-stdlib"].source
     fetch(config=source, out=out)
     about = json.loads((out / "source.json").read_text())
     known = source.sha256_by_python.get(about["version"])
@@ -385,9 +377,9 @@ def test_the_standard_library_is_the_one_of_the_catalogue_or_says_so(out: Path, 
 
 
 def test_the_catalogue_is_complete_and_names_no_host() -> None:
-    for source in catalogue().values():
-        assert all([source.licence, source.citation, source.replaces]), source.name
-    assert "://" not in CATALOGUE.read_text()
+    for name, entry in catalogue().items():
+        assert all([entry.licence, entry.citation, entry.replaces]), name
+    assert "://" not in (ROOT / CATALOGUE).read_text()
 
 
 @pytest.mark.parametrize(
@@ -402,7 +394,7 @@ def test_the_catalogue_is_complete_and_names_no_host() -> None:
 )
 def test_a_wrong_entry_is_refused_when_it_is_read(entry: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
-        TypeAdapter(Source).validate_json(json.dumps({"name": "tiny", **ABOUT, **entry}))
+        TypeAdapter(Source).validate_json(json.dumps({"name": "tiny", **entry}))
 
 
 def test_planning_does_not_load_the_heavy_libraries() -> None:

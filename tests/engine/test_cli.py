@@ -9,7 +9,7 @@ from conftest import ROOT, Clone
 
 def tenfold(*arguments: str) -> subprocess.CompletedProcess[str]:
     code = (
-        "import sys; from flows.engine.cli import main\n"
+        "import sys; from tools.__main__ import main\n"
         f"sys.argv = {['tenfold', *arguments]!r}\n"
         "try:\n"
         "    main()\n"

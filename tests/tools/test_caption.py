@@ -197,7 +197,7 @@ def test_a_caption_does_not_depend_on_the_pictures_beside_it(tmp_path: Path) -> 
 )
 def test_bad_input_is_one_sentence(arguments: list[str], said: str, images: Path) -> None:
     (images.parent / "docs").mkdir()
-    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from flows.engine.cli import main; main()"
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tools.__main__ import main; main()"
     ended = subprocess.run(
         [sys.executable, "-c", program, "caption", *arguments], cwd=images.parent, capture_output=True, text=True
     )

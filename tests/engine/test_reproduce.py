@@ -11,21 +11,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Clone, read_json, wait_for
+from conftest import Clone, comparable, read_json, wait_for
 
-from tasks.base.files import folder_digest
-
-CLOCKED = ("clocked", "results", "report")
-"""What holds a time measured against the clock, so that its bytes differ each time."""
-
-
-def comparable(clone: Clone) -> dict[str, str]:
-    return {path: digest for path, digest in clone.digests().items() if not path.endswith(CLOCKED)}
+from tasks.running.digests import Digests
 
 
 def test_a_second_run_does_nothing_and_loads_nothing(done: Clone) -> None:
     code = (
-        "import sys; from flows.engine.cli import main\n"
+        "import sys; from tools.__main__ import main\n"
         "sys.argv = ['tenfold', 'reproduce']\n"
         "main()\n"
         "print('loaded:', sorted({'prefect', 'mlflow', 'torch'} & set(sys.modules)))"
@@ -171,7 +164,9 @@ def test_kill_and_the_same_command_again(clone: Clone, finished: Clone) -> None:
             resumed += logs.count("resumed at step")
             for path, digest in comparable(clone).items():
                 if (clone.root / path).exists():
-                    assert folder_digest(str(clone.root / path)) == digest, f"{path} is not what the record says"
+                    assert Digests(fresh=True).digest(str(clone.root / path)) == digest, (
+                        f"{path} is not what the record says"
+                    )
     clone.tenfold("reproduce")
     assert comparable(clone) == comparable(finished)
     assert resumed >= 1, "no training went on from its checkpoint"
@@ -255,7 +250,7 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) ->
     for line in process.stdout:
         if line.startswith("● tiny/line-0"):
             break
-    clone.edit("tasks/tiny_fitting.py", lambda code: code + "\n# edited\n")
+    clone.edit("tasks/tiny_fitting.py", lambda code: code + "\nEDITED = True\n")
     output = process.communicate()[0]
     assert process.returncode == 1
     assert "was edited while it ran" in output

@@ -14,19 +14,21 @@ from hashing_encoder import Hashing
 from tiny_models import save_bert
 from typer.testing import CliRunner
 
-from flows.engine.cli import app
 from models.retrieval.scopes import Floats, Policy
 from tasks.base.errors import UserError
 from tasks.concurrentqa.retrieval.client import PublicClient, Reply
 from tasks.concurrentqa.retrieval.service import application, digests, write_corpus
 from tasks.language import minilm
 from tasks.language.minilm import MiniLM
+from tools.__main__ import command_line
 from tools.ask import answering as asking
-from tools.ask import command, passage_index
+from tools.ask import cli as command
+from tools.ask import passage_index
 from tools.ask import reading as ask_reading
 from tools.ask.passage_index import PassageIndex
 from tools.ask.reading import Read
 
+app = command_line()
 DIGEST = asking.model_digest
 CANARY = "zanzibarquokka"
 MAILS = {
