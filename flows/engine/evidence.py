@@ -96,8 +96,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Judged:
-    """A paper's verdicts and figures with an unbroken chain; `origins` by the stages' names."""
+    """A paper's verdicts and figures with an unbroken chain; `origins` by the stages' names.
 
+    `rules` are alpha and the least numbers of seeds and items.
+    """
+
+    rules: dict[str, Any]
     claims: list[dict[str, Any]]
     controls: list[dict[str, Any]]
     tables: list[dict[str, Any]]
@@ -187,6 +191,7 @@ def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage]
     verdicts = json.loads((folder / VERDICTS / "verdicts.json").read_text())
     rows = json.loads((folder / "results" / "metrics.json").read_text())
     return Judged(
+        rules={name: verdicts[name] for name in ("alpha", "minimum_seeds", "minimum_items")},
         claims=verdicts["claims"],
         controls=verdicts["controls"],
         tables=json.loads((folder / "results" / "tables.json").read_text()),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.judging.claims import Comparison, Judging, Selection
-from tasks.judging.crossed import Crossed, of_crossed
+from tasks.judging.crossed import DIGITS, Crossed, of_crossed
 from tasks.judging.intervals import (
     Ensemble,
     Estimate,
@@ -215,7 +215,7 @@ def prepared(comparison: Comparison, measured: Measured, rules: Rules, simulated
     elif comparison.cluster:
         part.pairs = _grouped(found, "group")
     else:
-        part.pairs = found
+        part.pairs = _rounded(found) if comparison.paired == DRAW else found
     estimate(part, rules)
     return part
 
@@ -282,6 +282,11 @@ def _crossed(found: list[dict[str, Any]]) -> Crossed:
         np.array([str(pair["group"]) for pair in found]),
         np.array([pair.get("weight", 1.0) for pair in found]),
     )
+
+
+def _rounded(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Draws with the digits that are published, of which there are many."""
+    return [{**pair, **{side: float(f"{pair[side]:.{DIGITS}g}") for side in ("left", "right")}} for pair in found]
 
 
 def _grouped(found: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
