@@ -233,11 +233,6 @@ def figures_of(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, 
 
 def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Figure]:
     """The cells of the paper's tables, with their values."""
-    meanings = {
-        quantity: meaning
-        for stage in experiment.stages.values()
-        for quantity, meaning in getattr(stage.function, "measures", {}).items()
-    }
     for table in experiment.paper.tables:
         cells: dict[tuple[str, str], list[tuple[Any, float, str]]] = {}
         drawn: set[tuple[str, str]] = set()
@@ -252,7 +247,14 @@ def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Fig
                         drawn.add(place)
         for (name, quantity), values in cells.items():
             over = "draw" if (name, quantity) in drawn else "seed"
-            yield Figure(name, quantity, meanings[quantity], tuple(values), over)
+            yield Figure(name, quantity, _meaning(experiment, values[0][2], quantity), tuple(values), over)
+
+
+def _meaning(experiment: Experiment, stage: str, quantity: str) -> str:
+    """What a quantity is, in the words of the stage that measured it: two stages may have one of the same name."""
+    families = [name for name in experiment.stages if f"{stage}-".startswith(f"{name}-")]
+    meaning: str = experiment.stages[max(families, key=len)].function.measures[quantity]  # type: ignore[attr-defined]
+    return meaning
 
 
 def _interval(values: list[float], over: str) -> tuple[float, float] | None:

@@ -48,11 +48,13 @@ class Ensemble:
 
     The prediction is the mixture of normal distributions about the draws, each with the standard deviation `error`:
     what the calibration leaves open, and how far the model itself was off where it could be tested (the discrepancy
-    of Kennedy and O'Hagan 2001). It is no sampling error of a measurement.
+    of Kennedy and O'Hagan 2001). It is no sampling error of a measurement. With `halves`, interval and p are the
+    widest and the largest of those of all draws and of either half, so that no decision hangs on their number.
     """
 
     values: tuple[float, ...]
     error: float = 0.0
+    halves: bool = False
 
     @property
     def effect(self) -> float:
@@ -63,32 +65,45 @@ class Ensemble:
 
     def interval(self, level: float) -> tuple[float, float]:
         """The central share `level` of the prediction."""
-        import numpy as np
-
-        low, high = (1 - level) / 2, (1 + level) / 2
-        if self.error == 0:
-            ends = np.quantile(self.values, [low, high])
-            return float(ends[0]), float(ends[1])
-        return self._quantile(low), self._quantile(high)
+        lows, highs = zip(*(_central(values, self.error, level) for values in self._parts()), strict=True)
+        return min(lows), max(highs)
 
     def p(self, edge: float) -> float:
-        """Twice the share of the prediction on the rarer side of `edge`."""
-        below = self._below(edge)
-        return min(1.0, 2 * min(below, 1 - below))
+        """Twice the share of the prediction on the rarer side of `edge`; n draws tell nothing below 2 / n."""
+        below = [_below(values, self.error, edge) for values in self._parts()]
+        return min(1.0, max(2 / len(self.values), *(2 * min(share, 1 - share) for share in below)))
 
-    def _below(self, edge: float) -> float:
-        import numpy as np
-        from scipy import special
+    def least_draws(self, level: float) -> int:
+        """How many draws there must be for one to be expected in either tail of the interval."""
+        return math.ceil(2 / (1 - level) - 1e-9)
 
-        distances = edge - np.array(self.values)
-        shares = special.ndtr(distances / self.error) if self.error else distances > 0
-        return float(shares.mean())
+    def _parts(self) -> list[tuple[float, ...]]:
+        return [self.values, *([self.values[::2], self.values[1::2]] if self.halves else [])]
 
-    def _quantile(self, share: float) -> float:
-        from scipy import optimize
 
-        low, high = min(self.values) - 9 * self.error, max(self.values) + 9 * self.error
-        return float(optimize.brentq(lambda edge: self._below(edge) - share, low, high, xtol=1e-12))
+def _central(values: tuple[float, ...], error: float, level: float) -> tuple[float, float]:
+    import numpy as np
+    from scipy import optimize
+
+    shares = (1 - level) / 2, (1 + level) / 2
+    if error == 0:
+        low, high = np.quantile(values, shares)
+        return float(low), float(high)
+    around = min(values) - 9 * error, max(values) + 9 * error
+    low, high = (
+        optimize.brentq(lambda edge, share=share: _below(values, error, edge) - share, *around, xtol=1e-12)
+        for share in shares
+    )
+    return float(low), float(high)
+
+
+def _below(values: tuple[float, ...], error: float, edge: float) -> float:
+    """The share of the prediction below an edge."""
+    import numpy as np
+    from scipy import special
+
+    distances = edge - np.array(values)
+    return float((special.ndtr(distances / error) if error else distances > 0).mean())
 
 
 def of_pairs(differences: "np.ndarray") -> Estimate:

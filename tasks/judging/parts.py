@@ -125,7 +125,7 @@ class Part:
             return "computed values compared as they are"
         if comparison.paired == DRAW:
             own = f", with the simulator's own error of {self.error:.3g}" if self.error else ""
-            return f"central share of {count} draws of the calibration{own}"
+            return f"central share of {count} draws of the calibration, or of either half of them{own}"
         if comparison.cluster:
             return f"Student t over a bootstrap of {count} clusters by {comparison.cluster}"
         if not self.crossed:
@@ -152,6 +152,11 @@ class Part:
             "INCONCLUSIVE": f"{'straddles' if low < high else 'lies exactly on'} {' and '.join(straddled)}",
         }[self.verdict]
         self.reason = f"{self.estimate.effect:+.3g} [{low:+.3g}, {high:+.3g}] {where}"
+        if isinstance(self.estimate, Ensemble) and self.verdict != "INCONCLUSIVE":
+            least = self.estimate.least_draws(level)
+            if len(self.pairs) < least:
+                self.verdict = "INCONCLUSIVE"
+                self.reason += f", but {len(self.pairs)} draws tell nothing at {level:.2%}; a verdict needs {least}"
         sign = {"less": -1, "greater": 1}.get(kind, 0)
         if self.verdict == "CONTRADICTED" and sign * self.estimate.effect > 0:
             whose = {"": "the margin", "paper": "the paper's margin", "ours": "a margin of ours"}
@@ -233,7 +238,7 @@ def estimate(part: Part, rules: Rules) -> None:
     enough = [(count, comparison.cluster or comparison.paired, 2 if comparison.cluster else rules.seeds)]
     if comparison.paired == DRAW:
         enough = [(count, DRAW, MINIMUM_DRAWS)]
-        part.estimate = Ensemble(tuple(sorted(differences.tolist())), part.error or 0.0)
+        part.estimate = Ensemble(tuple(differences.tolist()), part.error or 0.0, halves=True)
     elif part.crossed:
         items = part.items or 0
         enough.append((items, comparison.items, rules.items))

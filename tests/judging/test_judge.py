@@ -411,7 +411,10 @@ def test_a_margin_says_whose_it_is() -> None:
 # Simulators
 
 
-def drawn(draws: int, mean: float = -0.37) -> list[dict[str, Any]]:
+DRAWS = 200
+
+
+def drawn(draws: int = DRAWS, mean: float = -0.37) -> list[dict[str, Any]]:
     values = np.random.default_rng(9).normal(mean, 0.05, draws)
     rows: list[dict[str, Any]] = [
         {"stage": "evaluation", "arm": "a", "draw": draw, "bits": float(value)} for draw, value in enumerate(values)
@@ -430,7 +433,7 @@ def off(**how: Any) -> Discrepancy:
 
 
 def test_a_simulation_is_consistent_or_inconsistent_and_no_more() -> None:
-    rows = drawn(100)
+    rows = drawn()
     near = claim("near", compare("equivalent", "a", -0.37, 0.25, paired="draw"), method="simulated")
     wide = claim("wide", compare("equivalent", "a", -0.37, 0.06, paired="draw"), method="simulated")
     away = claim("away", compare("greater", "a", 0.0, paired="draw"), method="simulated")
@@ -438,15 +441,19 @@ def test_a_simulation_is_consistent_or_inconsistent_and_no_more() -> None:
     words = [one["verdict"] for one in (found, straddling, against)]
     assert words == ["CONSISTENT", "INCONCLUSIVE", "INCONSISTENT"]
     assert [part["verdict"] for part in against["parts"]] == ["INCONSISTENT"]
-    assert found["plain"] == pytest.approx(np.quantile([r["bits"] for r in rows[:100]], [0.025, 0.975]) + 0.37)
-    assert found["statistic"] == "central share of 100 draws of the calibration, Holm over 3 claims"
+    values = np.array([row["bits"] for row in rows[:DRAWS]]) + 0.37
+    ends = np.array([np.quantile(part, [0.025, 0.975]) for part in (values, values[::2], values[1::2])])
+    assert found["plain"] == pytest.approx([ends[:, 0].min(), ends[:, 1].max()], rel=1e-6)
+    assert found["statistic"] == (
+        "central share of 200 draws of the calibration, or of either half of them, Holm over 3 claims"
+    )
     assert (found["as_expected"], against["as_expected"]) == (True, False)
     (few,) = verdict_of(rows[:20], near)
     assert few["reason"] == "20 draws; a verdict needs 50"
 
 
 def test_the_interval_of_a_simulation_holds_the_simulators_own_error() -> None:
-    rows = drawn(100)
+    rows = drawn()
     bare = compare("less", "a", 0.0, paired="draw")
     alone, with_error, ten, in_units = (
         verdict_of(rows, claim("x", one, method="simulated"))[0]
@@ -464,7 +471,7 @@ def test_the_interval_of_a_simulation_holds_the_simulators_own_error() -> None:
     assert with_error["plain"][1] > alone["plain"][1]
     assert (alone["verdict"], ten["verdict"]) == ("CONSISTENT", "INCONCLUSIVE")
     assert "simulator's own error" in ten["statistic"]
-    (lost,) = verdict_of(rows[:100], claim("x", replace(bare, discrepancy=off(times=1.0)), method="simulated"))
+    (lost,) = verdict_of(rows[:DRAWS], claim("x", replace(bare, discrepancy=off(times=1.0)), method="simulated"))
     assert (lost["verdict"], lost["reason"]) == ("FAILED", "nothing was measured for off")
 
 
@@ -479,6 +486,26 @@ def test_twice_as_many_draws_change_no_verdict(mean: float) -> None:
         for draws in (100, 200, 400, 800)
     }
     assert len(verdicts_at) == 1
+
+
+def test_a_level_needs_draws_in_its_tails() -> None:
+    """At 99.5 % a hundred draws say nothing of what one in four hundred would be."""
+    claims = [claim(f"{i}", compare("less", "a", 0.0, paired="draw"), method="simulated") for i in range(10)]
+    few, enough = verdict_of(drawn(399), *claims)[0], verdict_of(drawn(400), *claims)[0]
+    assert enough["verdict"] == "CONSISTENT"
+    assert few["verdict"] == "INCONCLUSIVE"
+    assert few["reason"].endswith("but 399 draws tell nothing at 99.50%; a verdict needs 400")
+
+
+def test_no_verdict_hangs_on_half_of_the_draws() -> None:
+    """Where one half decides and the other does not, there is none: so it is asked before the draws are doubled."""
+    rows = [
+        {"stage": "evaluation", "arm": "a", "draw": draw, "bits": 0.1 if draw in (0, 2, 4) else -1.0 - draw / 99}
+        for draw in range(100)
+    ]
+    one = claim("x", compare("less", "a", 0.0, paired="draw"), method="simulated")
+    assert verdict_of([{**row, "bits": min(row["bits"], -1.0)} for row in rows], one)[0]["verdict"] == "CONSISTENT"
+    assert verdict_of(rows, one)[0]["verdict"] == "INCONCLUSIVE"
 
 
 def test_what_a_machine_cannot_measure_is_not_tested() -> None:
