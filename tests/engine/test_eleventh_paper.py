@@ -16,7 +16,8 @@ letters = clocked["letters"]
 
 paper = Paper(
     title="Vowels", authors="the walk-through", year=2026, arxiv="0000.00001",
-    claims=[Claim("some", "There are vowels", "Table 1", "P", "many", greater(letters, 10, paired=""), "holds")],
+    claims=[Claim("some", "There are vowels", "Table 1", "P", "many", "ours", greater(letters, 10, paired=""), "holds"),
+    ],
     controls=[],
     scales=[Scale("texts", paper="1000", here="2")],
     tables=[Table(title="Vowels", rows="arm", quantities=("letters",), columns="domain")],
