@@ -120,8 +120,12 @@ def summary(leading: Part | None) -> dict[str, Any]:
     }
 
 
+TRACKED = {"paper, with a number": "number", "paper, direction only": "direction", "ours": "ours"}
+"""Whose claims are counted, each kind by itself, and in which metrics."""
+
+
 def _say(claims: list[dict[str, Any]], controls: list[dict[str, Any]]) -> None:
-    """Tell the tracking store: a table of the verdicts, and their counts without the foregone ones."""
+    """Tell the tracking store: a table of the verdicts, and their counts by whose claim it is."""
     rows = []
     columns = ("claim", "whose", "verdict", "expected", "effect", "low", "high", "n", "post_hoc")
     for claim in claims:
@@ -130,10 +134,12 @@ def _say(claims: list[dict[str, Any]], controls: list[dict[str, Any]]) -> None:
         rows.append({name: told[name] for name in columns})
     if rows:
         spool.table("verdicts", rows)
-    counted = [claim for claim in claims if claim["whose"] != "foregone"]
-    counts = Counter(claim["verdict"] for claim in counted)
-    for verdict in VERDICTS:
-        spool.metric(f"verdicts/{verdict.lower().replace(' ', '-')}", counts[verdict])
-    spool.metric("verdicts/as-expected", sum(claim["as_expected"] is True for claim in counted))
+    for whose, short in TRACKED.items():
+        own = [claim for claim in claims if claim["whose"] == whose]
+        counts = Counter(claim["verdict"] for claim in own)
+        for verdict in VERDICTS if own else ():
+            spool.metric(f"verdicts/{short}/{verdict.lower().replace(' ', '-')}", counts[verdict])
+    predicted = [claim["as_expected"] for claim in claims if claim["whose"] in TRACKED]
+    spool.metric("verdicts/as-expected", sum(came is True for came in predicted))
     spool.metric("controls/passed", sum(control["passed"] for control in controls))
     spool.metric("controls/failed", sum(not control["passed"] for control in controls))

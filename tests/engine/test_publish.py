@@ -127,7 +127,7 @@ def test_a_report_that_cannot_be_written_still_ends_the_run(done: Clone) -> None
     assert "published/tiny.json has not the shape of a publication" in ended.stdout + ended.stderr
     newest = next(run for run in runs_of(done)["tiny"] if str(run["name"]).startswith("quick "))
     assert newest["status"] == "FINISHED"
-    assert newest["metrics"]["verdicts/supported"] > 0
+    assert newest["metrics"]["verdicts/number/supported"] > 0
 
 
 @pytest.mark.parametrize("name", sorted(papers()))

@@ -106,9 +106,9 @@ def test_the_tracking_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         out=tmp_path / "out",
     )
     assert metrics == {
-        "verdicts/supported": 1, "verdicts/contradicted": 1, "verdicts/inconclusive": 0, "verdicts/not-tested": 0,
-        "verdicts/failed": 1, "verdicts/as-expected": 0, "controls/passed": 1, "controls/failed": 0,
-        "verdicts/consistent": 0, "verdicts/inconsistent": 0,
+        "verdicts/number/supported": 1, "verdicts/number/contradicted": 1, "verdicts/number/inconclusive": 0,
+        "verdicts/number/not-tested": 0, "verdicts/number/failed": 1, "verdicts/number/consistent": 0,
+        "verdicts/number/inconsistent": 0, "verdicts/as-expected": 0, "controls/passed": 1, "controls/failed": 0,
     }, "claims that no register holds were not predicted, and foregone ones are not counted"  # fmt: skip
     columns = {"claim", "whose", "verdict", "expected", "effect", "low", "high", "n", "post_hoc"}
     assert [set(row) for row in tables["verdicts"]] == [columns] * 4
