@@ -81,7 +81,8 @@ def _claims(found: Publication) -> list[str]:
             "verdict, with an interval at a Holm level (99.4 to 99.7 %) that was not recorded, or of 95 %.",
             "",
         ]
-    lines += ["| claim | whose | the paper | here: difference [95 % interval] | verdict |", "|---|---|---|---|---|"]
+    level = "95 % interval" if found.judged else "interval"
+    lines += [f"| claim | whose | the paper | here: difference [{level}] | verdict |", "|---|---|---|---|---|"]
     for claim in found.claims:
         cells = [claim.says, claim.whose, f"{claim.paper_value} ({claim.source})", _here(claim), _verdict(claim)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -8,7 +8,7 @@ PAPER = '''"""How many letters two texts have: a paper for the walk-through."""
 
 from flows.engine.paper import Claim, Paper, Scale, Source, Stage, greater
 from tasks import tiny
-from tasks.judging.report import Table
+from tasks.judging.results import Table
 
 cleaned = Stage(tiny.clean, inputs={"texts": Source("texts")}, config=tiny.Letters(keep="aeiou"))
 clocked = Stage(tiny.clock, inputs={"cleaned": cleaned}, config=tiny.Counting(repeats=3), kind="measure")
