@@ -30,7 +30,7 @@ def test_one_file_is_all_it_takes(done: Clone) -> None:
     before = subprocess.run(["git", "status", "--short"], cwd=done.root, capture_output=True, text=True, check=True)
     assert "vowels" in done.tenfold("list").stdout
     done.tenfold("compile")
-    assert (done.root / "pipelines/gpu/vowels/dvc.yaml").exists()
+    assert (done.root / "pipelines/cpu/vowels/dvc.yaml").exists()
     assert "vowels" in (done.root / "dvc.yaml").read_text()
     assert "name: vowels" in (done.root / "prefect.yaml").read_text()
     assert "There are vowels" in (done.root / "mlflow/experiments.json").read_text()
