@@ -19,6 +19,7 @@ lint: $(VENV)/installed
 	mypy
 	lint-imports
 	tenfold compile --check
+	tenfold rejudge published/*.json
 
 ui: $(VENV)/installed
 	tenfold ui

@@ -96,8 +96,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Judged:
-    """A paper's verdicts and figures with an unbroken chain; `origins` by the stages' names."""
+    """A paper's verdicts and figures with an unbroken chain; `origins` by the stages' names.
 
+    `rules` are alpha and the least numbers of seeds and items.
+    """
+
+    rules: dict[str, Any]
     claims: list[dict[str, Any]]
     controls: list[dict[str, Any]]
     tables: list[dict[str, Any]]
@@ -187,6 +191,7 @@ def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage]
     verdicts = json.loads((folder / VERDICTS / "verdicts.json").read_text())
     rows = json.loads((folder / "results" / "metrics.json").read_text())
     return Judged(
+        rules={name: verdicts[name] for name in ("alpha", "minimum_seeds", "minimum_items")},
         claims=verdicts["claims"],
         controls=verdicts["controls"],
         tables=json.loads((folder / "results" / "tables.json").read_text()),
@@ -236,11 +241,6 @@ def figures_of(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, 
 
 def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Figure]:
     """The cells of the paper's tables, with their values."""
-    meanings = {
-        quantity: meaning
-        for stage in experiment.stages.values()
-        for quantity, meaning in getattr(stage.function, "measures", {}).items()
-    }
     for table in experiment.paper.tables:
         cells: dict[tuple[str, str], list[tuple[Any, float, str]]] = {}
         drawn: set[tuple[str, str]] = set()
@@ -255,7 +255,14 @@ def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Fig
                         drawn.add(place)
         for (name, quantity), values in cells.items():
             over = "draw" if (name, quantity) in drawn else "seed"
-            yield Figure(name, quantity, meanings[quantity], tuple(values), over)
+            yield Figure(name, quantity, _meaning(experiment, values[0][2], quantity), tuple(values), over)
+
+
+def _meaning(experiment: Experiment, stage: str, quantity: str) -> str:
+    """What a quantity is, in the words of the stage that measured it: two stages may have one of the same name."""
+    families = [name for name in experiment.stages if f"{stage}-".startswith(f"{name}-")]
+    meaning: str = experiment.stages[max(families, key=len)].function.measures[quantity]  # type: ignore[attr-defined]
+    return meaning
 
 
 def _interval(values: list[float], over: str) -> tuple[float, float] | None:

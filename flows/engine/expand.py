@@ -18,6 +18,7 @@ from flows.engine.paper import (
     AtLeast,
     Claim,
     Control,
+    Discrepancy,
     Handle,
     Measurement,
     NotTested,
@@ -31,7 +32,9 @@ from flows.engine.variant import Variant, settings
 from tasks.base.errors import UserError
 from tasks.judging.claims import Comparison, Judging, Selection, Statement, label, member
 from tasks.judging.claims import Control as CompiledControl
+from tasks.judging.claims import Discrepancy as CompiledDiscrepancy
 from tasks.judging.judge import judge
+from tasks.judging.parts import DRAW
 from tasks.judging.register import REGISTER, VERDICTS
 from tasks.judging.results import Results, collect
 
@@ -67,6 +70,10 @@ def _replaced(inputs: Inputs, folders: dict[str, str]) -> Inputs:
         else {label: folders.get(folder, folder) for label, folder in value.items()}
         for name, value in inputs.items()
     }
+
+
+PLAIN = ("margin", "paired", "cluster", "items", "weight", "fixed", "size", "margin_of")
+"""What a comparison is in a paper and in its compiled form alike."""
 
 
 class _Expansion:
@@ -152,13 +159,20 @@ class _Expansion:
                 kind=one.kind,
                 left=self._selection(one.left),
                 right=self._selection(one.right) if isinstance(one.right, Measurement) else one.right,
-                margin=one.margin,
-                paired=one.paired,
-                cluster=one.cluster,
+                discrepancy=self._discrepancy(one.discrepancy) if one.discrepancy else None,
+                **{name: getattr(one, name) for name in PLAIN},
             )
             for one in group.tests
         )
         return {"comparisons": comparisons, "needed": group.needed}
+
+    def _discrepancy(self, given: Discrepancy) -> CompiledDiscrepancy:
+        return CompiledDiscrepancy(
+            errors=self._selection(given.errors),
+            within=given.within,
+            times=given.times,
+            of=self._selection(given.of) if given.of else None,
+        )
 
     def _selection(self, measurement: Measurement) -> Selection:
         return Selection(
@@ -260,11 +274,14 @@ def _check_claims(experiment: Experiment) -> None:
             raise UserError(f"{where}: {group.needed} of {len(group.tests)} comparisons cannot be needed.")
         for test in group.tests:
             _check_test(test, handles, where)
+            if isinstance(claim, Claim) and test.margin and not test.margin_of:
+                raise UserError(f'{where}: a margin says whose it is, margin_of="paper" or "ours".')
 
 
 def _check_test(test: Test, handles: set[int], where: str) -> None:
-    for measurement in (test.left, test.right):
-        if isinstance(measurement, float | int):
+    own = [test.discrepancy.errors, test.discrepancy.of] if test.discrepancy else []
+    for measurement in (test.left, test.right, *own):
+        if measurement is None or isinstance(measurement, float | int):
             continue
         known = _measures(measurement.stage)
         if id(measurement.stage) not in handles:
@@ -275,6 +292,10 @@ def _check_test(test: Test, handles: set[int], where: str) -> None:
             raise UserError(f"{where}: {function} does not measure {measurement.quantity}.{close}")
     if not math.isfinite(test.margin) or test.margin < 0:
         raise UserError(f"{where}: the margin must be zero or more.")
+    if test.items and (test.cluster or not test.paired):
+        raise UserError(f"{where}: items are crossed with what pairs, such as seeds, and are no clusters.")
+    if test.discrepancy and test.paired != DRAW:
+        raise UserError(f"{where}: a discrepancy is that of a simulator, whose values are paired by draw.")
 
 
 def _measures(stage: Stage) -> dict[str, str]:

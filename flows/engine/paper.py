@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from tasks.judging.claims import Whose
 from tasks.judging.results import Table
 
 T = TypeVar("T")
@@ -89,22 +90,49 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Discrepancy:
+    """A simulator's own error, from relative errors on figures that it was not fitted to.
+
+    Their spread within a source (the label `within`) is taken, for what a source's errors share cancels between two
+    predictions of one set-up. `times` says how strongly the difference that is judged answers to an error of a
+    single prediction, in units of the median of `of` where that is given.
+    """
+
+    errors: Measurement
+    within: str
+    times: float
+    of: Measurement | None = None
+
+
+@dataclass(frozen=True)
 class Test:
     """How a claim is judged: the difference `left - right`, pair by pair, against a margin.
 
     `kind` says where the whole interval must lie for the claim to be supported: "less" below `-margin`,
     "greater" above `margin`, "at most" below `+margin`, "equivalent" between `-margin` and `margin`.
-    Pairs share the label `paired`; with "seed" the interval is Student's t, with `cluster` (the label whose
-    values are independent draws) a bootstrap of clusters of examples. Without `paired`, two computed
-    values are compared as they are.
+    `margin_of` says whose the margin is, and `size` is how large the paper printed the difference: 0 is the margin of
+    a paper's direction, and its size is judged apart.
+
+    Pairs share the label `paired`. With "seed" the interval is Student's t over seeds; with `items` (what else was
+    drawn at random, such as "question") it is crossed, over new seeds and new items, out of the stage's
+    examples.parquet, where `weight` may name a column. `fixed` says of what it does not generalise: to other "items",
+    or to other "seeds". With `cluster` (the label whose values are independent draws) it is a bootstrap of clusters of
+    examples, and with "draw" what a simulator's calibration leaves open, with its `discrepancy`. Without `paired`, two
+    computed values are compared as they are.
     """
 
     kind: Literal["less", "greater", "at most", "equivalent"]
     left: Measurement
     right: Measurement | float
-    margin: float
-    paired: str
+    margin: float = 0.0
+    paired: str = "seed"
     cluster: str = ""
+    items: str = ""
+    weight: str = ""
+    fixed: Literal["", "items", "seeds"] = ""
+    size: float | None = None
+    margin_of: Literal["", "paper", "ours"] = ""
+    discrepancy: Discrepancy | None = None
 
 
 @dataclass(frozen=True)
@@ -122,32 +150,24 @@ class NotTested:
     reason: str
 
 
-def less(
-    left: Measurement, right: Measurement | float, *, margin: float = 0.0, paired: str = "seed", cluster: str = ""
-) -> Test:
-    """`left` is below `right` by more than `margin`."""
-    return Test("less", left, right, margin, paired, cluster)
+def less(left: Measurement, right: Measurement | float, **how: Any) -> Test:
+    """`left` is below `right` by more than `margin`; `how` are the other fields of `Test`."""
+    return Test("less", left, right, **how)
 
 
-def greater(
-    left: Measurement, right: Measurement | float, *, margin: float = 0.0, paired: str = "seed", cluster: str = ""
-) -> Test:
+def greater(left: Measurement, right: Measurement | float, **how: Any) -> Test:
     """`left` is above `right` by more than `margin`."""
-    return Test("greater", left, right, margin, paired, cluster)
+    return Test("greater", left, right, **how)
 
 
-def at_most(
-    left: Measurement, right: Measurement | float, *, margin: float, paired: str = "seed", cluster: str = ""
-) -> Test:
+def at_most(left: Measurement, right: Measurement | float, *, margin: float, **how: Any) -> Test:
     """`left` is above `right` by less than `margin`: it is not worse, where lower is better."""
-    return Test("at most", left, right, margin, paired, cluster)
+    return Test("at most", left, right, margin, **how)
 
 
-def equivalent(
-    left: Measurement, right: Measurement | float, *, margin: float, paired: str = "seed", cluster: str = ""
-) -> Test:
+def equivalent(left: Measurement, right: Measurement | float, *, margin: float, **how: Any) -> Test:
     """`left` and `right` differ by less than `margin` either way; with margin 0 and no pairs, not at all."""
-    return Test("equivalent", left, right, margin, paired, cluster)
+    return Test("equivalent", left, right, margin, **how)
 
 
 def all_of(tests: Iterable[Test]) -> AtLeast:
@@ -171,7 +191,9 @@ class Claim:
     """One claim of the paper, written down before the first run that could show it.
 
     `says` is the claim in words, `source` its table or section, `paper_value` what the paper printed,
-    `expected` our prediction for this scale, and `method` says how our own figure comes about.
+    `whose` says whose claim it is (and whether it could fail at all), `expected` is our prediction for this scale, and
+    `method` says how our own figure comes about. `seen` is what was known when the prediction was written, `enlarged`
+    how the sample grew after the claim had been judged once.
     """
 
     id: str
@@ -179,9 +201,12 @@ class Claim:
     source: str
     evidence: Evidence
     paper_value: str
+    whose: Whose
     test: Test | AtLeast | NotTested
     expected: Literal["holds", "does not hold at this scale", "not tested"]
     method: Literal["measured", "computed", "simulated"] = "measured"
+    seen: str = ""
+    enlarged: str = ""
 
 
 @dataclass(frozen=True)

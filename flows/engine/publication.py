@@ -1,8 +1,10 @@
-"""`published/PAPER.json`: the verdicts and figures that the project stands for, with where they come from."""
+"""`published/PAPER.json`: the verdicts and figures that the project stands for, with all that they rest on."""
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,11 +14,9 @@ from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 
 FOLDER = ROOT / "published"
-README = ROOT / "README.md"
-BEGIN = "<!-- published: written by `tenfold publish`, from published/*.json -->"
-END = "<!-- published: end -->"
 
 Interval = tuple[float, float] | None
+Value = str | int | float | bool
 
 
 @config
@@ -30,44 +30,120 @@ class Figure:
 
 
 @config
+class Side:
+    """What is measured on one side of a comparison, in the rows with these labels."""
+
+    quantity: str
+    labels: dict[str, Value]
+
+
+@config
+class Pairs:
+    """The values of both sides, by seed, draw or cluster, or two computed ones; `weights` where they are not equal."""
+
+    labels: tuple[Value | None, ...]
+    left: tuple[float, ...]
+    right: tuple[float, ...]
+    weights: tuple[float, ...] = ()
+
+
+@config
+class Part:
+    """One comparison of a claim or control, with what its verdict is computed from.
+
+    `interval` at `level` decides, `plain` is that at 1 - alpha. `crossed` are the means over seeds and items of
+    tasks/judging/crossed.py, and `error` is a simulator's own.
+    """
+
+    name: str
+    kind: str
+    margin: float
+    margin_of: str
+    size: float | None
+    paired: str
+    cluster: str
+    items: str
+    fixed: str
+    left: Side
+    right: Side | float
+    verdict: str
+    reason: str
+    statistic: str
+    n: int
+    n_items: int | None
+    effect: float | None
+    interval: Interval
+    level: float | None
+    plain: Interval
+    p: float | None
+    error: float | None
+    pairs: Pairs
+    crossed: dict[str, float | tuple[float, ...]] | None
+
+
+@config
 class PublishedControl:
     """A check of the measurement, and whether it passed."""
 
     id: str
     kind: str
     passed: bool
+    needed: int
+    parts: tuple[Part, ...]
 
 
 @config
 class PublishedClaim:
-    """A claim with its verdict, the effect it rests on, the scale, and the command that recomputes it."""
+    """A claim with its verdict and all its comparisons, the scale, and the command that measures it again.
+
+    `effect`, `interval` and `p` are those of the comparison that speaks for the claim. `digest` is the claim's
+    identity. `withdrawn` is the reason for which we stand for the verdict no more.
+    """
 
     id: str
     says: str
     source: str
     evidence: str
+    paper_value: str
+    whose: str
     expected: str
+    seen: str
+    enlarged: str
     method: str
+    digest: str
     verdict: str
     reason: str
+    withdrawn: str
+    statistic: str
     n: int
     effect: float | None
     interval: Interval
+    level: float | None
+    plain: Interval
     p: float | None
-    paper_value: str
     scale: str
     post_hoc: bool
     command: str
+    needed: int
+    parts: tuple[Part, ...]
 
 
 @config
 class Publication:
-    """One paper's verdicts at one profile, as computed from one commit on one machine."""
+    """One paper's verdicts at one profile, as computed from one commit on one machine.
+
+    `judged` are the digests of what was judged. It is empty where a paper was published before pairs were kept: then
+    no verdict can be recomputed.
+    """
 
     paper: str
     profile: str
     commit: str
     environment: dict[str, str]
+    judged: dict[str, str]
+    alpha: float
+    minimum_seeds: int
+    minimum_items: int
     figures: dict[str, Figure]
     controls: tuple[PublishedControl, ...]
     claims: tuple[PublishedClaim, ...]
@@ -80,75 +156,86 @@ def read(paper: str) -> Publication | None:
         UserError: the file has not the shape that it must have.
     """
     path = FOLDER / f"{paper}.json"
+    return read_file(path) if path.exists() else None
+
+
+def read_file(path: Path) -> Publication:
+    """What such a file publishes, wherever it lies.
+
+    Raises:
+        UserError: there is no such file, or it has not the shape that it must have.
+    """
     if not path.exists():
-        return None
+        raise UserError(f"There is no file {path}.")
     try:
         found: Publication = TypeAdapter(Publication).validate_json(path.read_text())
     except ValidationError as problem:
+        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         raise UserError(
-            f"published/{paper}.json has not the shape of a publication ({first_error(problem)}): "
-            f"git restore it, or run tenfold publish {paper}."
+            f"{shown} has not the shape of a publication ({first_error(problem)}): "
+            f"git restore it, or run tenfold publish {path.stem}."
         ) from problem
     return found
 
 
 def write(publication: Publication) -> Path:
-    """Write the paper's file, and the table in the README that is made of all of them."""
+    """Write the paper's file; the README's table is made of all of them (readme.py)."""
     path = FOLDER / f"{publication.paper}.json"
     FOLDER.mkdir(exist_ok=True)
-    data = TypeAdapter(Publication).dump_python(publication, mode="json")
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    README.write_text(with_table(README.read_text()))
+    path.write_text(lines(TypeAdapter(Publication).dump_python(publication, mode="json")) + "\n")
     return path
 
 
-def with_table(readme: str) -> str:
-    """The README with the table of what is published brought up to date.
+def lines(value: Any, indent: int = 0) -> str:
+    """JSON of which a diff can be read: what holds plain values, or lists of such, is one line."""
+    within = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list) or all(_is_plain(one) for one in within):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    space = " " * (indent + 1)
+    if isinstance(value, dict):
+        inner = [f"{json.dumps(name, ensure_ascii=False)}: {lines(one, indent + 1)}" for name, one in value.items()]
+    else:
+        inner = [lines(one, indent + 1) for one in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + "\n" + ",\n".join(space + line for line in inner) + "\n" + " " * indent + closing
 
-    Raises:
-        UserError: the lines between which the table stands are gone.
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(one, dict | list) for one in value)
+    return not isinstance(value, dict)
+
+
+WITHDRAWN = "WITHDRAWN"
+
+
+def standing(claim: PublishedClaim) -> str:
+    """The verdict that still stands."""
+    return WITHDRAWN if claim.withdrawn else claim.verdict
+
+
+def tally(claims: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """How many claims came out how, from (whose, verdict), by whose claim it is; never over all of them."""
+    counts: dict[str, Counter[str]] = {}
+    for whose, verdict in claims:
+        counts.setdefault(whose, Counter())[verdict] += 1
+    return counts
+
+
+def predictions(claims: Iterable[PublishedClaim]) -> tuple[int, int]:
+    """How many predictions came true, of those on which there is a verdict either way.
+
+    What was written after the data is none, nor is what could not fail.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"README.md has no lines {BEGIN} and {END}: git restore it.")
-    return "\n".join([before + BEGIN, *_table(), END + after])
+    from tasks.judging.deciding import came_true
 
-
-VERDICTS = ("SUPPORTED", "CONTRADICTED", "INCONCLUSIVE", "NOT TESTED", "FAILED")
-
-
-def _table() -> list[str]:
-    publications = [read(path.stem) for path in sorted(FOLDER.glob("*.json"))]
-    lines = ["| paper | profile | " + " | ".join(word.lower() for word in VERDICTS) + " | predictions that came true |"]
-    lines.append("|---" * (len(VERDICTS) + 3) + "|")
-    details = []
-    for found in publications:
-        assert found is not None
-        counts = Counter(claim.verdict for claim in found.claims)
-        right, decided = predictions(found.claims)
-        lines.append(
-            f"| [`{found.paper}`](published/{found.paper}.json) | {found.profile} | "
-            + " | ".join(str(counts[word]) for word in VERDICTS)
-            + f" | {right} of {decided} |"
-        )
-        details += ["", f"<details><summary>The claims of {found.paper}</summary>", ""]
-        details += ["| claim | the paper | here | verdict |", "|---|---|---|---|"]
-        details += [
-            f"| {claim.says} | {claim.paper_value} ({claim.source}) "
-            f"| {effect_and_interval(claim.effect, claim.interval)} "
-            f"| {claim.verdict}{', post hoc' if claim.post_hoc else ''} |"
-            for claim in found.claims
-        ]
-        details += ["", "</details>"]
-    return [*lines, *details, ""]
-
-
-def predictions(claims: tuple[PublishedClaim, ...]) -> tuple[int, int]:
-    """How many predictions came true, of those on which there is a verdict either way."""
-    came = {("holds", "SUPPORTED"), ("does not hold at this scale", "CONTRADICTED")}
-    decided = [claim for claim in claims if claim.verdict in ("SUPPORTED", "CONTRADICTED")]
-    return sum((claim.expected, claim.verdict) in came for claim in decided), len(decided)
+    came = [
+        came_true(claim.expected, claim.verdict)
+        for claim in claims
+        if not (claim.post_hoc or claim.withdrawn or claim.whose == "foregone")
+    ]
+    decided = [one for one in came if one is not None]
+    return sum(decided), len(decided)
 
 
 def effect_and_interval(effect: float | None, interval: Interval) -> str:

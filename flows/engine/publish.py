@@ -2,12 +2,15 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from flows.engine.compile import compiled, stale
 from flows.engine.discover import choose, papers
 from flows.engine.evidence import Evidence, Judged, command, gather
 from flows.engine.paper import Profiles
-from flows.engine.publication import Figure, Publication, PublishedClaim, PublishedControl, write
+from flows.engine.publication import Figure, Pairs, Part, Publication, PublishedClaim, PublishedControl, Side, write
+from flows.engine.readme import refresh
+from flows.engine.rejudge import differences
 from flows.engine.terminal import controls
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -36,7 +39,12 @@ def publish(paper: str, profile: str) -> Path:
         raise UserError(f"{controls(failing).capitalize()} did not pass: see tenfold trace {paper}/{failing[0]}.")
     if not evidence.judged.controls:
         raise UserError(f"{paper} has no controls: give flows/{paper} a planted and a shuffled one.")
-    return write(_publication(evidence, evidence.judged))
+    made = _publication(evidence, evidence.judged)
+    if wrong := next(differences(made), ""):
+        raise UserError(f"What would be published does not give its own verdicts: {wrong}")
+    path = write(made)
+    refresh()
+    return path
 
 
 def _publication(evidence: Evidence, judged: Judged) -> Publication:
@@ -49,30 +57,81 @@ def _publication(evidence: Evidence, judged: Judged) -> Publication:
         profile=evidence.chosen.name,
         commit=_git("rev-parse", "HEAD"),
         environment={**judged.environment, **machine},
+        judged={name: judged.origins[name].digest for name in ("results", "verdicts")},
+        **judged.rules,
         figures={
             name: Figure(value=figure.value, unit=figure.meaning, seeds=figure.seeds, interval=figure.interval)
             for name, figure in judged.figures.items()
         },
-        controls=tuple(
-            PublishedControl(id=control["id"], kind=control["kind"], passed=control["passed"])
-            for control in judged.controls
-        ),
+        controls=tuple(published_control(control) for control in judged.controls),
         claims=tuple(
-            PublishedClaim(
-                **{name: claim[name] for name in COPIED},
-                interval=tuple(claim["interval"]) if claim["interval"] else None,
-                scale=scale,
-                command=f"{trace} && tenfold trace {evidence.name}/{claim['id']} --profile {evidence.chosen.name}",
+            published_claim(
+                claim,
+                scale,
+                f"{trace} && tenfold trace {evidence.name}/{claim['id']} --profile {evidence.chosen.name}",
             )
             for claim in judged.claims
         ),
     )
 
 
-COPIED = (
-    "id", "says", "source", "evidence", "expected", "method", "verdict", "reason", "n", "effect", "p", "paper_value",
-    "post_hoc",
+def published_control(control: dict[str, Any]) -> PublishedControl:
+    """A control as verdicts.json has it, with what it can be judged by again."""
+    return PublishedControl(**{name: control[name] for name in OF_CONTROL}, parts=_parts(control))
+
+
+def published_claim(claim: dict[str, Any], scale: str, command: str) -> PublishedClaim:
+    """A claim as verdicts.json has it, with what it can be judged by again."""
+    return PublishedClaim(
+        **{name: claim[name] for name in OF_CLAIM},
+        interval=_interval(claim["interval"]),
+        plain=_interval(claim["plain"]),
+        withdrawn="",
+        scale=scale,
+        command=command,
+        parts=_parts(claim),
+    )
+
+
+OF_CONTROL = ("id", "kind", "passed", "needed")
+OF_CLAIM = (
+    "id", "says", "source", "evidence", "paper_value", "whose", "expected", "seen", "enlarged", "method", "digest",
+    "verdict", "reason", "statistic", "n", "effect", "level", "p", "post_hoc", "needed",
 )  # fmt: skip
+OF_PART = (
+    "name", "kind", "margin", "margin_of", "size", "paired", "cluster", "items", "fixed", "verdict", "reason",
+    "statistic", "n", "n_items", "effect", "level", "p", "error",
+)  # fmt: skip
+
+
+def _parts(entry: dict[str, Any]) -> tuple[Part, ...]:
+    return tuple(
+        Part(
+            **{name: part[name] for name in OF_PART},
+            left=Side(**part["left"]),
+            right=Side(**part["right"]) if isinstance(part["right"], dict) else part["right"],
+            interval=_interval(part["interval"]),
+            plain=_interval(part["plain"]),
+            pairs=_pairs(part["pairs"]),
+            crossed={name: tuple(v) if isinstance(v, list) else v for name, v in part["crossed"].items()}
+            if part["crossed"]
+            else None,
+        )
+        for part in entry["parts"]
+    )
+
+
+def _pairs(pairs: list[dict[str, Any]]) -> Pairs:
+    return Pairs(
+        labels=tuple(pair["pair"] for pair in pairs),
+        left=tuple(pair["left"] for pair in pairs),
+        right=tuple(pair["right"] for pair in pairs),
+        weights=tuple(pair["weight"] for pair in pairs if "weight" in pair),
+    )
+
+
+def _interval(ends: list[float] | None) -> tuple[float, float] | None:
+    return (ends[0], ends[1]) if ends else None
 
 
 def scales(evidence: Evidence) -> str:

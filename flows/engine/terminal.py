@@ -12,7 +12,10 @@ from rich.text import Text
 
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
+from flows.engine.publication import tally
 from flows.engine.stages import ConcreteStage
+from tasks.judging.claims import WHOSE
+from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
 
 console = Console(highlight=False, soft_wrap=True)
@@ -114,12 +117,25 @@ def show_status(plan: Plan) -> None:
 
 
 def show_verdicts(title: str, verdicts: dict[str, Any]) -> None:
-    """How many claims came out how, on a line, and what to type to see them."""
-    counts = Counter(claim["verdict"] for claim in verdicts["claims"])
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    """How many claims came out how, by whose claim it is, and what to type to see them."""
     failing = [control["id"] for control in verdicts["controls"] if not control["passed"]]
     control = f"; {controls(failing)} did not pass" if failing else ""
-    console.print(f"[bold]{title}: verdicts[/] {told or 'no claims'}{control}. See tenfold claims, tenfold report.")
+    told = counted(tally((claim["whose"], claim["verdict"]) for claim in verdicts["claims"]))
+    console.print(f"[bold]{title}: verdicts[/]{control}. See tenfold claims, tenfold report.")
+    for line in told:
+        console.print(f"  {line}")
+
+
+def counted(counts: dict[str, Counter[str]]) -> list[str]:
+    """A line for each kind of claim; foregone ones, which could not fail, are named and not counted by verdict."""
+    lines = []
+    for whose in WHOSE[:-1]:
+        if whose in counts:
+            found = ", ".join(f"{counts[whose][word]} {word.lower()}" for word in VERDICTS if counts[whose][word])
+            lines.append(f"{whose}: {found}")
+    if foregone := sum(counts.get(WHOSE[-1], {}).values()):
+        lines.append(f"not counted, as they could not fail or were certain beforehand: {foregone}")
+    return lines
 
 
 def controls(ids: list[str]) -> str:

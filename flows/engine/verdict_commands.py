@@ -1,6 +1,5 @@
-"""The commands of `tenfold` that show verdicts: claims, trace, report, publish, compare."""
+"""The commands of `tenfold` that show verdicts: claims, trace, report, publish, rejudge, compare."""
 
-from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +12,21 @@ from flows.engine import comparison
 from flows.engine import publish as publishing
 from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
-from flows.engine.publication import VERDICTS, effect_and_interval
-from flows.engine.terminal import console
+from flows.engine.publication import effect_and_interval, read_file, standing, tally
+from flows.engine.rejudge import differences, recomputable
+from flows.engine.terminal import console, counted
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 
-COLOURS = {"SUPPORTED": "green", "CONTRADICTED": "red", "INCONCLUSIVE": "yellow", "NOT TESTED": "dim", "FAILED": "red"}
+COLOURS = {
+    "SUPPORTED": "green",
+    "CONTRADICTED": "red",
+    "CONSISTENT": "green",
+    "INCONSISTENT": "red",
+    "INCONCLUSIVE": "yellow",
+    "NOT TESTED": "dim",
+    "FAILED": "red",
+}
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[
@@ -31,7 +39,7 @@ Settings = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Give the command line these commands."""
-    for function in (claims, trace, report, publish, compare):
+    for function in (claims, trace, report, publish, rejudge, compare):
         app.command()(function)
 
 
@@ -49,9 +57,13 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
         if evidence.judged is None:
             console.print(f"No verdicts of {evidence.chosen.name} are up to date here: run {evidence.command}.\n")
             continue
-        counts = Counter(claim["verdict"] for claim in evidence.judged.claims)
-        console.print(", ".join(f"{counts[word]} {word.lower()}" for word in VERDICTS if counts[word]) + ".")
-        came = [claim["as_expected"] for claim in evidence.judged.claims if claim["as_expected"] is not None]
+        for line in counted(tally((claim["whose"], claim["verdict"]) for claim in evidence.judged.claims)):
+            console.print(line)
+        came = [
+            claim["as_expected"]
+            for claim in evidence.judged.claims
+            if claim["as_expected"] is not None and claim["whose"] != "foregone"
+        ]
         if came:
             console.print(f"{sum(came)} of the {len(came)} predictions on which there is a verdict came true.")
         for control in evidence.judged.controls:
@@ -65,8 +77,9 @@ def _claims_table(evidence: Evidence) -> Table:
     judged = {claim["id"]: claim for claim in evidence.judged.claims} if evidence.judged else {}
     table = Table(
         "claim",
+        "whose",
         "verdict",
-        "effect \\[interval]",
+        "effect \\[95 % interval]",
         "predicted",
         f"published ({evidence.published.profile})" if evidence.published else "published",
         title=f"{evidence.name}: the claims at {evidence.chosen.name}",
@@ -79,10 +92,10 @@ def _claims_table(evidence: Evidence) -> Table:
         if here:
             post_hoc = " (post hoc)" if here["post_hoc"] else ""
             verdict = f"[{COLOURS[here['verdict']]}]{here['verdict']}[/]{post_hoc}"
-            effect = escape(effect_and_interval(here["effect"], here["interval"]))
+            effect = escape(effect_and_interval(here["effect"], here["plain"]))
             predicted += {True: " ✓", False: " ✗", None: ""}[here["as_expected"]]
-        before = published[claim.id].verdict if claim.id in published else "–"
-        table.add_row(claim.id, verdict, effect, predicted, before)
+        before = standing(published[claim.id]) if claim.id in published else "–"
+        table.add_row(claim.id, claim.whose, verdict, effect, predicted, before)
     return table
 
 
@@ -116,6 +129,16 @@ def trace(
         _show_trace(evidence, entry, judged)
 
 
+def known_before(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """What had been seen before a prediction was written, and how its sample grew."""
+    noted = [
+        ("Seen before the prediction was written", entry["seen"]),
+        ("Measured before it was written, at the profile", ", ".join(entry["seen_at"])),
+        ("The sample grew after a look", entry["enlarged"]),
+    ]
+    return [(said, what) for said, what in noted if what]
+
+
 def _missing(asked: str, name: str, every: list[Evidence]) -> UserError:
     """What to say of a claim without a verdict: what to run, or that there is no such claim."""
     known = []
@@ -136,7 +159,9 @@ def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> No
         say(f"The paper: {escape(entry['paper_value'])} ({escape(entry['source'])}, evidence {entry['evidence']})")
         say(f"Verdict at {evidence.chosen.name}: [{COLOURS[entry['verdict']]}]{entry['verdict']}[/]{post_hoc} "
             f"({entry['method']}; predicted: {entry['expected']})")  # fmt: skip
-        say(f"Because {escape(entry['reason'])}", f"Method: {entry['statistic']}", sep="\n")
+        say(f"Because {escape(entry['reason'])}", f"Method: {entry['statistic']}", f"Whose: {entry['whose']}", sep="\n")
+        for said, what in known_before(entry):
+            say(f"{said}: {escape(what)}")
     else:
         say(f"Control, {entry['kind']}: {'passed' if entry['passed'] else 'did not pass'}: {escape(entry['reason'])}")
     for part in entry["parts"]:
@@ -168,8 +193,10 @@ SIDES = ("left_stage", "right_stage")
 def _show_part(part: dict[str, Any]) -> None:
     shown = effect_and_interval(part["effect"], part["interval"])
     level = f" at {part['level']:.2%}" if part["level"] else ""
+    if part["plain"] and part["plain"] != part["interval"]:
+        level += f", {effect_and_interval(part['effect'], part['plain'])} at 95 %"
     p = f", p {part['p']:.3g}" if part["p"] is not None else ""
-    console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown)}{level}{p}: {part['verdict']}")
+    console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown + level)}{p}: {part['verdict']}")
     table = Table("pair", "left", "right", "difference", "measured by", box=None, padding=(0, 2, 0, 0))
     for pair in part["pairs"][:SHOWN]:
         stages = " and ".join(dict.fromkeys(pair[side] for side in SIDES if pair[side]))
@@ -211,6 +238,30 @@ def publish(
     """
     path = publishing.publish(paper, profile)
     console.print(f"Wrote {path.relative_to(ROOT)} and the README's table. Commit both.")
+
+
+def rejudge(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Published files, as published/btx.json.")],
+) -> None:
+    """Compute every verdict of published files again, from what these hold alone.
+
+    Example:
+
+        tenfold rejudge published/btx.json
+    """
+    wrong = []
+    for path in files:
+        published = read_file(path.resolve())
+        if not recomputable(published):
+            console.print(f"{path} was published before pairs were kept: it cannot be recomputed.")
+            continue
+        found = list(differences(published))
+        wrong += [f"{path}: {sentence}" for sentence in found]
+        if not found:
+            console.print(f"{path}: all {len(published.claims)} verdicts follow from its pairs.")
+    if wrong:
+        more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
+        raise UserError(wrong[0] + more)
 
 
 def compare(

@@ -68,7 +68,7 @@ def evaluate(
     config: Evaluation,
     out: Path,
 ) -> None:
-    """Score every arm on the same positions of the same text, and write metrics.json.
+    """Score every arm on the same positions of the same text: metrics.json, and examples.parquet by document.
 
     Arms: seed; expert-DOMAIN; soup (the average of experts and seed); merged (the mixture before
     finetuning); each label of `models`, of which `btx` is the finetuned mixture and those that
@@ -135,8 +135,47 @@ def evaluate(
     rows += _costs(seed_model, experts, models)
     rows = [{**row, "seed": config.seed} for row in rows]
     write_json(out / "metrics.json", rows)
+    documents = [row for arm, by_split in logs.items() for row in _of_documents(arm, by_split, splits, config.prefix)]
+    _write_examples(out / "examples.parquet", [{**row, "seed": config.seed} for row in documents])
     for column in ("bits_per_byte", "gate_share", "flops"):
         spool.table(column, [row for row in rows if column in row])
+
+
+def _of_documents(arm: str, logs: "Mapping[str, Tensor]", splits: "Mapping[str, Windows]", prefix: int) -> list[Row]:
+    """Bits per byte of each document, with the weight at which their mean is the domain's: its bytes.
+
+    In the domain `mean` each document weighs by its share of its own domain's bytes, so that domains count alike.
+    """
+    import torch
+
+    rows = []
+    for split, windows in splits.items():
+        lengths = windows.bytes[:, prefix:]
+        spent = -(logs[split][:, prefix:].double() * (lengths > 0)).sum(1) / math.log(2)
+        count = int(windows.document.max()) + 1
+        bits = torch.zeros(count, dtype=torch.float64).index_add(0, windows.document, spent)
+        sizes = torch.zeros(count, dtype=torch.int64).index_add(0, windows.document, lengths.sum(1))
+        for document in torch.nonzero(sizes)[:, 0].tolist():
+            size = int(sizes[document])
+            shares = {split: float(size)} | ({"mean": size / int(sizes.sum())} if split != MIXED else {})
+            rows += [
+                {
+                    "arm": arm,
+                    "domain": domain,
+                    "document": f"{split} {document}",
+                    "bits_per_byte": float(bits[document]) / size,
+                    "weight": weight,
+                }
+                for domain, weight in shares.items()
+            ]
+    return rows
+
+
+def _write_examples(path: Path, rows: list[Row]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 def btm(logs: "Tensor", inside: "Tensor", prefix: int, top: int) -> "Tensor":

@@ -13,6 +13,11 @@ from models.config import Count, NotNegative, Positive, config
 
 Value = str | int | float | bool
 
+Whose = Literal["paper, with a number", "paper, direction only", "ours", "foregone"]
+"""Whose claim it is. Foregone ones could not fail, or were certain beforehand: they are tests of the code."""
+
+WHOSE: tuple[Whose, ...] = ("paper, with a number", "paper, direction only", "ours", "foregone")
+
 
 @config
 class Selection:
@@ -43,14 +48,34 @@ def label(values: Iterable[Value]) -> str:
 
 
 @config
+class Discrepancy:
+    """How far a simulator may be off: by its errors on figures that it was not fitted to.
+
+    `errors` are relative errors, one a figure held out. What those of one value of the label `within` (a source)
+    have in common cancels where two predictions of one set-up are compared, so their spread about its mean is
+    taken. A comparison's difference has `times` that error, in units of the median of `of` where that is given.
+    """
+
+    errors: Selection
+    within: str
+    times: Positive
+    of: Selection | None = None
+
+
+@config
 class Comparison:
     """The difference `left - right` against a margin, in pairs of rows that share the label `paired`.
 
     `kind` says where the difference must lie for the comparison to hold: "less" below `-margin`, "greater" above
-    `margin`, "at most" below `+margin`, "equivalent" between `-margin` and `margin`. Without `paired` there
-    is one value on each side and no interval: computed figures, compared as they are. With `cluster` the
-    pairs are examples, of which those with the same value of that label are not independent. Paired by "draw"
-    they are what a simulator gives under the draws of its calibration.
+    `margin`, "at most" below `+margin`, "equivalent" between `-margin` and `margin`. `size` is how large the paper
+    printed the difference, which is judged apart.
+
+    Paired by "seed", with `items` the label of what else was drawn at random, such as questions, both are read from
+    the records of single examples and the interval is crossed; `weight` is a column of these records. `fixed` says of
+    what the comparison does not generalise: to other "items", or to other "seeds" of the same training. With
+    `cluster` the pairs are examples, of which those with the same value of that label are not independent. Paired by
+    "draw" they are what a simulator gives under the draws of its calibration, with its `discrepancy`. Without
+    `paired` there is one value on each side and no interval: computed figures, compared as they are.
     """
 
     kind: Literal["less", "greater", "at most", "equivalent"]
@@ -59,13 +84,25 @@ class Comparison:
     margin: NotNegative
     paired: str
     cluster: str = ""
+    items: str = ""
+    weight: str = ""
+    fixed: Literal["", "items", "seeds"] = ""
+    size: float | None = None
+    margin_of: Literal["", "paper", "ours"] = ""
+    discrepancy: Discrepancy | None = None
+
+    @property
+    def reads_examples(self) -> bool:
+        """Whether its values stand in the records of single examples."""
+        return bool(self.cluster or self.items)
 
 
 @config
 class Statement:
     """One claim of a paper: it holds when at least `needed` of its comparisons hold.
 
-    `not_tested` is the reason for which a claim is listed and not tested; it then has no comparisons.
+    `not_tested` is the reason for which a claim is listed and not tested; it then has no comparisons. `seen` says what
+    was known before the prediction was written, `enlarged` how the sample grew after it had been judged once.
     """
 
     id: str
@@ -73,11 +110,14 @@ class Statement:
     source: str
     evidence: str
     paper_value: str
+    whose: Whose
     expected: Literal["holds", "does not hold at this scale", "not tested"]
     method: Literal["measured", "computed", "simulated"]
     comparisons: tuple[Comparison, ...] = ()
     needed: Count = 1
     not_tested: str = ""
+    seen: str = ""
+    enlarged: str = ""
 
 
 @config
@@ -97,7 +137,7 @@ class Control:
 
 @config
 class Judging:
-    """What a paper's `verdicts` stage judges, with which confidence, from how many seeds at least.
+    """What a paper's `verdicts` stage judges, with which confidence, from how many seeds and items at least.
 
     `families` are the paper's measuring stages, whether a claim rests on them or not.
     """
@@ -107,9 +147,10 @@ class Judging:
     families: tuple[str, ...]
     alpha: Positive = 0.05
     minimum_seeds: Count = 8
+    minimum_items: Count = 30
 
 
-WORDS = ("id", "says", "source", "evidence", "paper_value", "method")
+WORDS = ("id", "says", "source", "evidence", "paper_value", "method", "whose", "seen", "enlarged")
 """What of a claim is said about its test, and is no part of it."""
 
 
@@ -122,7 +163,11 @@ def identity(claim: Statement | Control) -> str:
     said = TypeAdapter(type(claim)).dump_python(claim, mode="json", exclude_defaults=True)
     test = {name: value for name, value in said.items() if name not in WORDS}
     for comparison in test.get("comparisons", ()):
-        for side in (comparison["left"], comparison["right"]):
+        comparison.pop("margin_of", None)
+        if not comparison.get("items"):
+            comparison.pop("fixed", None)  # said of an interval over seeds, and changing nothing in it
+        discrepancy = comparison.get("discrepancy", {})
+        for side in (comparison["left"], comparison["right"], discrepancy.get("errors"), discrepancy.get("of")):
             if isinstance(side, dict):
                 del side["family"]
     return sha256(json.dumps(test, sort_keys=True).encode()).hexdigest()[:16]
@@ -134,6 +179,10 @@ def families(claim: Statement | Control) -> set[str]:
 
 
 def selections(claim: Statement | Control) -> list[Selection]:
-    """Both sides of every comparison, but for those that are numbers."""
-    sides = [side for comparison in claim.comparisons for side in (comparison.left, comparison.right)]
+    """Both sides of every comparison, but for those that are numbers, and the errors of a simulator."""
+    sides: list[Selection | float | None] = []
+    for comparison in claim.comparisons:
+        sides += [comparison.left, comparison.right]
+        if comparison.discrepancy:
+            sides += [comparison.discrepancy.errors, comparison.discrepancy.of]
     return [side for side in sides if isinstance(side, Selection)]

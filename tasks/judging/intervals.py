@@ -44,30 +44,66 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A simulated difference under each draw of what the simulator was calibrated to, in rising order.
+    """A simulated difference under each draw of what the simulator was calibrated to, with the simulator's own error.
 
-    Its interval says what the calibration leaves open. It is no sampling error of a measurement, and how far
-    the model itself may be off is not in it.
+    The prediction is the mixture of normal distributions about the draws, each with the standard deviation `error`:
+    what the calibration leaves open, and how far the model itself was off where it could be tested (the discrepancy
+    of Kennedy and O'Hagan 2001). It is no sampling error of a measurement. With `halves`, interval and p are the
+    widest and the largest of those of all draws and of either half, so that no decision hangs on their number.
     """
 
     values: tuple[float, ...]
+    error: float = 0.0
+    halves: bool = False
 
     @property
     def effect(self) -> float:
-        """The median."""
-        return self.interval(0.0)[0]
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """The central share `level` of the draws."""
+        """The median of the draws."""
         import numpy as np
 
-        low, high = np.quantile(self.values, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        return float(np.median(self.values))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The central share `level` of the prediction."""
+        lows, highs = zip(*(_central(values, self.error, level) for values in self._parts()), strict=True)
+        return min(lows), max(highs)
 
     def p(self, edge: float) -> float:
-        """Twice the share of the draws on the rarer side of `edge`."""
-        below = sum(value < edge for value in self.values) / len(self.values)
-        return min(1.0, 2 * min(below, 1 - below))
+        """Twice the share of the prediction on the rarer side of `edge`; n draws tell nothing below 2 / n."""
+        below = [_below(values, self.error, edge) for values in self._parts()]
+        return min(1.0, max(2 / len(self.values), *(2 * min(share, 1 - share) for share in below)))
+
+    def least_draws(self, level: float) -> int:
+        """How many draws there must be for one to be expected in either tail of the interval."""
+        return math.ceil(2 / (1 - level) - 1e-9)
+
+    def _parts(self) -> list[tuple[float, ...]]:
+        return [self.values, *([self.values[::2], self.values[1::2]] if self.halves else [])]
+
+
+def _central(values: tuple[float, ...], error: float, level: float) -> tuple[float, float]:
+    import numpy as np
+    from scipy import optimize
+
+    shares = (1 - level) / 2, (1 + level) / 2
+    if error == 0:
+        low, high = np.quantile(values, shares)
+        return float(low), float(high)
+    around = min(values) - 9 * error, max(values) + 9 * error
+    low, high = (
+        optimize.brentq(lambda edge, share=share: _below(values, error, edge) - share, *around, xtol=1e-12)
+        for share in shares
+    )
+    return float(low), float(high)
+
+
+def _below(values: tuple[float, ...], error: float, edge: float) -> float:
+    """The share of the prediction below an edge."""
+    import numpy as np
+    from scipy import special
+
+    distances = edge - np.array(values)
+    return float((special.ndtr(distances / error) if error else distances > 0).mean())
 
 
 def of_pairs(differences: "np.ndarray") -> Estimate:
@@ -81,8 +117,8 @@ def of_pairs(differences: "np.ndarray") -> Estimate:
     return Estimate(float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(count), count - 1)
 
 
-def of_clusters(differences: "np.ndarray", clusters: "np.ndarray") -> Estimate:
-    """A bootstrap of whole clusters of differences, such as all the examples of one seed.
+def of_clusters(means: "np.ndarray", sizes: "np.ndarray") -> Estimate:
+    """A bootstrap of whole clusters of differences, such as all the examples of one seed, from their means and sizes.
 
     The standard error is that of the mean over resampled clusters, put right for their number C by
     sqrt(C / (C - 1)), and the interval is Student's with C - 1 degrees of freedom: percentiles of the bootstrap
@@ -93,14 +129,12 @@ def of_clusters(differences: "np.ndarray", clusters: "np.ndarray") -> Estimate:
     """
     import numpy as np
 
-    _, members = np.unique(clusters, return_inverse=True)
-    sums, sizes = np.bincount(members, differences), np.bincount(members)
-    count = len(sums)
+    sums, count = means * sizes, len(means)
     drawn = np.random.default_rng(0).integers(count, size=(REPLICATES, count))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    resampled = sums[drawn].sum(1) / sizes[drawn].sum(1)
     effective = float(sizes.sum() ** 2 / (sizes**2).sum())
-    error = float(means.std(ddof=1)) * math.sqrt(effective / (effective - 1))
-    return Estimate(float(differences.mean()), error, max(effective - 1, 1.0))
+    error = float(resampled.std(ddof=1)) * math.sqrt(effective / (effective - 1))
+    return Estimate(float(sums.sum() / sizes.sum()), error, max(effective - 1, 1.0))
 
 
 def sign_flip_p(differences: "np.ndarray", edge: float) -> float:
@@ -158,25 +192,3 @@ def decide(kind: Kind, margin: float, interval: tuple[float, float]) -> Verdict:
     if interval[1] < low or high < interval[0]:
         return "CONTRADICTED"
     return "INCONCLUSIVE"
-
-
-def holm(estimates: "list[tuple[Kind, float, Estimate]]", alpha: float) -> list[float]:
-    """The confidence level of each comparison's interval, so that all decisions together err with `alpha`.
-
-    Step-down (Holm 1979): the comparison with the smallest p, against the nearest edge of its region, gets
-    1 - alpha / m, the next one 1 - alpha / (m - 1), and so on; from the first interval that does not decide
-    the level stays.
-    """
-    ranked = sorted(
-        range(len(estimates)),
-        key=lambda index: estimates[index][2].p(nearest_edge(*estimates[index][:2], estimates[index][2].effect)),
-    )
-    levels = [0.0] * len(estimates)
-    level, stopped = 0.0, False
-    for rank, index in enumerate(ranked):
-        kind, margin, estimate = estimates[index]
-        if not stopped:
-            level = 1 - alpha / (len(estimates) - rank)
-            stopped = decide(kind, margin, estimate.interval(level)) == "INCONCLUSIVE"
-        levels[index] = level
-    return levels

@@ -30,11 +30,12 @@ def report(*, results: dict[str, Path], verdicts: dict[str, Path], config: Repor
 
 def verdict_lines(verdicts: dict[str, Any]) -> list[str]:
     """A paper's claims and controls in Markdown: what the paper says, what came out, and why."""
-    lines = ["| claim | the paper | verdict | because | predicted |", "|---|---|---|---|---|"]
+    lines = ["| claim | whose | the paper | verdict | because | predicted |", "|---|---|---|---|---|---|"]
     for claim in verdicts["claims"]:
         post_hoc = ", post hoc" if claim["post_hoc"] else ""
         said = f"{claim['paper_value']} ({claim['source']})"
-        cells = [claim["says"], said, f"**{claim['verdict']}**{post_hoc}", claim["reason"], claim["expected"]]
+        verdict = f"**{claim['verdict']}**{post_hoc}"
+        cells = [claim["says"], claim["whose"], said, verdict, claim["reason"], claim["expected"]]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines.append("")
     for control in verdicts["controls"]:

@@ -2,25 +2,23 @@
 
 The claims of a paper stand in the settings of its `verdicts` stage, in params.json. When a stage that
 measures has run for the first time, the identities of the claims that rest on it go into `registered.json`
-beside. A claim that is not noted there as it stands was written or edited after its data existed:
-it is *post hoc*.
+beside, with what had been measured by then. A claim that is not noted there as it stands was written or edited
+after its data existed, and one that was noted when there were such data was written after them: it is *post hoc*.
 """
 
 import fcntl
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from tasks.judging.claims import Control, Judging, Statement, selections
+from tasks.judging.claims import Control, Judging, Statement, families, selections
 from tasks.judging.register import REGISTER, VERDICTS, entry
 
 
 def register(params: Path, stage: str) -> None:
-    """Note the claims that rest on `stage`, whose data have just been computed for the first time.
-
-    A claim that rests on a stage measured earlier is not noted: it is too late for it.
-    """
+    """Note the claims that rest on `stage`, whose data have just been computed for the first time."""
     path = params.with_name(REGISTER)
     with open(params) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -32,11 +30,26 @@ def register(params: Path, stage: str) -> None:
             return
         config: Judging = TypeAdapter(Judging).validate_json(json.dumps(judging))
         claims: list[Statement | Control] = [*config.claims, *config.controls]
+        others = _measured_elsewhere(path, config.families)
         for claim in claims:
             rests_on = {name for selection in selections(claim) for name in selection.stages}
-            if stage in rests_on and not rests_on & set(known["measured"]):
-                known["claims"].setdefault(claim.id, entry(claim))
+            if stage in rests_on and claim.id not in known["claims"]:
+                before = rests_on & set(known["measured"])
+                elsewhere = [profile for profile, there in others.items() if there & families(claim)]
+                known["claims"][claim.id] = entry(claim, before, elsewhere)
         noted = {"claims": dict(sorted(known["claims"].items())), "measured": sorted([*known["measured"], stage])}
         fresh = path.with_name(f".{REGISTER}.fresh")
         fresh.write_text(json.dumps(noted, indent=1) + "\n")
         fresh.replace(path)
+
+
+def _measured_elsewhere(path: Path, measuring: Iterable[str]) -> dict[str, set[str]]:
+    """By profile the families that the paper had measured there, out of the registers beside this one."""
+    found = {}
+    for other in sorted(path.parents[2].glob(f"*/{path.parent.name}/{REGISTER}")):
+        if other != path:
+            stages = json.loads(other.read_text())["measured"]
+            found[other.parents[1].name] = {
+                family for family in measuring if any(f"{stage}-".startswith(f"{family}-") for stage in stages)
+            }
+    return found

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import torch
 from hypothesis import given
@@ -21,7 +22,7 @@ from tasks.altogether.scored.baselines import neighbours, training_pictures, wit
 from tasks.altogether.scored.evaluation import COPY, FULL, IMAGE, NEIGHBOUR, TEXT, VOICE, Evaluation, evaluate
 from tasks.altogether.scored.gallery import Shown, chosen
 from tasks.altogether.scored.scoring import Reference, corpus_scores, means, reads, score
-from tasks.altogether.scored.zero_shot import ZeroShot, classes, classify, zero_shot
+from tasks.altogether.scored.zero_shot import ZeroShot, by_name, classes, classify, zero_shot
 
 RECORD = Record(
     round3="woman running: dark skin tone, race, sport",
@@ -254,6 +255,10 @@ def test_zero_shot_shares_by_hand() -> None:
     scores = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.4]])
     found = zero_shot(scores, [0, 1, 1])
     assert found == {"zero_shot": pytest.approx(2 / 3), "retrieval": 1.0}
+    assert by_name(scores, [0, 1, 1]) == [
+        {"zero_shot": 1.0, "retrieval": 1.0, "pictures": 1.0},
+        {"zero_shot": 0.5, "retrieval": 1.0, "pictures": 2.0},
+    ]
 
 
 def test_classes_are_names_of_pictures_alone() -> None:
@@ -270,4 +275,10 @@ def test_zero_shot_looks_at_renderings_that_were_held_out(made: dict[str, Any], 
     rows = json.loads((tmp_path / "metrics.json").read_text())
     assert {r["domain"] for r in rows} == {"new style", "new concepts"}
     assert {r["arm"] for r in rows} == {"p = 0.15"}
+    names = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
+    for row in rows:
+        own = [one for one in names if one["domain"] == row["domain"]]
+        pictures = sum(one["pictures"] for one in own)
+        assert sum(one["zero_shot"] * one["pictures"] for one in own) / pictures == pytest.approx(row["zero_shot"])
+        assert sum(one["retrieval"] for one in own) / len(own) == pytest.approx(row["retrieval"])
     assert load_dual(made["dual"]).sizes.shared == 8

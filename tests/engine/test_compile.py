@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from conftest import ROOT, Clone
 from flows.engine.compile import compiled, stale
 from flows.engine.discover import papers, read
 from flows.engine.expand import expand
-from flows.engine.paper import Claim, Paper, Stage, less
+from flows.engine.paper import Claim, Discrepancy, Paper, Stage, less
 from flows.engine.variant import Variant, variant
 from tasks.base.errors import UserError
 from tasks.base.manifest import import_closure
@@ -132,18 +133,35 @@ def test_a_wrong_setting_is_one_sentence(change: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+def refused(test: Any, said: str) -> None:
+    """BTX with this one claim does not compile, and says why."""
+    import flows.btx as module
+
+    before = module.paper
+    try:
+        claim = Claim("x", "x", "Table 1", "P", "1", "ours", test, "holds")
+        module.paper = Paper("t", "a", 2024, "1", [claim], [], [], [])
+        with pytest.raises(UserError, match=said):
+            expand(read(module), Variant("quick"))
+    finally:
+        module.paper = before
+
+
 def test_a_claim_on_a_quantity_that_nobody_measures_does_not_compile() -> None:
     import flows.btx as module
 
     bits = module.evaluation["bits_per_bite"]
-    claim = Claim("x", "x", "Table 1", "P", "1", less(bits, bits), "holds")
-    before = module.paper
-    try:
-        module.paper = Paper("t", "a", 2024, "1", [claim], [], [], [])
-        with pytest.raises(UserError, match="Did you mean bits_per_byte"):
-            expand(read(module), Variant("quick"))
-    finally:
-        module.paper = before
+    refused(less(bits, bits), "Did you mean bits_per_byte")
+
+
+def test_a_test_that_cannot_be_meant_does_not_compile() -> None:
+    import flows.btx as module
+
+    bits = module.evaluation["bits_per_byte"]
+    refused(less(bits, 1.0, margin=0.1), "a margin says whose it is")
+    refused(less(bits, 1.0, items="document", cluster="seed"), "are no clusters")
+    refused(less(bits, 1.0, items="document", paired=""), "are crossed with what pairs")
+    refused(less(bits, 1.0, discrepancy=Discrepancy(bits, "arm", 1.0)), "a discrepancy is that of a simulator")
 
 
 def test_a_stage_with_a_wrong_input_does_not_compile() -> None:

@@ -47,7 +47,7 @@ def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Pag
     shoot(page, "mlflow-experiment")
     page.get_by_text("quick 2").first.click()
     page.get_by_text("letters/line-0/all").first.wait_for(timeout=60_000)
-    page.get_by_text("verdicts/supported").first.wait_for(timeout=60_000)
+    page.get_by_text("verdicts/number/supported").first.wait_for(timeout=60_000)
     shoot(page, "mlflow-run")
     page.get_by_text("Artifacts").first.click()
     page.get_by_text("report.html").first.click(timeout=60_000)

@@ -2,13 +2,15 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, Clone, read_json, runs_of
 
 from flows.engine import publication
 from flows.engine.discover import papers
-from flows.engine.publication import README, with_table
+from flows.engine.readme import README, with_table
+from flows.engine.rejudge import differences, recomputable
 
 
 def commit(clone: Clone) -> None:
@@ -44,15 +46,31 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     commit(done)
     done.tenfold("publish", "tiny", "--profile", "quick")
     found = read_json(done.root / "published/tiny.json")
-    assert list(found) == ["paper", "profile", "commit", "environment", "figures", "controls", "claims"]
+    assert list(found) == [
+        "paper", "profile", "commit", "environment", "judged", "alpha", "minimum_seeds", "minimum_items", "figures",
+        "controls", "claims",
+    ]  # fmt: skip
     assert set(found["claims"][0]) == {
-        "id", "says", "source", "evidence", "expected", "method", "verdict", "reason", "n", "effect", "interval", "p",
-        "paper_value", "scale", "post_hoc", "command",
+        "id", "says", "source", "evidence", "paper_value", "whose", "expected", "seen", "enlarged", "method", "digest",
+        "verdict", "reason", "withdrawn", "statistic", "n", "effect", "interval", "level", "plain", "p", "scale",
+        "post_hoc", "command", "needed", "parts",
     }  # fmt: skip
-    assert found["controls"][0] == {"id": "planted", "kind": "planted", "passed": True}
+    control = found["controls"][0]
+    assert {name: control[name] for name in ("id", "kind", "passed", "needed")} == {
+        "id": "planted", "kind": "planted", "passed": True, "needed": 1,
+    }  # fmt: skip
+    lock = done.digests()
+    assert found["judged"] == {name: lock[f"data/quick/tiny/{name}"] for name in ("results", "verdicts")}
+    assert len(found["claims"][0]["parts"][0]["pairs"]["left"]) == 9
+    readable = (done.root / "published/tiny.json").read_text().splitlines()
+    assert sum('"unit"' in line for line in readable) == len(found["figures"]), "a figure has one line"
+    check_that_it_recomputes(done)
     assert found["figures"]["letters/line-0/all"]["value"] > 0
     assert found["environment"]["processor"]
-    assert "| SUPPORTED" in (done.root / "README.md").read_text()
+    readme = (done.root / "README.md").read_text()
+    assert "| SUPPORTED |" in readme
+    assert "| [`tiny`](published/tiny.json), quick | paper, with a number | 2 | 1 | 0 | 0 | 1 |" in readme
+    assert "1 of tiny" in readme, "foregone claims are named, and counted nowhere"
     assert "published (quick)" in done.tenfold("claims").stdout
     done.tenfold("report")
     report = (done.root / "report.html").read_text()
@@ -60,6 +78,19 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     assert found["commit"][:12] in report
     assert found["claims"][0]["command"].replace("&&", "&amp;&amp;") in report
     assert "0 of 6 verdicts differ" in done.tenfold("compare", "published", "quick").stdout
+
+
+def check_that_it_recomputes(clone: Clone) -> None:
+    """From the file alone; and an altered verdict or value is found."""
+    path = clone.root / "published/tiny.json"
+    honest = path.read_text()
+    assert "all 6 verdicts follow from its pairs" in clone.tenfold("rejudge", "published/tiny.json").stdout
+    for before, after in (('"verdict": "CONTRADICTED"', '"verdict": "SUPPORTED"'), ('"alpha": 0.05', '"alpha": 0.04')):
+        path.write_text(honest.replace(before, after))
+        ended = clone.tenfold("rejudge", "published/tiny.json", check=False)
+        assert ended.returncode == 1
+        assert "its pairs give" in ended.stderr
+    path.write_text(honest)
 
 
 def test_what_is_not_current_is_not_published(done: Clone) -> None:
@@ -83,6 +114,7 @@ def test_a_publication_of_another_shape_is_one_sentence(done: Clone) -> None:
     (done.root / "published/tiny.json").write_text(json.dumps({"paper": "tiny"}))
     ended = done.tenfold("claims", check=False)
     assert ended.returncode == 1
+    assert "published/tiny.json has not the shape" in done.tenfold("rejudge", "published/tiny.json", check=False).stderr
     assert "published/tiny.json has not the shape of a publication" in ended.stderr
 
 
@@ -95,7 +127,7 @@ def test_a_report_that_cannot_be_written_still_ends_the_run(done: Clone) -> None
     assert "published/tiny.json has not the shape of a publication" in ended.stdout + ended.stderr
     newest = next(run for run in runs_of(done)["tiny"] if str(run["name"]).startswith("quick "))
     assert newest["status"] == "FINISHED"
-    assert newest["metrics"]["verdicts/supported"] > 0
+    assert newest["metrics"]["verdicts/number/supported"] > 0
 
 
 @pytest.mark.parametrize("name", sorted(papers()))
@@ -103,4 +135,23 @@ def test_published_claims_are_the_papers_claims(name: str) -> None:
     """A claim that was dropped or renamed after publication would vanish from the record."""
     found = publication.read(name)
     if found is not None:
-        assert [claim.id for claim in found.claims] == [claim.id for claim in papers()[name].paper.claims]
+        known = {claim.id: claim.whose for claim in papers()[name].paper.claims}
+        assert {claim.id for claim in found.claims} <= set(known), "claims may be added before they are published"
+        assert all(claim.whose == known[claim.id] for claim in found.claims)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "published").glob("*.json")), ids=lambda path: path.stem)
+def test_every_published_verdict_follows_from_its_pairs(path: Path) -> None:
+    """Or was published before pairs were kept, and says so by having none."""
+    found = publication.read_file(path)
+    assert list(differences(found)) == [] if recomputable(found) else not any(claim.parts for claim in found.claims)
+    assert path.stat().st_size < 1_000_000
+
+
+def test_what_was_withdrawn_is_shown_with_its_reason() -> None:
+    readme = README.read_text()
+    withdrawn = [
+        c for path in (ROOT / "published").glob("*.json") for c in publication.read_file(path).claims if c.withdrawn
+    ]
+    for claim in withdrawn:
+        assert f"withdrawn: {claim.withdrawn}" in readme

@@ -21,7 +21,8 @@ def compare(kind: Kind, left: str = "a", right: str | float = "b", margin: float
 
 def claim(name: str, *comparisons: Comparison, expected: Any = "holds", **more: Any) -> Statement:
     words = {"says": name, "source": "Table 1", "evidence": "P", "paper_value": "1", "method": "measured"}
-    return Statement(id=name, comparisons=comparisons, expected=expected, **words, **more)
+    words["whose"] = "paper, with a number"
+    return Statement(id=name, comparisons=comparisons, expected=expected, **{**words, **more})
 
 
 def rows_of(**arms: Any) -> list[dict[str, Any]]:

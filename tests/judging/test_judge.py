@@ -2,16 +2,17 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_claims import EIGHT, LOWER, claim, compare, controls, examples_of, rows_of, verdict_of
+from made_claims import EIGHT, LOWER, claim, compare, controls, examples_of, rows_of, select, verdict_of
 from scipy import stats
 
-from tasks.judging.claims import Control, Judging, Statement
+from tasks.judging.claims import Control, Discrepancy, Judging, Selection, Statement
 from tasks.judging.intervals import Kind
 from tasks.judging.judge import verdicts
 
@@ -119,10 +120,21 @@ def test_comparisons_that_cannot_be_judged_do_not_widen_the_others() -> None:
     good = claim("good", compare("less"))
     few, broken = claim("few", compare("less", "few_more", "few")), claim("broken", compare("less", "nobody", "b"))
     found = verdict_of(rows, good, few, broken)[0]
-    assert (found["level"], found["statistic"]) == (0.95, "Student t over pairs by seed, Holm over 1 comparison")
-    assert verdict_of(rows, good, claim("two", compare("less", "a", "b"), compare("less", "b", "a"), needed=2))[0][
-        "level"
-    ] == pytest.approx(1 - 0.05 / 3), "each part of a claim of several counts"
+    assert (found["level"], found["statistic"]) == (0.95, "Student t over pairs by seed, Holm over 1 claim")
+
+
+def test_claims_share_alpha_and_the_parts_of_one_that_holds_do_not() -> None:
+    """Support of all is an intersection-union test; a contradiction rests on one of two, so that is held to half."""
+    rows = rows_of(a=LOWER, b=EIGHT)
+    clear, against = compare("less", "a", "b"), compare("less", "b", "a")
+    found = verdict_of(rows, claim("both", clear, clear, needed=2), claim("not-both", clear, against, needed=2))
+    assert [one["verdict"] for one in found] == ["SUPPORTED", "CONTRADICTED"]
+    levels = [part["level"] for one in found for part in one["parts"]]
+    assert levels == pytest.approx([0.975, 0.975, 0.95, 0.975])
+    assert found[0]["statistic"].endswith("Holm over 2 claims")
+    assert all(part["plain"] == pytest.approx(one["plain"]) for one in found[:1] for part in one["parts"])
+    low, high = found[0]["plain"]
+    assert found[0]["interval"][0] < low < high < found[0]["interval"][1]
 
 
 def test_a_small_effect_in_the_claimed_direction_is_said_to_be_one() -> None:
@@ -149,7 +161,7 @@ def test_claims_of_several_comparisons() -> None:
             claim("none", fails, fails, needed=1),
             claim("broken", holds, compare("less", "nobody", "b"), needed=1),
             Statement(
-                id="untested", says="", source="", evidence="P", paper_value="", method="measured",
+                id="untested", says="", source="", evidence="P", paper_value="", method="measured", whose="ours",
                 expected="not tested", not_tested="no GPU",
             ),
         )
@@ -280,7 +292,7 @@ def test_examples_are_paired_within_their_cluster() -> None:
     b = {seed: [value - 0.5 - 0.01 * seed for value in values] for seed, values in a.items()}
     found = by_example(a, b)
     assert (found["verdict"], found["n"]) == ("SUPPORTED", 3)
-    assert found["statistic"] == "Student t over a bootstrap of 3 clusters by seed"
+    assert found["statistic"] == "Student t over a bootstrap of 3 clusters by seed, Holm over 1 claim"
     part = found["parts"][0]
     assert part["left_mean"] - part["right_mean"] == pytest.approx(part["effect"])
     assert [pair["left"] for pair in part["pairs"]] == [2.5, 2.0, 1.1]
@@ -295,13 +307,13 @@ def test_examples_and_seeds_may_share_a_quantity() -> None:
     assert [one["verdict"] for one in found] == ["SUPPORTED", "SUPPORTED"]
 
 
-def test_examples_keep_their_level_and_leave_that_of_the_seeds_alone() -> None:
-    """The effect is clear at 50 % and not at 95 %; with it in Holm's family the seeds' level would rise."""
+def test_comparisons_over_examples_and_over_seeds_share_alpha() -> None:
+    """The claim over examples is open at 95 %; so the clear one over seeds is decided first, at half of alpha."""
     a = {seed: [1.0 + step, 1.0 + step] for seed, step in enumerate((0.9, -0.5, 0.8, -0.2, 0.6))}
     b = {seed: [1.0, 1.0] for seed in a}
     judging = Judging(families=FAMILIES, claims=(BY_EXAMPLE, claim("by-seed", compare("less"))), controls=())
     (examples, seeds), _ = verdicts(rows_of(a=LOWER, b=EIGHT), judging, examples_of(a, b))
-    assert (examples["verdict"], examples["level"], seeds["level"]) == ("INCONCLUSIVE", 0.95, 0.95)
+    assert (examples["verdict"], examples["level"], seeds["level"]) == ("INCONCLUSIVE", 0.95, 0.975)
 
 
 def test_edge_cases_of_examples_are_said() -> None:
@@ -316,23 +328,184 @@ def test_edge_cases_of_examples_are_said() -> None:
     assert "nan for seed 1 example 0" in by_example({**two, 1: [math.nan, 1.0]}, two)["reason"]
 
 
+# Seeds and items
+
+
+def crossed(kind: Kind = "greater", **how: Any) -> Any:
+    return compare(kind, items="example", **how)
+
+
+def answers(seeds: int, items: int, effect: float = 0.3, spread: float = 0.1) -> list[dict[str, Any]]:
+    """Records in which a is better than b by an effect that varies by seed and by item."""
+    chance = np.random.default_rng(11)
+    by_seed, by_item = spread * chance.normal(size=seeds), 3 * spread * chance.normal(size=items)
+    a = {s: (1 + effect + by_seed[s] + by_item + spread * chance.normal(size=items)).tolist() for s in range(seeds)}
+    return examples_of(a, {s: [1.0] * items for s in range(seeds)})
+
+
+def judged(examples: list[dict[str, Any]], *claims: Statement, **how: Any) -> Any:
+    return verdicts((), Judging(families=FAMILIES, claims=claims, controls=(), **how), examples)[0]
+
+
+def test_seeds_and_items_are_crossed() -> None:
+    examples = answers(8, 60)
+    (found,) = judged(examples, claim("both", crossed()))
+    (part,) = found["parts"]
+    assert found["verdict"] == "SUPPORTED"
+    assert found["statistic"] == "Student t over 8 seeds crossed with 60 examples, Holm over 1 claim"
+    assert (part["n"], part["n_items"], [pair["pair"] for pair in part["pairs"]]) == (8, 60, [*range(8)])
+    assert part["left_mean"] - part["right_mean"] == pytest.approx(part["effect"])
+    these, others = (judged(examples, claim("x", crossed(fixed=fixed)))[0] for fixed in ("items", "seeds"))
+    assert these["statistic"].startswith("Student t over pairs by seed, about these 60 examples alone")
+    assert others["statistic"].startswith("Student t over 60 examples, about these 8 seeds alone")
+    width, by_seed, by_item = (one["plain"][1] - one["plain"][0] for one in (found, these, others))
+    assert width > max(by_seed, by_item)
+
+
+@pytest.mark.parametrize(("seeds", "items", "said"), [
+    (8, 29, "29 examples; a verdict needs 30"),
+    (7, 30, "7 seeds; a verdict needs 8"),
+    (8, 1, "1 example; a verdict needs 30"),
+    (8, 30, "lies wholly above 0"),
+])  # fmt: skip
+def test_a_verdict_needs_thirty_items_as_it_needs_eight_seeds(seeds: int, items: int, said: str) -> None:
+    (found,) = judged(answers(seeds, items), claim("both", crossed()))
+    assert said in found["reason"]
+    assert found["verdict"] == ("SUPPORTED" if "wholly" in said else "INCONCLUSIVE")
+
+
+def test_items_weigh_by_their_column() -> None:
+    """As documents by their bytes: the mean is the one of all bytes."""
+    examples = [{**row, "bytes": 1.0 + row["example"]} for row in answers(8, 40)]
+    (found,) = judged(examples, claim("both", crossed(weight="bytes")))
+    left = [(row["bits"], row["bytes"]) for row in examples if row["arm"] == "a"]
+    assert found["effect"] + 1 == pytest.approx(sum(v * w for v, w in left) / sum(w for _, w in left))
+    del examples[0]["bytes"]
+    (found,) = judged(examples, claim("both", crossed(weight="bytes")))
+    assert found["reason"] == "bits of a was measured without the weight bytes"
+
+
+# Sizes and margins
+
+
+@pytest.mark.parametrize(("size", "said"), [
+    (-0.9, "the direction holds, smaller than printed (-0.9)"),
+    (-0.1, "the direction holds, larger than printed (-0.1)"),
+    (-0.465, "the direction holds, not told apart from the printed size (-0.465)"),
+])  # fmt: skip
+def test_the_printed_size_is_judged_apart_from_the_direction(size: float, said: str) -> None:
+    (found,) = verdict_of(rows_of(a=LOWER, b=EIGHT), claim("less", compare("less", size=size)))
+    assert found["verdict"] == "SUPPORTED"
+    assert said in found["reason"]
+    (other,) = verdict_of(rows_of(a=EIGHT, b=LOWER), claim("less", compare("less", size=size)))
+    assert "the difference is smaller than printed" in other["reason"]
+
+
+def test_a_margin_says_whose_it_is() -> None:
+    mine = compare("less", margin=5.0, margin_of="ours")
+    (found,) = verdict_of(rows_of(a=LOWER, b=EIGHT), claim("much-less", mine))
+    assert found["reason"].endswith("in the claimed direction, but by less than a margin of ours")
+    assert found["parts"][0]["margin_of"] == "ours"
+
+
 # Simulators
 
 
-def test_draws_of_a_calibration_decide_by_their_central_share() -> None:
-    chance = np.random.default_rng(9)
-    values = chance.normal(-0.37, 0.05, 100)
-    rows = [
+DRAWS = 200
+
+
+def drawn(draws: int = DRAWS, mean: float = -0.37) -> list[dict[str, Any]]:
+    values = np.random.default_rng(9).normal(mean, 0.05, draws)
+    rows: list[dict[str, Any]] = [
         {"stage": "evaluation", "arm": "a", "draw": draw, "bits": float(value)} for draw, value in enumerate(values)
     ]
-    near = claim("near", compare("equivalent", "a", -0.37, 0.12, paired="draw"))
-    wide = claim("wide", compare("equivalent", "a", -0.37, 0.06, paired="draw"))
-    found, straddling = verdict_of(rows, near, wide)
-    assert (found["verdict"], straddling["verdict"]) == ("SUPPORTED", "INCONCLUSIVE")
-    assert found["interval"] == pytest.approx(np.quantile(values, [0.025, 0.975]) + 0.37)
-    assert found["statistic"] == "central 95 % of 100 draws of the calibration"
+    errors = {"one": (0.20, 0.24, 0.16), "two": (-0.1, -0.06, -0.14)}
+    return rows + [
+        {"stage": "tested", "arm": source, "figure": number, "off": value}
+        for source, group in errors.items()
+        for number, value in enumerate(group)
+    ]
+
+
+def off(**how: Any) -> Discrepancy:
+    errors = Selection(family="tested", axes={}, quantity="off", labels={})
+    return Discrepancy(errors=errors, within="arm", **how)
+
+
+def test_a_simulation_is_consistent_or_inconsistent_and_no_more() -> None:
+    rows = drawn()
+    near = claim("near", compare("equivalent", "a", -0.37, 0.25, paired="draw"), method="simulated")
+    wide = claim("wide", compare("equivalent", "a", -0.37, 0.06, paired="draw"), method="simulated")
+    away = claim("away", compare("greater", "a", 0.0, paired="draw"), method="simulated")
+    found, straddling, against = verdict_of(rows, near, wide, away)
+    words = [one["verdict"] for one in (found, straddling, against)]
+    assert words == ["CONSISTENT", "INCONCLUSIVE", "INCONSISTENT"]
+    assert [part["verdict"] for part in against["parts"]] == ["INCONSISTENT"]
+    values = np.array([row["bits"] for row in rows[:DRAWS]]) + 0.37
+    ends = np.array([np.quantile(part, [0.025, 0.975]) for part in (values, values[::2], values[1::2])])
+    assert found["plain"] == pytest.approx([ends[:, 0].min(), ends[:, 1].max()], rel=1e-6)
+    assert found["statistic"] == (
+        "central share of 200 draws of the calibration, or of either half of them, Holm over 3 claims"
+    )
+    assert (found["as_expected"], against["as_expected"]) == (True, False)
     (few,) = verdict_of(rows[:20], near)
     assert few["reason"] == "20 draws; a verdict needs 50"
+
+
+def test_the_interval_of_a_simulation_holds_the_simulators_own_error() -> None:
+    rows = drawn()
+    bare = compare("less", "a", 0.0, paired="draw")
+    alone, with_error, ten, in_units = (
+        verdict_of(rows, claim("x", one, method="simulated"))[0]
+        for one in (
+            bare,
+            replace(bare, discrepancy=off(times=1.0)),
+            replace(bare, discrepancy=off(times=10.0)),
+            replace(bare, discrepancy=off(times=1.0, of=select("a"))),
+        )
+    )
+    logs = [np.log1p(group) for group in ((0.20, 0.24, 0.16), (-0.1, -0.06, -0.14))]
+    spread = math.sqrt(sum(((one - one.mean()) ** 2).sum() for one in logs) / 4)
+    assert with_error["parts"][0]["error"] == pytest.approx(spread)
+    assert in_units["parts"][0]["error"] == pytest.approx(spread * abs(alone["effect"]))
+    assert with_error["plain"][1] > alone["plain"][1]
+    assert (alone["verdict"], ten["verdict"]) == ("CONSISTENT", "INCONCLUSIVE")
+    assert "simulator's own error" in ten["statistic"]
+    (lost,) = verdict_of(rows[:DRAWS], claim("x", replace(bare, discrepancy=off(times=1.0)), method="simulated"))
+    assert (lost["verdict"], lost["reason"]) == ("FAILED", "nothing was measured for off")
+
+
+@pytest.mark.parametrize("mean", [-0.37, -0.1, 0.0])
+def test_twice_as_many_draws_change_no_verdict(mean: float) -> None:
+    """With the simulator's own error the tails do not hang on the outermost draws."""
+    one = compare("less", "a", 0.0, paired="draw", discrepancy=off(times=1.0))
+    rows = drawn(800, mean)
+    tested = rows[800:]
+    verdicts_at = {
+        verdict_of([*rows[:draws], *tested], claim("x", one, method="simulated"))[0]["verdict"]
+        for draws in (100, 200, 400, 800)
+    }
+    assert len(verdicts_at) == 1
+
+
+def test_a_level_needs_draws_in_its_tails() -> None:
+    """At 99.5 % a hundred draws say nothing of what one in four hundred would be."""
+    claims = [claim(f"{i}", compare("less", "a", 0.0, paired="draw"), method="simulated") for i in range(10)]
+    few, enough = verdict_of(drawn(399), *claims)[0], verdict_of(drawn(400), *claims)[0]
+    assert enough["verdict"] == "CONSISTENT"
+    assert few["verdict"] == "INCONCLUSIVE"
+    assert few["reason"].endswith("but 399 draws tell nothing at 99.50%; a verdict needs 400")
+
+
+def test_no_verdict_hangs_on_half_of_the_draws() -> None:
+    """Where one half decides and the other does not, there is none: so it is asked before the draws are doubled."""
+    rows = [
+        {"stage": "evaluation", "arm": "a", "draw": draw, "bits": 0.1 if draw in (0, 2, 4) else -1.0 - draw / 99}
+        for draw in range(100)
+    ]
+    one = claim("x", compare("less", "a", 0.0, paired="draw"), method="simulated")
+    assert verdict_of([{**row, "bits": min(row["bits"], -1.0)} for row in rows], one)[0]["verdict"] == "CONSISTENT"
+    assert verdict_of(rows, one)[0]["verdict"] == "INCONCLUSIVE"
 
 
 def test_what_a_machine_cannot_measure_is_not_tested() -> None:

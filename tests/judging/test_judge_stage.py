@@ -62,23 +62,24 @@ def test_the_stage_from_end_to_end(tmp_path: Path) -> None:
     assert found["controls"][0]["passed"]
     check_shape(found)
     assert set(first) == {
-        "id", "says", "source", "evidence", "paper_value", "expected", "method", "verdict", "reason", "as_expected",
-        "post_hoc", "statistic", "n", "effect", "interval", "level", "p", "needed", "parts",
+        "id", "says", "source", "evidence", "paper_value", "whose", "expected", "method", "seen", "enlarged", "verdict",
+        "reason", "as_expected", "post_hoc", "seen_at", "digest", "statistic", "n", "effect", "interval", "level",
+        "plain", "p", "needed", "parts",
     }  # fmt: skip
     assert first["parts"][0]["pairs"][0]["left_stage"] == "evaluation"
 
 
 def check_shape(found: dict[str, Any]) -> None:
     """The keys that the report, the publications and other tools rely on."""
-    assert set(found) == {"alpha", "minimum_seeds", "controls", "claims"}
-    words = {"id", "says", "source", "evidence", "paper_value", "expected", "method", "verdict", "reason"}
-    numbers = {"as_expected", "post_hoc", "statistic", "n", "effect", "interval", "level", "p", "needed", "parts"}
-    assert all(set(claim) == words | numbers for claim in found["claims"])
-    assert all(set(control) == {"id", "kind", "says", "passed", "reason", "parts"} for control in found["controls"])
+    assert set(found) == {"alpha", "minimum_seeds", "minimum_items", "controls", "claims"}
+    assert len({frozenset(claim) for claim in found["claims"]}) == 1
+    told = {"id", "kind", "says", "needed", "passed", "reason", "parts"}
+    assert all(set(control) == told for control in found["controls"])
     for part in [part for one in [*found["claims"], *found["controls"]] for part in one["parts"]]:
         assert set(part) == {
-            "kind", "margin", "left", "right", "name", "verdict", "reason", "n", "left_mean", "right_mean", "effect",
-            "interval", "level", "p", "pairs",
+            "name", "kind", "margin", "margin_of", "size", "size_found", "paired", "cluster", "items", "fixed", "left",
+            "right", "verdict", "reason", "statistic", "n", "n_items", "left_mean", "right_mean", "effect", "interval",
+            "level", "plain", "p", "error", "pairs", "crossed",
         }  # fmt: skip
         assert set(part["left"]) == {"quantity", "labels"}
         assert all(set(pair) == {"pair", "left", "right", "left_stage", "right_stage"} for pair in part["pairs"])
@@ -92,7 +93,12 @@ def test_the_tracking_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "metrics.json").write_text(json.dumps(rows_of(a=LOWER, b=EIGHT)))
     (tmp_path / "registered.json").write_text(NOTHING_REGISTERED)
     (tmp_path / "out").mkdir()
-    claims = (claim("less", compare("less")), claim("more", compare("greater")), claim("no", compare("less", "x")))
+    claims = (
+        claim("less", compare("less")),
+        claim("more", compare("greater")),
+        claim("no", compare("less", "x")),
+        claim("sure", compare("less"), whose="foregone"),
+    )
     judge(
         results=tmp_path,
         registered=tmp_path / "registered.json",
@@ -100,11 +106,12 @@ def test_the_tracking_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         out=tmp_path / "out",
     )
     assert metrics == {
-        "verdicts/supported": 1, "verdicts/contradicted": 1, "verdicts/inconclusive": 0, "verdicts/not-tested": 0,
-        "verdicts/failed": 1, "verdicts/as-expected": 1, "controls/passed": 1, "controls/failed": 0,
-    }  # fmt: skip
-    columns = {"claim", "verdict", "expected", "effect", "low", "high", "n", "post_hoc"}
-    assert [set(row) for row in tables["verdicts"]] == [columns] * 3
+        "verdicts/number/supported": 1, "verdicts/number/contradicted": 1, "verdicts/number/inconclusive": 0,
+        "verdicts/number/not-tested": 0, "verdicts/number/failed": 1, "verdicts/number/consistent": 0,
+        "verdicts/number/inconsistent": 0, "verdicts/as-expected": 0, "controls/passed": 1, "controls/failed": 0,
+    }, "claims that no register holds were not predicted, and foregone ones are not counted"  # fmt: skip
+    columns = {"claim", "whose", "verdict", "expected", "effect", "low", "high", "n", "post_hoc"}
+    assert [set(row) for row in tables["verdicts"]] == [columns] * 4
     text = (tmp_path / "out/verdicts.json").read_text()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True, allow_nan=False) + "\n"
 

@@ -19,8 +19,8 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert parent["tags"]["engine"] == "tenfold reproduce"
     assert parent["metrics"]["letters/line-0/all"] > 0
     assert {"stages.json", "report.html", "claims.svg", "letters.svg"} <= set(parent["files"])
-    assert parent["metrics"]["verdicts/supported"] == 3
-    assert parent["tags"]["verdicts.contradicted"] == "1"
+    assert parent["metrics"]["verdicts/number/supported"] == 2
+    assert parent["tags"]["verdicts.number.contradicted"] == "1"
     arms = {run["name"]: run for run in runs_of(finished)["tiny arms"]}
     assert set(arms) == {"clock (quick)", "line-0 (quick)", "line-1 (quick)"}
     assert arms["line-0 (quick)"]["metrics"]["letters/all"] == parent["metrics"]["letters/line-0/all"]

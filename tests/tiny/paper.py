@@ -32,7 +32,8 @@ paper = Paper(
             source="Table 1",
             evidence="P",
             paper_value="0.5 against 0.33",
-            test=greater(half, third, margin=0.1),
+            whose="paper, with a number",
+            test=greater(half, third, margin=0.1, margin_of="ours"),
             expected="holds",
         ),
         Claim(
@@ -41,6 +42,7 @@ paper = Paper(
             source="Table 2",
             evidence="P",
             paper_value="0.33 against 0.5",
+            whose="paper, with a number",
             test=greater(third, half),
             expected="does not hold at this scale",
         ),
@@ -50,7 +52,8 @@ paper = Paper(
             source="Table 3",
             evidence="P",
             paper_value="0.5 and 0.5",
-            test=equivalent(half, other_half, margin=0.05),
+            whose="paper, with a number",
+            test=equivalent(half, other_half, margin=0.05, margin_of="ours"),
             expected="holds",
         ),
         Claim(
@@ -59,6 +62,7 @@ paper = Paper(
             source="Table 4",
             evidence="P",
             paper_value="0.5 and 0.5",
+            whose="paper, direction only",
             test=greater(half, other_half),
             expected="does not hold at this scale",
         ),
@@ -68,6 +72,7 @@ paper = Paper(
             source="section 1",
             evidence="P",
             paper_value="equal",
+            whose="foregone",
             test=equivalent(
                 counted["letters"].where(arm="line-0"), counted["letters"].where(arm="line-1"), margin=0.0, paired=""
             ),
@@ -80,6 +85,7 @@ paper = Paper(
             source="section 2",
             evidence="P",
             paper_value="7,000 languages",
+            whose="paper, with a number",
             test=NotTested("There are only two texts."),
             expected="not tested",
         ),

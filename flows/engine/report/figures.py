@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 INK = "#010203"
 """Stands for the page's text colour while matplotlib draws."""
 
-VERDICT_CLASS = {"SUPPORTED": "#010211", "CONTRADICTED": "#010212", "INCONCLUSIVE": "#010213", "FAILED": "#010214"}
+VERDICT_CLASS = {
+    "SUPPORTED": "#010211",
+    "CONTRADICTED": "#010212",
+    "CONSISTENT": "#010211",
+    "INCONSISTENT": "#010212",
+    "INCONCLUSIVE": "#010213",
+    "FAILED": "#010214",
+}
 ACCENT = "#010215"
 VARIABLES = {
     INK: "currentColor",

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,11 @@ from markupsafe import Markup
 
 from flows.engine.evidence import SHOWN, Evidence, Judged, measured_by, sources
 from flows.engine.paper import Profiles, Scale
-from flows.engine.publication import VERDICTS, effect_and_interval, predictions
+from flows.engine.publication import WITHDRAWN, effect_and_interval, predictions, standing, tally
 from flows.engine.report import figures
 from tasks.base.files import ROOT
+from tasks.judging.claims import WHOSE
+from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
 
 TEMPLATE = Path(__file__).parent
@@ -28,9 +29,10 @@ def write_report(papers: Iterable[tuple[Evidence, Mapping[str, str]]], out: Path
     """Write the report on papers, each with what `draw` drew of it, to one file that needs no other."""
     environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"cell": _cell, "shown": _shown, "slug": _slug, "measured_by": measured_by}
+    environment.filters["deciding"] = _deciding
     page = environment.get_template("report.html.jinja").render(
         papers=[_paper(evidence, drawn) for evidence, drawn in papers],
-        verdict_words=VERDICTS,
+        verdict_words=(*VERDICTS, WITHDRAWN),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=_commit(),
         shown_pairs=SHOWN,
@@ -69,10 +71,8 @@ def _paper(evidence: Evidence, drawn: Mapping[str, str]) -> dict[str, Any]:
         "published": evidence.published,
         "published_claims": {c.id: c for c in evidence.published.claims} if evidence.published else {},
         "judged_claims": {c["id"]: c for c in judged.claims} if judged else {},
-        "counts": Counter(claim["verdict"] for claim in judged.claims) if judged else None,
-        "published_counts": Counter(c.verdict for c in evidence.published.claims) if evidence.published else None,
-        "predictions": _came_true(judged) if judged else None,
-        "published_predictions": predictions(evidence.published.claims) if evidence.published else None,
+        "tallies": _tallies(evidence),
+        "foregone": sum(claim.whose == WHOSE[-1] for claim in evidence.experiment.paper.claims),
         "scales": [(scale, _here(scale, evidence)) for scale in evidence.experiment.paper.scales],
         "graph": Markup(figures.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
         "forest": Markup(drawn.get(CLAIMS, "")),  # noqa: S704
@@ -116,9 +116,26 @@ def _cards(judged: Judged) -> Any:
     return card
 
 
-def _came_true(judged: Judged) -> tuple[int, int]:
-    came = [claim["as_expected"] for claim in judged.claims if claim["as_expected"] is not None]
-    return sum(came), len(came)
+def _tallies(evidence: Evidence) -> list[dict[str, Any]]:
+    """By whose claim it is, but for the foregone ones: the verdicts published and here, and predictions come true."""
+    published = evidence.published.claims if evidence.published else ()
+    judged = evidence.judged.claims if evidence.judged else []
+    before = tally((claim.whose, standing(claim)) for claim in published)
+    here = tally((claim["whose"], claim["verdict"]) for claim in judged)
+    tallies = []
+    for whose in WHOSE[:-1]:
+        if any(claim.whose == whose for claim in evidence.experiment.paper.claims):
+            came = [one["as_expected"] for one in judged if one["whose"] == whose and one["as_expected"] is not None]
+            tallies.append(
+                {
+                    "whose": whose,
+                    "published": before.get(whose),
+                    "published_predictions": predictions(claim for claim in published if claim.whose == whose),
+                    "here": here.get(whose),
+                    "predictions": (sum(came), len(came)),
+                }
+            )
+    return tallies
 
 
 def _here(scale: Scale, evidence: Evidence) -> str:
@@ -130,10 +147,22 @@ def _cell(value: Any) -> str:
 
 
 def _shown(claim: Any) -> str:
-    """A claim's effect with its interval; claims come as judged (a dictionary) or as published."""
+    """An effect with its 95 % interval; claims and their parts come as judged (a dictionary) or as published.
+
+    Of what was published before levels were kept, the interval at its unknown level is all that there is.
+    """
     if isinstance(claim, dict):
-        return effect_and_interval(claim["effect"], claim["interval"])
-    return effect_and_interval(claim.effect, claim.interval)
+        return effect_and_interval(claim["effect"], claim["plain"])
+    return effect_and_interval(claim.effect, claim.plain or claim.interval)
+
+
+def _deciding(part: Any) -> str:
+    """The interval that decides, where it is another one than that of 95 %."""
+    told = part if isinstance(part, dict) else vars(part)
+    if not told["interval"] or not told["level"] or list(told["interval"]) == list(told["plain"] or ()):
+        return ""
+    low, high = told["interval"]
+    return f"{low:+.3g} to {high:+.3g} at {100 * told['level']:.2f} %"
 
 
 def _slug(text: str) -> str:

@@ -13,6 +13,8 @@ from tasks.altogether.captioner.dual import half_of, load_dual, picture_vectors,
 from tasks.altogether.captioner.encoder import read_features
 from tasks.altogether.captioner.subwords import load_subwords
 from tasks.altogether.records import Record, read_records
+from tasks.altogether.scored.measured import write_examples
+from tasks.altogether.scored.scoring import Row
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
@@ -39,6 +41,8 @@ def classify(
 ) -> None:
     """Write `metrics.json`: a row for each share of captions (`synthetic`, as the stage's label) and domain.
 
+    `examples.parquet` has a row for each name, with how many `pictures` of it there are.
+
     Domains: the training concepts in the style that training does not have, and the test concepts in all styles.
     Classes are level-1 names, which are one voice's alt-texts too, so that no arm needs to have read captions.
     """
@@ -47,7 +51,7 @@ def classify(
     place = {row["img_path"]: number for number, row in enumerate(index)}
     style = [r for r in read_records(levels / "style.json") if half_of(r.concept) == config.half]
     domains = {"new style": style, "new concepts": read_records(levels / "test.json")}
-    rows = []
+    rows, examples = [], []
     for label, folder in sorted(duals.items()):
         model = load_dual(folder)
         vectors = picture_vectors(model, stored)
@@ -56,17 +60,11 @@ def classify(
             texts = text_vectors(model, words_of, list(names))
             scores = vectors[[place[path] for path in pictures]] @ texts.T
             right = [list(names).index(name) for name in pictures.values()]
-            rows.append(
-                {
-                    "arm": f"p = {label.replace('_', '.')}",
-                    "p": label.replace("_", "."),
-                    "domain": domain,
-                    **zero_shot(scores, right),
-                    "chance": 1 / len(names),
-                    "seed": config.seed,
-                }
-            )
+            arm = {"arm": f"p = {label.replace('_', '.')}", "domain": domain, "seed": config.seed}
+            rows.append({**arm, "p": label.replace("_", "."), **zero_shot(scores, right), "chance": 1 / len(names)})
+            examples += [{**arm, "name": name, **row} for name, row in zip(names, by_name(scores, right), strict=True)]
     write_json(out / "metrics.json", rows)
+    write_examples(out / "examples.parquet", examples)
     spool.table("zero-shot", rows)
 
 
@@ -88,3 +86,18 @@ def zero_shot(scores: "Tensor", right: Sequence[int]) -> dict[str, float]:
         "zero_shot": float((scores.argmax(1) == own).float().mean()),
         "retrieval": float((own[scores.argmax(0)] == torch.arange(scores.shape[1])).float().mean()),
     }
+
+
+def by_name(scores: "Tensor", right: Sequence[int]) -> list[Row]:
+    """The same for each name: the share of its pictures, whether its nearest picture is its own, how many there are."""
+    import torch
+
+    own = torch.tensor(right)
+    hit, found = scores.argmax(1) == own, own[scores.argmax(0)] == torch.arange(scores.shape[1])
+    rows = []
+    for name in range(scores.shape[1]):
+        mine = hit[own == name]
+        rows.append(
+            {"zero_shot": float(mine.float().mean()), "retrieval": float(found[name]), "pictures": float(len(mine))}
+        )
+    return rows

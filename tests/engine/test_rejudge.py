@@ -1,0 +1,144 @@
+"""Verdicts of a published file computed again from it alone, whatever their intervals are over, altered or not."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from flows.engine.publication import Pairs, Publication, lines
+from flows.engine.publish import published_claim, published_control
+from flows.engine.rejudge import differences, recomputable
+from tasks.judging.claims import Comparison, Control, Discrepancy, Judging, Selection, Statement
+from tasks.judging.judge import verdicts
+
+CHANCE = np.random.default_rng(1)
+
+
+def select(arm: str, quantity: str = "bits") -> Selection:
+    return Selection(family="evaluation", axes={}, quantity=quantity, labels={"arm": arm})
+
+
+def compare(kind: Any = "less", right: Any = "b", **how: Any) -> Comparison:
+    side = select(right) if isinstance(right, str) else right
+    return Comparison(kind=kind, left=select("a"), right=side, **{"margin": 0.0, "paired": "seed", **how})
+
+
+def claim(
+    name: str, *comparisons: Comparison, method: Any = "measured", needed: int = 1, reason: str = ""
+) -> Statement:
+    return Statement(
+        id=name, says=name, source="", evidence="P", paper_value="", whose="ours", method=method, needed=needed,
+        comparisons=comparisons, expected="not tested" if reason else "holds", not_tested=reason,
+    )  # fmt: skip
+
+
+def rows() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"stage": "evaluation", "arm": arm, label: number, quantity: mean + 0.1 * float(CHANCE.normal())}
+        for arm, mean in (("a", 1.0), ("b", 1.3))
+        for label, quantity, count in (("seed", "bits", 8), ("draw", "drawn", 600))
+        for number in range(count)
+    ]
+    return found + [
+        {"stage": "tested", "source": number // 3, "off": 0.05 * float(CHANCE.normal())} for number in range(9)
+    ]
+
+
+def examples() -> list[dict[str, Any]]:
+    return [
+        {"stage": "evaluation", "arm": arm, "seed": seed, "question": f"q{item}", "size": 1.0 + item % 7,
+         "bits": mean + 0.3 * float(CHANCE.normal())}
+        for arm, mean in (("a", 1.0), ("b", 1.1))
+        for seed in range(8)
+        for item in range(40)
+        if (seed + item) % 11
+    ]  # fmt: skip
+
+
+OFF = Discrepancy(errors=Selection(family="tested", axes={}, quantity="off", labels={}), within="source", times=1.4)
+DRAWN = {"left": select("a", "drawn"), "paired": "draw", "discrepancy": OFF}
+CLAIMS = (
+    claim("seeds", compare()),
+    claim("size", compare(size=-0.5)),
+    claim("not", compare("greater")),
+    claim("open", compare(margin=0.28, margin_of="ours")),
+    claim("questions", compare(items="question")),
+    claim("weighted", compare(items="question", weight="size")),
+    claim("these", compare(items="question", fixed="items")),
+    claim("several", compare(), compare("at most", margin=0.1), compare("greater", items="question"), needed=2),
+    claim("clusters", compare(paired="question", cluster="seed")),
+    claim("drawn", replace(compare(right=1.5), **DRAWN), method="simulated"),
+    claim("drawn-pairs", replace(compare(right=select("b", "drawn")), **DRAWN), method="simulated"),
+    claim("nobody", compare(right="nobody")),
+    claim("no-gpu", reason="no GPU"),
+)
+CONTROLS = (Control(id="planted", kind="planted", says="", comparisons=(compare(),)),)
+
+
+@pytest.fixture(scope="module")
+def published() -> Publication:
+    """As `tenfold publish` writes and reads it."""
+    judging = Judging(families=("evaluation",), claims=CLAIMS, controls=CONTROLS)
+    claims, controls = verdicts(rows(), judging, examples())
+    made = Publication(
+        paper="made", profile="cpu", commit="0", environment={}, judged={"results": "1"}, alpha=0.05, minimum_seeds=8,
+        minimum_items=30, figures={},
+        controls=tuple(published_control(control) for control in controls),
+        claims=tuple(published_claim({**one, "post_hoc": False}, "", "") for one in claims),
+    )  # fmt: skip
+    written = lines(TypeAdapter(Publication).dump_python(made, mode="json"))
+    assert max(map(len, written.splitlines())) < 20_000
+    read: Publication = TypeAdapter(Publication).validate_json(written)
+    assert read == made
+    return read
+
+
+def test_every_kind_of_verdict_is_recomputed(published: Publication) -> None:
+    assert list(differences(published)) == []
+    assert recomputable(published)
+    assert {claim.verdict for claim in published.claims} >= {
+        "SUPPORTED", "CONTRADICTED", "INCONCLUSIVE", "CONSISTENT", "FAILED", "NOT TESTED",
+    }  # fmt: skip
+    assert all(part.pairs.left for one in published.claims for part in one.parts if one.id != "nobody")
+
+
+@pytest.mark.parametrize("name", [one.id for one in CLAIMS if one.id not in ("nobody", "no-gpu")])
+def test_another_value_or_verdict_is_found(published: Publication, name: str) -> None:
+    (index,) = [number for number, one in enumerate(published.claims) if one.id == name]
+    one = published.claims[index]
+
+    def altered(**changes: Any) -> Publication:
+        claims = [*published.claims]
+        claims[index] = replace(one, **changes)
+        return replace(published, claims=tuple(claims))
+
+    other = "CONTRADICTED" if one.verdict in ("SUPPORTED", "CONSISTENT") else "SUPPORTED"
+    assert any(f"{name} is published as {other}" in said for said in differences(altered(verdict=other)))
+    assert list(differences(altered(parts=())))
+    part = one.parts[0]
+    if part.crossed:
+        means = part.crossed["item_means"]
+        assert isinstance(means, tuple)
+        moved = replace(part, crossed={**part.crossed, "item_means": (means[0] + 0.5, *means[1:])})
+    else:
+        pairs = part.pairs
+        left = (pairs.left[0] + 0.5, *pairs.left[1:])
+        moved = replace(part, pairs=Pairs(labels=pairs.labels, left=left, right=pairs.right, weights=pairs.weights))
+    assert list(differences(altered(parts=(moved, *one.parts[1:])))) or part.fixed
+
+
+def test_a_control_that_did_not_pass_is_found(published: Publication) -> None:
+    control = replace(published.controls[0], passed=False)
+    assert "its pairs give SUPPORTED" in next(differences(replace(published, controls=(control,))))
+
+
+def test_a_diff_of_a_publication_can_be_read() -> None:
+    """A figure is one line, the values of a side are one line, and nothing else is."""
+    value = {"figures": {"a": {"value": 1.0, "seeds": [1, 2]}, "b": {"value": None}}, "claims": [{"parts": [{"p": 1}]}]}
+    assert json.loads(lines(value)) == value
+    assert lines(value).splitlines()[1:4] == [
+        ' "figures": {', '  "a": {"value": 1.0, "seeds": [1, 2]},', '  "b": {"value": null}',
+    ]  # fmt: skip
