@@ -67,7 +67,9 @@ def manifest(module: str) -> Manifest:
     """
     files = import_closure(module)
     named = sorted({name for file in files for name in _read(file)["names_files"]})
-    libraries = sorted({library for file in files for library in _read(file)["libraries"]})
+    # What runs before every stage seeds the libraries that a stage imports; it brings none of its own.
+    own = [file for file in files if file != _file_of(EVERY_STAGE)]
+    libraries = sorted({library for file in own for library in _read(file)["libraries"]})
     return {
         "code": {file: _read(file)["definitions"] for file in files},
         "files": {name: file_digest(ROOT / name) for name in named},
