@@ -8,6 +8,7 @@ it is *post hoc*.
 
 import fcntl
 import json
+import os
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -22,9 +23,10 @@ def register(params: Path, stage: str) -> None:
     A claim that rests on a stage measured earlier is not noted: it is too late for it.
     """
     path = params.with_name(REGISTER)
-    with open(params) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        judging = json.load(file).get(VERDICTS)
+    folder = os.open(params.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        judging = json.loads(params.read_text()).get(VERDICTS)
         if judging is None or not path.exists():
             return
         known = json.loads(path.read_text())
@@ -40,3 +42,5 @@ def register(params: Path, stage: str) -> None:
         fresh = path.with_name(f".{REGISTER}.fresh")
         fresh.write_text(json.dumps(noted, indent=1) + "\n")
         fresh.replace(path)
+    finally:
+        os.close(folder)
