@@ -57,15 +57,14 @@ class Lock:
 
     def write(self, entries: Mapping[str, Entry]) -> None:
         """Put these entries beside those that are there; who calls this holds DVC's lock."""
-        known = self.entries()
-        known.update(entries)
+        known = {**self.entries(), **entries}
         for name in entries:
             self._texts.pop(name, None)
         texts = [self._texts.setdefault(name, _text(name, known[name])) for name in sorted(known)]
         fresh = self.path.with_name(".dvc.lock.fresh")
         fresh.write_text(HEADER + "".join(texts), encoding="utf-8")
         fresh.replace(self.path)
-        self._read_at = _version(self.path)
+        self._entries, self._read_at = known, _version(self.path)
 
     def remember(self) -> None:
         """Leave a copy that the next process reads in a fraction of the time."""

@@ -139,14 +139,14 @@ class Store:
             EditedWhileRunning: a dependency is not what it was at the stage's start.
         """
         with self._guard:
-            if self.snapshot(stage) != before:
-                raise EditedWhileRunning(
-                    f"{stage.name}: its code or an input was edited while it ran, so the result is not kept. "
-                    "Run the same command again."
-                )
             members = self.digests.members(stage.out)
             # First the bytes, then the record that points at them.
             self._keep_all(stage, members)
+            if self.snapshot(stage) != before or self.digests.members(stage.out) != members:
+                raise EditedWhileRunning(
+                    f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
+                    "Run the same command again."
+                )
             self._save(stage, self._entry(stage, {"path": stage.out, **folder_entry(members)}))
 
     def close(self) -> None:
@@ -339,12 +339,17 @@ def _keep(digest: str, content: Path | bytes) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    if isinstance(content, bytes):
-        fresh.write_bytes(content)
-    else:
-        shutil.copyfile(content, fresh)
-    os.chmod(fresh, 0o444)
-    fresh.replace(path)
+    try:
+        if isinstance(content, bytes):
+            fresh.write_bytes(content)
+        else:
+            shutil.copyfile(content, fresh)
+        os.chmod(fresh, 0o444)
+        fresh.replace(path)
+    except OSError:
+        # On a full disk, half a file only takes room.
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def _damaged_files(folder: str, out: Entry, fresh: Digests) -> Iterator[tuple[str, str]]:
