@@ -316,7 +316,9 @@ def main() -> None:
     """Run the command; a failure is one plain sentence and a non-zero exit."""
     configure()
     try:
-        app(standalone_mode=False)
+        # Typer returns the code of what ended early, as by Ctrl-C before a stage has begun.
+        if code := app(standalone_mode=False):
+            sys.exit(code)
     except Interrupted as problem:
         _fail(problem, 128 + signal.SIGINT)
     except (KeyboardInterrupt, typer.Abort):

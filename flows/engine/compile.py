@@ -1,8 +1,11 @@
 """Papers → `pipelines/`, `dvc.yaml` and `prefect.yaml`: files that need no Tenfold to understand."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,6 +15,7 @@ from flows.engine.expand import expand
 from flows.engine.paper import PROFILES
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
 from flows.engine.variant import Variant
+from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.judging.register import NOTHING_REGISTERED, REGISTER
 
@@ -45,6 +49,7 @@ def compiled(
 
 def stale(files: dict[str, str]) -> list[str]:
     """The compiled files that differ from what is on disk, and those on disk that no paper has any more."""
+    _check_registers(files)
     on_disk = {path: (ROOT / path).read_text() for path in files if (ROOT / path).exists()}
     differing = [path for path, text in files.items() if on_disk.get(path) != text]
     return differing + [path for path in _registers(files) if not (ROOT / path).exists()] + _leftover(files)
@@ -56,10 +61,36 @@ def write(files: dict[str, str]) -> list[str]:
     for path in changed:
         if path in files or path in _registers(files):
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / path).write_text(files.get(path, NOTHING_REGISTERED))
+            _put(ROOT / path, files.get(path))
         else:
             shutil.rmtree((ROOT / path).parent)
     return changed
+
+
+def _put(path: Path, text: str | None) -> None:
+    """Write a compiled file, or begin a register, in one step: another process may be reading or filling it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(NOTHING_REGISTERED if text is None else text)
+    if text is None:
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+    else:
+        fresh.replace(path)
+
+
+def _check_registers(files: dict[str, str]) -> None:
+    """Raises UserError for a register that cannot be read."""
+    for path in _registers(files):
+        try:
+            known = json.loads((ROOT / path).read_bytes())
+            whole = isinstance(known["claims"], dict) and isinstance(known["measured"], list)
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise UserError(f"{path} cannot be read: git restore {path}, and run the same again.")
 
 
 def _registers(files: dict[str, str]) -> list[str]:

@@ -20,8 +20,9 @@ from flows.engine.stages import SOURCES, ConcreteStage
 from flows.engine.store import Store
 from flows.engine.variant import Variant, variant
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT, STATE, slug
+from tasks.base.files import ROOT
 from tasks.judging.register import VERDICTS
+from tasks.running.run import published
 from tasks.running.spools import SPOOL
 
 FIGURE_LEVEL = 0.95
@@ -215,8 +216,7 @@ def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
     digests = {stage.out: store.digest(stage) for stage in stages}
     origins = {}
     for stage in stages:
-        note = STATE / "published" / slug(stage.out)
-        made = json.loads(note.read_text()) if note.exists() else {}
+        made = published(stage.out)
         if made.get("digest") != digests[stage.out] or "commit" not in made:
             made = {}
         inputs = {folder: digests[folder] for folder in stage.input_folders if folder in digests}

@@ -1,7 +1,6 @@
 """Run stages' commands in processes of their own, a core each, and stop them all when asked to."""
 
 import fcntl
-import json
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ from flows.engine.store import Store
 from flows.engine.surroundings import refresh_code
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
+from tasks.base.remembered import remember, remembered
 
 REPLACED_SECONDS = 60
 TURN_SECONDS = 0.1
@@ -136,8 +136,7 @@ class Executor:
         """End the processes, and remember for the next time what was learnt."""
         self._server.close()
         self.store.close()
-        STATE.mkdir(exist_ok=True)
-        DURATIONS.write_text(json.dumps(dict(sorted(self._durations.items())), indent=1))
+        remember(DURATIONS, dict(sorted(self._durations.items())))
 
     def _run_command(self, stage: ConcreteStage) -> None:
         log = STATE / "logs" / f"{slug(stage.out)}.log"
@@ -229,11 +228,7 @@ def cores() -> int:
 
 def durations() -> dict[str, float]:
     """How long each stage took the last time it ran on this machine, in seconds, by its output."""
-    try:
-        known: dict[str, float] = json.loads(DURATIONS.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return known
+    return remembered(DURATIONS)
 
 
 def last_line(stage: ConcreteStage) -> str:

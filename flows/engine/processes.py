@@ -14,6 +14,7 @@ from typing import IO
 from tasks.base.files import ROOT
 
 LIBRARIES = {
+    "pydantic": ("pydantic.dataclasses",),
     "torch": ("torch", "torch._dynamo"),
     "transformers": ("transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
     "scipy": ("scipy.stats",),

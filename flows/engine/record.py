@@ -15,9 +15,13 @@ import yaml
 
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
+from tasks.base.remembered import remember, remembered
 
 Entry = dict[str, Any]
 """A stage in a lock file: cmd, deps, params and outs, with digests."""
+
+Version = tuple[int, int, int, int]
+"""What tells a file from another that stood in its place: inode, size and times."""
 
 CACHE = ROOT / ".dvc/cache/files/md5"
 RUNS = ROOT / ".dvc/cache/runs"
@@ -32,7 +36,7 @@ class Lock:
 
     def __init__(self, pipeline: str) -> None:
         self.path = ROOT / pipeline / "dvc.lock"
-        self._read_at: tuple[int, int] | None = None
+        self._read_at: Version | None = None
         self._entries: dict[str, Entry] = {}
         self._texts: dict[str, str] = {}
 
@@ -53,15 +57,14 @@ class Lock:
 
     def write(self, entries: Mapping[str, Entry]) -> None:
         """Put these entries beside those that are there; who calls this holds DVC's lock."""
-        known = self.entries()
-        known.update(entries)
+        known = {**self.entries(), **entries}
         for name in entries:
             self._texts.pop(name, None)
         texts = [self._texts.setdefault(name, _text(name, known[name])) for name in sorted(known)]
         fresh = self.path.with_name(".dvc.lock.fresh")
         fresh.write_text(HEADER + "".join(texts), encoding="utf-8")
         fresh.replace(self.path)
-        self._read_at = _version(self.path)
+        self._entries, self._read_at = known, _version(self.path)
 
     def remember(self) -> None:
         """Leave a copy that the next process reads in a fraction of the time."""
@@ -130,24 +133,21 @@ def _text(name: str, entry: Entry) -> str:
     return "".join(f"  {line}" if line.strip() else line for line in dumped.splitlines(keepends=True))
 
 
-def _version(path: Path) -> tuple[int, int] | None:
+def _version(path: Path) -> Version | None:
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _read(path: Path, version: tuple[int, int] | None) -> dict[str, Entry]:
+def _read(path: Path, version: Version | None) -> dict[str, Entry]:
     if version is None:
         return {}
-    try:
-        known = json.loads(_copy(path).read_bytes())
-        if known["version"] == list(version):
-            copied: dict[str, Entry] = known["stages"]
-            return copied
-    except (OSError, ValueError, KeyError):
-        pass
+    known = remembered(_copy(path))
+    if known.get("version") == list(version):
+        copied: dict[str, Entry] = known["stages"]
+        return copied
     try:
         read = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
         entries: dict[str, Entry] = read["stages"]
@@ -161,12 +161,8 @@ def _read(path: Path, version: tuple[int, int] | None) -> dict[str, Entry]:
     return entries
 
 
-def _remember(path: Path, version: tuple[int, int], entries: dict[str, Entry]) -> None:
-    copy = _copy(path)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    fresh = copy.with_name(f".{copy.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"version": version, "stages": entries}))
-    fresh.replace(copy)
+def _remember(path: Path, version: Version, entries: dict[str, Entry]) -> None:
+    remember(_copy(path), {"version": version, "stages": entries})
 
 
 def _copy(path: Path) -> Path:

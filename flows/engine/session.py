@@ -86,8 +86,10 @@ class Session:
         failed = [stage.title for stage in stages if self._state(stage) == "failed"]
         unfinished = [stage.title for stage in stages if not self.ended_well(stage)]
         if failed:
+            waiting = [title for title in unfinished if title not in failed]
             raise UserError(
                 f"{len(failed)} of {len(self.plan.work)} stages failed: {', '.join(failed)}. "
+                f"{'Not run for want of them: ' + ', '.join(waiting) + '. ' if waiting else ''}"
                 "What does not depend on them is done and kept; the same command goes on from here."
             )
         if unfinished:

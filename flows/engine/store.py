@@ -24,6 +24,7 @@ from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.base.manifest import changes
 from tasks.running.digests import BLOCK, Digests, Member, folder_entry, listing, md5_of
+from tasks.running.run import remove
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 PENDING = ".restoring"
@@ -95,8 +96,9 @@ class Store:
     def restore(self, stage: ConcreteStage) -> bool:
         """Put the output in place from the cache if this command has run on these inputs before.
 
-        What comes out of the cache is re-hashed (DVC trusts a damaged object); where it is not what the
-        record names, the damaged objects are dropped and the stage has to run.
+        Where the output is in place and the cache has lost of it, the cache gets it back instead. What comes out of
+        either is hashed again (DVC trusts a damaged object); what is not what the record names is dropped, and the
+        stage has to run.
         """
         with self._guard:
             now = self._entry(stage, {"path": stage.out})
@@ -106,11 +108,29 @@ class Store:
             if known is None:
                 return False
             (out,) = known["outs"]
-            members = _listed(out)
-            if members is None or not _copied(members, stage.out):
-                return False
+            if not self._kept(stage, out):
+                members = _listed(out)
+                if members is None or not _copied(members, stage.out):
+                    return False
             self._save(stage, {**now, "outs": [out]})
             return True
+
+    def _kept(self, stage: ConcreteStage, out: Entry) -> bool:
+        """Whether the output in place is the recorded one, which the cache then has, too."""
+        if not (ROOT / stage.out).is_dir():
+            return False
+        members = Digests(fresh=True).members(stage.out)
+        if folder_entry(members)["md5"] != out["md5"]:
+            return False
+        self._keep_all(stage, members)
+        return True
+
+    def _keep_all(self, stage: ConcreteStage, members: list[Member]) -> None:
+        for member in members:
+            if not member.digest:
+                raise UserError(f"{stage.out}/{member.name} is no file, so it cannot be kept: remove it.")
+            _keep(member.digest, ROOT / stage.out / member.name)
+        _keep(folder_entry(members)["md5"], listing(members))
 
     def commit(self, stage: ConcreteStage, before: list[str]) -> None:
         """Record the output that the stage has just published, and keep its bytes in the cache.
@@ -119,18 +139,15 @@ class Store:
             EditedWhileRunning: a dependency is not what it was at the stage's start.
         """
         with self._guard:
-            if self.snapshot(stage) != before:
-                raise EditedWhileRunning(
-                    f"{stage.name}: its code or an input was edited while it ran, so the result is not kept. "
-                    "Run the same command again."
-                )
             members = self.digests.members(stage.out)
             # First the bytes, then the record that points at them.
-            for member in members:
-                _keep(member.digest, ROOT / stage.out / member.name)
-            out = folder_entry(members)
-            _keep(out["md5"], listing(members))
-            self._save(stage, self._entry(stage, {"path": stage.out, **out}))
+            self._keep_all(stage, members)
+            if self.snapshot(stage) != before or self.digests.members(stage.out) != members:
+                raise EditedWhileRunning(
+                    f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
+                    "Run the same command again."
+                )
+            self._save(stage, self._entry(stage, {"path": stage.out, **folder_entry(members)}))
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""
@@ -310,24 +327,29 @@ def _copied_object(member: Member, to: Path) -> bool:
 
 
 def _replaced(fresh: Path, place: Path) -> bool:
-    shutil.rmtree(place, ignore_errors=True)
+    remove(place)
     fresh.rename(place)
     return True
 
 
 def _keep(digest: str, content: Path | bytes) -> None:
-    """Put an object into the cache, unless it is there."""
+    """Put an object into the cache, unless it is there and whole."""
     path = object_path(digest)
-    if path.exists():
+    if path.exists() and f"{md5_of(path)}{Path(digest).suffix}" == digest:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    if isinstance(content, bytes):
-        fresh.write_bytes(content)
-    else:
-        shutil.copyfile(content, fresh)
-    os.chmod(fresh, 0o444)
-    fresh.replace(path)
+    try:
+        if isinstance(content, bytes):
+            fresh.write_bytes(content)
+        else:
+            shutil.copyfile(content, fresh)
+        os.chmod(fresh, 0o444)
+        fresh.replace(path)
+    except OSError:
+        # On a full disk, half a file only takes room.
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def _damaged_files(folder: str, out: Entry, fresh: Digests) -> Iterator[tuple[str, str]]:

@@ -3,12 +3,13 @@
 import os
 import shlex
 import shutil
+import threading
 from collections.abc import Iterable
 
 from flows.engine.stages import ConcreteStage
 from tasks.base import manifest
 from tasks.base.files import ROOT, STATE, slug
-from tasks.running.run import exclusive, load, parse
+from tasks.running.run import exclusive, load, parse, remove
 
 
 def refresh(stages: Iterable[ConcreteStage]) -> None:
@@ -17,7 +18,9 @@ def refresh(stages: Iterable[ConcreteStage]) -> None:
         fresh, out = STATE / "scratch" / f"{slug(stage.out)}-{os.getpid()}", ROOT / stage.out
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        out.mkdir(parents=True, exist_ok=True)
+        if not out.is_dir():
+            remove(out)
+            out.mkdir(parents=True)
         _, *command = shlex.split(stage.command)
         with exclusive(stage.out):
             function, settings = load(parse(command[2:]))
@@ -25,7 +28,7 @@ def refresh(stages: Iterable[ConcreteStage]) -> None:
             made = {path.name for path in fresh.iterdir()}
             for path in out.iterdir():
                 if path.name not in made:
-                    path.unlink()
+                    remove(path)
             for path in fresh.iterdir():
                 there = out / path.name
                 if not there.exists() or there.read_bytes() != path.read_bytes():
@@ -39,6 +42,8 @@ def refresh_code(stage: ConcreteStage) -> None:
         return
     path, text = ROOT / stage.code, manifest.text_of(stage.module)
     if not path.exists() or path.read_text() != text:
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        # Not beside it, where `refresh` of another process removes what it did not make.
+        fresh = STATE / "scratch" / f"{slug(stage.code)}-{os.getpid()}-{threading.get_ident()}"
+        fresh.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(text)
         fresh.replace(path)

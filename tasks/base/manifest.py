@@ -20,6 +20,7 @@ from typing import Any
 from models.config import config
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, file_digest
+from tasks.base.remembered import remember, remembered
 
 PACKAGES = ("flows", "models", "tasks", "tools")
 EVERY_STAGE = "tasks.base.determinism"
@@ -162,10 +163,7 @@ _unsaved: list[str] = []
 
 @cache
 def _remembered() -> dict[str, Any]:
-    try:
-        known: dict[str, Any] = json.loads(REMEMBERED.read_text())
-    except (OSError, ValueError):
-        return {}
+    known = remembered(REMEMBERED)
     # What is remembered was read by this code, on this Python: else it is read anew.
     return known["files"] if known.get("by") == _reader() else {}
 
@@ -178,10 +176,7 @@ def _reader() -> str:
 def _remember() -> None:
     if _unsaved:
         _unsaved.clear()
-        REMEMBERED.parent.mkdir(exist_ok=True)
-        fresh = REMEMBERED.with_name(f".{REMEMBERED.name}.{os.getpid()}")
-        fresh.write_text(json.dumps({"by": _reader(), "files": _remembered()}))
-        fresh.replace(REMEMBERED)
+        remember(REMEMBERED, {"by": _reader(), "files": _remembered()})
 
 
 def _parsed(file: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.files import ROOT, STATE
+from tasks.base.remembered import remember, remembered
 
 REMEMBERED = STATE / "digests.json"
 RACY_NS = 50_000_000
@@ -44,11 +45,7 @@ class Digests:
 
     @cached_property
     def _known(self) -> dict[str, list[Any]]:
-        try:
-            known: dict[str, list[Any]] = json.loads(REMEMBERED.read_text())
-        except (OSError, ValueError):
-            return {}
-        return known
+        return remembered(REMEMBERED)
 
     def file(self, path: str, status: os.stat_result) -> str:
         """The MD5 of a file, given its status."""
@@ -75,8 +72,7 @@ class Digests:
                     if entry.is_dir():
                         waiting.append(f"{name}/")
                     else:
-                        status = entry.stat()
-                        found.append(Member(name, self.file(path, status), status.st_size))
+                        found.append(self._member(name, path))
         return sorted(found, key=lambda member: member.name)
 
     @contextmanager
@@ -87,6 +83,15 @@ class Digests:
             yield
         finally:
             self._seen = None
+
+    def _member(self, name: str, path: str) -> Member:
+        """A file of a folder; without a digest what is no file, such as a link to nothing."""
+        try:
+            status = os.stat(os.path.join(ROOT, path))
+            digest = self.file(path, status) if stat.S_ISREG(status.st_mode) else ""
+        except FileNotFoundError:
+            return Member(name, "", 0)
+        return Member(name, digest, status.st_size)
 
     def entry(self, path: str) -> dict[str, Any] | None:
         """What a lock file says of a dependency or an output, but for its path; None where nothing is there."""
@@ -99,11 +104,12 @@ class Digests:
     def _looked_at(self, path: str) -> dict[str, Any] | None:
         try:
             status = os.stat(os.path.join(ROOT, path))
+            if stat.S_ISDIR(status.st_mode):
+                return folder_entry(self.members(path))
+            found = {"hash": "md5", "md5": self.file(path, status), "size": status.st_size}
         except (FileNotFoundError, NotADirectoryError):
+            # It is not there, or somebody replaces it at the moment.
             return None
-        if stat.S_ISDIR(status.st_mode):
-            return folder_entry(self.members(path))
-        found = {"hash": "md5", "md5": self.file(path, status), "size": status.st_size}
         return found | ({"isexec": True} if status.st_mode & stat.S_IXUSR else {})
 
     def digest(self, path: str) -> str:
@@ -114,10 +120,7 @@ class Digests:
     def save(self) -> None:
         """Remember what was hashed, for the next process."""
         if self._new:
-            REMEMBERED.parent.mkdir(exist_ok=True)
-            fresh = REMEMBERED.with_name(f".{REMEMBERED.name}.{os.getpid()}")
-            fresh.write_text(json.dumps(self._known))
-            fresh.replace(REMEMBERED)
+            remember(REMEMBERED, self._known)
             self._new = False
 
 

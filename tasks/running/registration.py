@@ -8,6 +8,7 @@ after its data existed, and one that was noted when there were such data was wri
 
 import fcntl
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from tasks.judging.register import REGISTER, VERDICTS, entry
 def register(params: Path, stage: str) -> None:
     """Note the claims that rest on `stage`, whose data have just been computed for the first time."""
     path = params.with_name(REGISTER)
-    with open(params) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        judging = json.load(file).get(VERDICTS)
+    folder = os.open(params.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        judging = json.loads(params.read_text()).get(VERDICTS)
         if judging is None or not path.exists():
             return
         known = json.loads(path.read_text())
@@ -41,6 +43,8 @@ def register(params: Path, stage: str) -> None:
         fresh = path.with_name(f".{REGISTER}.fresh")
         fresh.write_text(json.dumps(noted, indent=1) + "\n")
         fresh.replace(path)
+    finally:
+        os.close(folder)
 
 
 def _measured_elsewhere(path: Path, measuring: Iterable[str]) -> dict[str, set[str]]:

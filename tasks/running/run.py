@@ -167,7 +167,7 @@ def compute(command: Command, identity: str) -> None:
     out = Path(command.out)
     fresh = out.with_name(f".{out.name}.partial")
     for leftover in (fresh, out.with_name(f".{out.name}.old")):
-        shutil.rmtree(leftover, ignore_errors=True)
+        remove(leftover)
     fresh.mkdir(parents=True)
     function(**folders(command.inputs), config=settings, out=fresh)
     if command.code:
@@ -308,13 +308,21 @@ def check_metrics(function: Callable[..., None], folder: Path) -> None:
 
 def publish(fresh: Path, out: Path) -> None:
     """Put the finished folder in its place, replacing an earlier one."""
-    if out.exists():
+    if os.path.lexists(out):
         old = out.with_name(f".{out.name}.old")
         out.rename(old)
         fresh.rename(out)
-        shutil.rmtree(old)
+        remove(old)
     else:
         fresh.rename(out)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, or what stands in the place of one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def record(out: str, identity: str) -> None:
@@ -323,16 +331,24 @@ def record(out: str, identity: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     made = {"commit": spools.commit(), "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     machine = {"processor": processor_model(), "device": device_class()}
-    path.write_text(json.dumps({"identity": identity, "digest": Digests(fresh=True).digest(out), **made, **machine}))
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.write_text(json.dumps({"identity": identity, "digest": Digests(fresh=True).digest(out), **made, **machine}))
+    fresh.replace(path)
+
+
+def published(out: str) -> dict[str, str]:
+    """What was noted of the published folder; empty where nothing was, or the note is not whole."""
+    try:
+        known: dict[str, str] = json.loads((STATE / "published" / slug(out)).read_bytes())
+        return known if {"identity", "digest"} <= known.keys() else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def is_published(out: str, identity: str) -> bool:
     """Whether the folder in place is whole and was made by the same identity."""
-    try:
-        known = json.loads((STATE / "published" / slug(out)).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return bool(known["identity"] == identity and known["digest"] == Digests(fresh=True).digest(out))
+    known = published(out)
+    return bool(known and known["identity"] == identity and known["digest"] == Digests(fresh=True).digest(out))
 
 
 if __name__ == "__main__":
