@@ -18,6 +18,7 @@ from tasks.base.errors import UserError
 from tasks.btx import training as btx
 from tasks.btx.evaluation import Evaluation, btm, evaluate, mutual_information
 from tasks.learning import lm
+from tasks.learning.stored import load_weights
 from tasks.learning.tokens import Tokenization, tokenize
 from tasks.learning.train import Plateau
 
@@ -147,10 +148,10 @@ def test_all_arms_share_the_learning_rate(rows: list[dict[str, Any]]) -> None:
 
 
 def test_the_mixture_holds_the_experts_in_order_and_the_seed_last(arms: dict[str, Path]) -> None:
-    merged = lm.load_weights(arms["mix"])
+    merged = load_weights(arms["mix"])
     folders = [*(arms[f"expert-{domain}"] for domain in sorted(WORDS)), arms["seed"]]
     for index, folder in enumerate(folders):
-        for name, weight in lm.load_weights(folder).items():
+        for name, weight in load_weights(folder).items():
             if ".feed_forward." in name:
                 assert merged[name][index].numpy().tobytes() == weight.numpy().tobytes()
 

@@ -16,7 +16,7 @@ from conftest import ROOT, wait_for
 from models.config import Transformer
 from tasks.base.errors import UserError
 from tasks.hardware.gloo import fit as gloo_fit
-from tasks.hardware.gloo import job as gloo_job
+from tasks.hardware.gloo import launch as launching
 from tasks.hardware.gloo import shaped as gloo_shaped
 from tasks.hardware.gloo import stages as gloo
 from tasks.hardware.gloo.job import PARALLEL, Job, Shape
@@ -121,21 +121,22 @@ def test_a_run_on_fewer_processes_than_asked_for_fails() -> None:
     alone = dataclasses.replace(job, processes=1)
     told = dataclasses.asdict(job)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gloo_job, "asdict", lambda one: told)
+        patch.setattr(launching, "asdict", lambda one: told)
         with pytest.raises(UserError, match="2 processes were asked for, 1 are here"):
             launch(alone, [([], ["--standalone", "--local-addr", "127.0.0.1"], "lo")], 60)
 
 
 LONG = """
-from tests.test_gloo import TINY
-from tasks.hardware.gloo.job import Job, run
+from test_gloo import TINY
+from tasks.hardware.gloo.job import Job
+from tasks.hardware.gloo.launch import run
 run(Job(work="steps", processes=2, shapes=(TINY,), arms=("ddp",), repetitions=1_000_000))
 """
 
 
 def test_no_process_outlives_its_stage() -> None:
     """Killed without a chance to tidy up, the stage takes torchrun and both workers with it."""
-    paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests/hardware")))}
     stage = subprocess.Popen([sys.executable, "-c", LONG], cwd=ROOT, env=os.environ | paths)
     found = wait_for(lambda: len(made := descendants(stage.pid)) >= 3 and made, "the start of the workers", 60)
     os.kill(stage.pid, signal.SIGKILL)
