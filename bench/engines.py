@@ -1,15 +1,18 @@
-"""The same stages by `tenfold reproduce`, `dvc repro` and snakemake: cold wall time, CPU a stage, no-op.
+"""The same stages by `tenfold reproduce`, with and without Prefect and MLflow, `dvc repro`, snakemake and doit.
 
     pip install -c constraints.txt -e '.[bench]'
-    python bench/engines.py dag      # 100 stages of small real work
-    python bench/engines.py btx      # Branch-Train-MiX at quick (sources fetched beforehand)
+    python bench/engines.py dag               # 100 stages of small real work
+    python bench/engines.py dag --stages 600
+    python bench/engines.py btx               # Branch-Train-MiX at quick (sources fetched beforehand)
 
 Each engine runs in a fresh clone of its own, one after the other on the same machine, with the same commands
 and two stages at a time where the engine can (dvc cannot). `bare` is the commands alone, one after
-the other, so that an engine's own CPU is what it uses beyond that.
+the other, so that an engine's own CPU is what it uses beyond that. Every process is counted that an engine starts,
+those that outlive the command too, such as Prefect's server and the pusher of MLflow's runs.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import resource
@@ -18,23 +21,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = 100
 JOBS = 2
+PR_SET_CHILD_SUBREAPER = 36
+CHAINS = 10
 
-DAG = '''"""A hundred stages of small real work: ten chains of ten, each counting the words of a part of a text."""
+DAG = '''"""Many stages of small real work: ten chains, each counting the words of a part of a text."""
 
 from flows.engine.paper import Paper, Stage
 from tasks import chain
 
 first = Stage(chain.count, config=chain.Part(), each={"part": range(10)})
 last = first
-for depth in range(9):
+for depth in range(DEPTH - 1):
     last = Stage(chain.recount, inputs={"before": last}, config=chain.Part(), each={"part": range(10)})
     globals()[f"step_{depth}"] = last
 del last
@@ -79,18 +84,18 @@ def recount(*, before: Path, config: Part, out: Path) -> None:
 '''
 
 
-def clone(to: Path, workload: str) -> list[dict[str, Any]]:
+def clone(to: Path, workload: str, count: int) -> list[dict[str, Any]]:
     """A checkout whose quick profile is the workload; returns its stages in running order."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(to)], check=True)
     for lock in to.glob("pipelines/**/dvc.lock"):
         lock.unlink()
     (to / "dvc.lock").unlink(missing_ok=True)
-    for paper in to.glob("flows/[!_]*.py"):
-        if paper.stem != workload:
-            paper.unlink()
+    for guest in [*to.glob("flows/[!_]*"), *to.glob("tools/[!_]*")]:
+        if guest.stem not in (workload, "engine"):
+            shutil.rmtree(guest) if guest.is_dir() else guest.unlink()
     if workload == "dag":
         shutil.rmtree(to / "pipelines")
-        (to / "flows/chain.py").write_text(DAG)
+        (to / "flows/chain.py").write_text(DAG.replace("DEPTH", str(count // CHAINS)))
         (to / "tasks/chain.py").write_text(CHAIN)
     python(to, "-m", "tools", "compile")
     stages: list[dict[str, Any]] = []
@@ -130,28 +135,52 @@ def snakefile(where: Path, stages: list[dict[str, Any]]) -> None:
     (where / "Snakefile").write_text("\n".join(rules))
 
 
+def dodo(where: Path, stages: list[dict[str, Any]]) -> None:
+    """The compiled stages as tasks of doit, with the same commands."""
+    outs = {stage["outs"][0] for stage in stages}
+    lines = ["def task_stages():"]
+    for stage in stages:
+        (out,) = stage["outs"]
+        inputs = [dependency for dependency in stage["deps"] if dependency in outs]
+        task = {"name": out, "actions": [stage["cmd"]], "targets": [out], "uptodate": [True]}
+        lines.append(f"    yield {task | {'task_dep': [f'stages:{each}' for each in inputs]}!r}")
+    (where / "dodo.py").write_text("\n".join(lines) + "\n")
+
+
 def timed(where: Path, *arguments: str) -> dict[str, float]:
-    """Wall and CPU seconds of a command and all its children."""
+    """Wall seconds of a command; CPU seconds of it and all that it started, until the last of these has ended."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     python(where, *arguments)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = time.perf_counter() - start
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workload", choices=["dag", "btx"])
-    workload = parser.parse_args().workload
+    parser.add_argument("--stages", type=int, default=100, help="of the dag")
+    parser.add_argument("--engines", nargs="*", help="those to run, beside the bare commands; all by default")
+    asked = parser.parse_args()
+    workload = asked.workload
     engines = {
         "tenfold": ("-m", "tools", "reproduce", "--jobs", str(JOBS)),
+        "plain": ("-m", "tools", "reproduce", "--plain", "--jobs", str(JOBS)),
         "dvc": ("-m", "dvc", "repro"),
         "snakemake": ("-m", "snakemake", "--cores", str(JOBS), "--quiet", "all"),
+        "doit": ("-m", "doit", "-n", str(JOBS), "-P", "thread"),
     }
+    engines = {name: command for name, command in engines.items() if not asked.engines or name in asked.engines}
+    # What outlives its parent becomes our child, so that its CPU time is counted.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, command in {"bare": (), **engines}.items():
             where = Path(folder) / name
-            stages = clone(where, workload)
+            stages = clone(where, workload, asked.stages)
             if name == "bare":
                 script = "\n".join(stage["cmd"] for stage in stages)
                 code = "import subprocess, sys; sys.exit(subprocess.run(['sh', '-ec', sys.argv[1]]).returncode)"
@@ -160,6 +189,8 @@ def main() -> None:
                 continue
             if name == "snakemake":
                 snakefile(where, stages)
+            if name == "doit":
+                dodo(where, stages)
             cold = timed(where, *command)
             again = timed(where, *command)
             overhead = (cold["cpu"] - bare["cpu"]) / len(stages)
@@ -177,9 +208,10 @@ def main() -> None:
     for row in rows:
         print(json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}))
     by = {row["engine"]: row for row in rows}
-    print(f"tenfold / dvc, cold wall: {by['tenfold']['cold'] / by['dvc']['cold']:.2f}")
-    print(f"tenfold / dvc, CPU overhead a stage: {by['tenfold']['overhead'] / by['dvc']['overhead']:.2f}")
-    print(f"tenfold / dvc, no-op wall: {by['tenfold']['no-op'] / by['dvc']['no-op']:.2f}")
+    if "dvc" in by:
+        for name in ("tenfold", "plain"):
+            if name in by:
+                print(f"{name} / dvc, cold wall: {by[name]['cold'] / by['dvc']['cold']:.2f}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from flows.engine.catalogue import catalogue
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
 from flows.engine.execute import Interrupted, cores
+from flows.engine.new import new
 from flows.engine.plain import reproduce as run_plainly
 from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
@@ -42,6 +43,7 @@ app = typer.Typer(
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 add_to(app)
+app.command()(new)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]

@@ -155,7 +155,7 @@ def _yaml(data: dict[str, Any]) -> str:
     return text
 
 
-class _PlainDumper(yaml.SafeDumper):
+class _PlainDumper(yaml.CSafeDumper):
     """Writes shared lists out in full: no anchors and aliases for a reader to resolve."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -197,8 +197,16 @@ def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage]
         tables=json.loads((folder / "results" / "tables.json").read_text()),
         figures=figures_of(experiment, rows),
         origins=_origins(stages, store),
-        environment=json.loads((ROOT / "data/environment/environment.json").read_text()),
+        environment=_environment(stages),
     )
+
+
+def _environment(stages: list[ConcreteStage]) -> dict[str, str]:
+    """Python, the device class, and the versions of the libraries that the stages' code imports."""
+    found: dict[str, str] = json.loads((ROOT / "data/environment/environment.json").read_text())
+    for code in sorted({stage.code for stage in stages if stage.code}):
+        found |= json.loads((ROOT / code).read_text())["libraries"]
+    return found
 
 
 def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:

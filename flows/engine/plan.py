@@ -89,7 +89,8 @@ def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> 
         for stage in described:
             if store.reasons(stage):
                 store.commit(stage, store.snapshot(stage))
-    reasons = {stage.out: [] if stage in described else store.reasons(stage) for stage in stages}
+    with store.digests.at_a_glance():
+        reasons = {stage.out: [] if stage.kind == "environment" else store.reasons(stage) for stage in stages}
     touched: set[str] = set()
     for stage in stages:
         if reasons[stage.out] or touched & set(stage.input_folders):

@@ -19,12 +19,13 @@ from flows.engine.execute import Executor, Interrupted, Outcome
 from flows.engine.plan import Plan, compile_papers, plan, select
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
-from flows.engine.terminal import Terminal
+from flows.engine.terminal import Terminal, console
 from flows.engine.variant import variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.judging.register import VERDICTS
 from tasks.running.spools import SPOOL, commit, process
+from tasks.running.tracking import REFUSED, refused, waiting
 
 PUSH_SECONDS = 60
 """How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""
@@ -188,20 +189,36 @@ def tracked(session: Session, profile: str) -> Iterator[None]:
             pusher.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 pusher.wait(PUSH_SECONDS)
+            _say_what_waits(session.name)
+
+
+def _say_what_waits(reproduction: str) -> None:
+    """Tell the user when the tracking store has not got all: the results are recorded all the same."""
+    left, why = waiting(reproduction)
+    if left:
+        console.print(
+            f"The tracking store did not take all that was said ({why or 'it is slow'}): {left} spools wait in "
+            f"{os.path.relpath(SPOOL, ROOT)}, and the next run pushes them. No result is lost.",
+            markup=False,
+        )
+    if number := refused():
+        where = os.path.relpath(REFUSED, ROOT)
+        console.print(f"MLflow has refused {number} items so far; see {where} for which and why.", markup=False)
 
 
 def _reports(session: Session) -> Iterator[tuple[str, Path]]:
     """Write the report and the figures of each paper with new verdicts: (paper, file), for the tracking store."""
-    for stage in session.plan.work:
-        if stage.name == VERDICTS and session.made(stage):
-            # Only now: the report's libraries take a second to load.
-            from flows.engine.evidence import gather
-            from flows.engine.report import write_figures, write_report
+    judged = [stage for stage in session.plan.work if stage.name == VERDICTS and session.made(stage)]
+    if not judged:
+        return
+    # Only now: the report's libraries take a second to load.
+    from flows.engine.evidence import gather
+    from flows.engine.report import draw, write_figures, write_report
 
-            base, *changes = stage.profile.split("+")
-            (evidence,) = gather([stage.paper], base, changes)
-            folder = STATE / "reports" / slug(stage.pipeline)
-            folder.mkdir(parents=True, exist_ok=True)
-            yield stage.paper, write_report([evidence], folder / "report.html")
-            for path in write_figures(evidence, folder):
-                yield stage.paper, path
+    base, *changes = judged[0].profile.split("+")
+    for stage, evidence in zip(judged, gather([stage.paper for stage in judged], base, changes), strict=True):
+        folder, drawn = STATE / "reports" / slug(stage.pipeline), draw(evidence)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield stage.paper, write_report([(evidence, drawn)], folder / "report.html")
+        for path in write_figures(drawn, folder):
+            yield stage.paper, path

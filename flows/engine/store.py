@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import record
-from flows.engine.record import Entry, Lock, object_path
+from flows.engine.record import Entry, Lock, is_cached, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -254,7 +254,7 @@ class Store:
             now = self.digests.digest(out["path"])
             if now != out["md5"]:
                 found.append(Reason("its output", out["path"], "is modified" if now else "is gone"))
-            elif (members := _listed(out)) is None or not all(object_path(each.digest).exists() for each in members):
+            elif (members := _listed(out)) is None or not all(is_cached(each.digest) for each in members):
                 found.append(Reason("its output", out["path"], "is not in the cache"))
         return found
 

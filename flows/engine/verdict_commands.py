@@ -220,9 +220,10 @@ def report(
 
         tenfold report --out report.html
     """
-    from flows.engine.report import write_report
+    from flows.engine.report import draw, write_report
 
-    console.print(f"Wrote {write_report(gather(papers or [], profile, settings or []), out)}")
+    found = gather(papers or [], profile, settings or [])
+    console.print(f"Wrote {write_report([(each, draw(each)) for each in found], out)}")
 
 
 def publish(

@@ -56,7 +56,7 @@ def file_of(module: str) -> str:
 
 def text_of(module: str) -> str:
     """The manifest as its file holds it."""
-    return json.dumps(manifest(module), indent=1, sort_keys=True) + "\n"
+    return json.dumps(manifest(module), sort_keys=True) + "\n"
 
 
 def manifest(module: str) -> Manifest:
@@ -142,12 +142,12 @@ def _files_of(module: str) -> Iterable[str]:
 
 def _file_of(module: str) -> str | None:
     stem = module.replace(".", "/")
-    return next((file for file in (f"{stem}.py", f"{stem}/__init__.py") if (ROOT / file).is_file()), None)
+    return next((file for file in (f"{stem}.py", f"{stem}/__init__.py") if os.path.isfile(f"{ROOT}/{file}")), None)
 
 
 def _read(file: str) -> dict[str, Any]:
     """What is to be known of a file: its imports, libraries, definitions and the files that it names."""
-    status = (ROOT / file).stat()
+    status = os.stat(f"{ROOT}/{file}")
     stamp = [status.st_mtime_ns, status.st_size]
     known = _remembered()
     if known.get(file, {}).get("stamp") != stamp:

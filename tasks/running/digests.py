@@ -8,6 +8,8 @@ import json
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
@@ -38,6 +40,7 @@ class Digests:
     def __init__(self, *, fresh: bool = False) -> None:
         self._fresh = fresh
         self._new = False
+        self._seen: dict[str, dict[str, Any] | None] | None = None
 
     @cached_property
     def _known(self) -> dict[str, list[Any]]:
@@ -63,7 +66,7 @@ class Digests:
         found, waiting, ignored = [], [""], _ignored()
         while waiting:
             inside = waiting.pop()
-            with os.scandir(ROOT / folder / inside) as entries:
+            with os.scandir(os.path.join(ROOT, folder, inside)) as entries:
                 for entry in entries:
                     name = f"{inside}{entry.name}"
                     path = f"{folder}/{name}"
@@ -76,10 +79,26 @@ class Digests:
                         found.append(Member(name, self.file(path, status), status.st_size))
         return sorted(found, key=lambda member: member.name)
 
+    @contextmanager
+    def at_a_glance(self) -> Iterator[None]:
+        """While this lasts, look at each path once: what is seen is taken as standing still."""
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
+
     def entry(self, path: str) -> dict[str, Any] | None:
         """What a lock file says of a dependency or an output, but for its path; None where nothing is there."""
+        if self._seen is None:
+            return self._looked_at(path)
+        if path not in self._seen:
+            self._seen[path] = self._looked_at(path)
+        return self._seen[path]
+
+    def _looked_at(self, path: str) -> dict[str, Any] | None:
         try:
-            status = os.stat(ROOT / path)
+            status = os.stat(os.path.join(ROOT, path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISDIR(status.st_mode):

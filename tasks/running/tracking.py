@@ -9,11 +9,12 @@ import argparse
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,19 @@ LEADING = ("results", "verdicts")
 
 BATCH = 900
 """MLflow takes up to 1,000 metrics at once."""
+
+REFUSED = SPOOL / "refused.jsonl"
+"""What MLflow will not have, with its reason: set aside, so that the rest goes on."""
+PROBLEM = SPOOL / "problem.txt"
+"""Why the store cannot be used at the moment; gone when it can."""
+REFUSALS = (
+    "INVALID_PARAMETER_VALUE",
+    "BAD_REQUEST",
+    "RESOURCE_DOES_NOT_EXIST",
+    "RESOURCE_ALREADY_EXISTS",
+    "INVALID_STATE",
+)
+"""Errors that say something of one item; any other says something of the store."""
 
 
 def tracking_uri() -> str:
@@ -51,20 +65,53 @@ def main(arguments: list[str]) -> int:
         threading.Thread(target=_wait_for_end_of_input, args=(closed,), daemon=True).start()
     with _only_pusher(patience=float("inf") if follow else PATIENCE) as alone:
         if alone and (follow or _pending()):
-            pusher = Pusher()
-            while follow and not closed.wait(PAUSE):
-                pusher.push()
-            pusher.push()
-            # What asked us to follow may be dying at this moment; its run is marked when it is dead.
-            deadline = time.monotonic() + PATIENCE
-            while follow and _pending() and time.monotonic() < deadline:
-                time.sleep(PAUSE / 4)
-                pusher.push()
-            # A `dvc repro` says nothing at its end: wait for it, taking up what its later stages say.
-            while any(folder.name.startswith("dvc-") for folder in _pending()):
-                time.sleep(PAUSE)
-                pusher.push()
+            try:
+                _push_all(follow, closed)
+            except Exception as problem:
+                # The store, not one item: what is left stays in the spool, and whoever started us says so.
+                _tell_problem(problem)
+                raise
+            PROBLEM.unlink(missing_ok=True)
     return 0
+
+
+def _push_all(follow: bool, closed: threading.Event) -> None:
+    pusher = Pusher()
+    while follow and not closed.wait(PAUSE):
+        pusher.push()
+    pusher.push()
+    # What asked us to follow may be dying at this moment; its run is marked when it is dead.
+    deadline = time.monotonic() + PATIENCE
+    while follow and _pending() and time.monotonic() < deadline:
+        time.sleep(PAUSE / 4)
+        pusher.push()
+    # A `dvc repro` says nothing at its end: wait for it, taking up what its later stages say.
+    while any(folder.name.startswith("dvc-") for folder in _pending()):
+        time.sleep(PAUSE)
+        pusher.push()
+
+
+def _tell_problem(problem: Exception) -> None:
+    said = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+    PROBLEM.write_text(f"{tracking_uri()}: {said[:300]}")
+
+
+def waiting(reproduction: str) -> tuple[int, str]:
+    """How many of a reproduction's spools are not pushed yet, and why not, as far as that is known."""
+    folder = SPOOL / reproduction
+    why = PROBLEM.read_text() if PROBLEM.exists() else ""
+    return len(list(folder.glob("*.jsonl"))) if folder.exists() else 0, why
+
+
+def refused() -> int:
+    """How many items MLflow has refused so far."""
+    return len(REFUSED.read_text().splitlines()) if REFUSED.exists() else 0
+
+
+def accepted_name(name: str) -> str:
+    """A metric's or parameter's name with what MLflow does not accept in it replaced."""
+    plain = re.sub(r"[^\w\-. :/]+", " -", name)
+    return "/".join(part.strip(" .") or "-" for part in plain.split("/"))[:250]
 
 
 def _wait_for_end_of_input(closed: threading.Event) -> None:
@@ -92,12 +139,18 @@ class Pusher:
         """Push all that has been said since the last time; forget a reproduction that is over."""
         for folder in _pending():
             ended = _end_of(folder)
-            done = [self._push_spool(spool, ended) for spool in sorted(folder.glob("*.jsonl")) if spool.stem != "own"]
-            self._push_own(folder, ended)
+            done = [self._pushed(spool, ended) for spool in sorted(folder.glob("*.jsonl")) if spool.stem != "own"]
+            self._try({"reproduction": folder.name}, self._push_own, folder, ended)
             if ended and all(done):
                 for parent in _read(folder / "parents.json").values():
-                    self._client.set_terminated(parent, ended)
+                    self._try({"run": parent}, self._client.set_terminated, parent, ended)
                 shutil.rmtree(folder)
+
+    def _pushed(self, spool: Path, ended: str | None) -> bool:
+        """Push one stage's spool, and say whether it is at its end; where its run is refused, that is the end."""
+        over = [True]
+        self._try({"spool": spool.name}, lambda: over.append(self._push_spool(spool, ended)))
+        return over[-1]
 
     def _push_spool(self, spool: Path, ended: str | None) -> bool:
         """Push one stage's spool; whether it is at its end."""
@@ -113,6 +166,19 @@ class Pusher:
                 self._client.set_terminated(run, state["ended"], _milliseconds(over))
         _write(spool.with_suffix(".state"), state)
         return "ended" in state
+
+    def _try(self, item: Mapping[str, Any], call: Callable[..., object], *arguments: Any, **named: Any) -> None:
+        """Push one item; one that MLflow refuses is set aside with the reason, and the rest goes on."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            call(*arguments, **named)
+        except (MlflowException, OSError, TypeError, ValueError) as problem:
+            if isinstance(problem, MlflowException) and problem.error_code not in REFUSALS:
+                raise
+            said = {"reason": " ".join(str(problem).split())[:500], "item": str(dict(item))[:500]}
+            with open(REFUSED, "a", encoding="utf-8") as file:
+                file.write(json.dumps(said) + "\n")
 
     def _start_run(self, start: dict[str, Any], folder: Path) -> dict[str, Any]:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
@@ -134,8 +200,8 @@ class Pusher:
             self._experiment(paper), start_time=_milliseconds(start), tags=tags, run_name=start["stage"]
         )
         identifier: str = run.info.run_id
-        params = [Param(name, str(value)) for name, value in _flat(start["settings"] or {})]
-        self._client.log_batch(identifier, params=params, tags=[RunTag("code", start["function"])])
+        params = [Param(accepted_name(name), str(value)) for name, value in _flat(start["settings"] or {})]
+        self._try(start, self._client.log_batch, identifier, params=params, tags=[RunTag("code", start["function"])])
         datasets = [
             DatasetInput(
                 Dataset(given["folder"], given["digest"], "dvc", json.dumps({"path": given["folder"]})),
@@ -144,7 +210,7 @@ class Pusher:
             for name, given in start["inputs"].items()
         ]
         if datasets:
-            self._client.log_inputs(identifier, datasets)
+            self._try(start, self._client.log_inputs, identifier, datasets)
         _write(RUNS, {**_read(RUNS), start["out"]: identifier})
         return {"run": identifier, "out": start["out"], "parent": parent if start["stage"] in LEADING else None}
 
@@ -155,21 +221,21 @@ class Pusher:
         if not run:
             return
         metrics = [
-            Metric(event["name"], event["value"], _milliseconds(event), event["step"])
+            Metric(accepted_name(event["name"]), event["value"], _milliseconds(event), event["step"])
             for event in events
             if event["kind"] == "metric"
         ]
         # What a paper's results and verdicts say leads its parent run, where reproductions are compared.
         for target in filter(None, [run, state.get("parent")]):
             for start in range(0, len(metrics), BATCH):
-                self._client.log_batch(target, metrics=metrics[start : start + BATCH])
+                self._try(events[0], self._client.log_batch, target, metrics=metrics[start : start + BATCH])
             for metric in metrics:
                 if metric.key.startswith("verdicts/"):
                     self._client.set_tag(target, metric.key.replace("/", "."), f"{metric.value:.0f}")
             for event in events:
                 if event["kind"] == "table":
                     columns = {name: [row.get(name) for row in event["rows"]] for name in event["rows"][0]}
-                    self._client.log_table(target, columns, f"{_file_name(event['name'])}.json")
+                    self._try(event, self._client.log_table, target, columns, f"{_file_name(event['name'])}.json")
         if state.get("parent"):
             self._push_arms(events, metrics, state)
         notes = [event["text"] for event in events if event["kind"] == "note"]
@@ -179,7 +245,7 @@ class Pusher:
         state.setdefault("artifacts", []).extend(e["name"] for e in events if e["kind"] == "artifact")
         if any(event["kind"] == "end" and event["status"] == "FINISHED" for event in events):
             for name in state["artifacts"]:
-                self._client.log_artifact(run, str(ROOT / state["out"] / name))
+                self._try({"artifact": name}, self._client.log_artifact, run, str(ROOT / state["out"] / name))
 
     def _push_arms(self, events: list[dict[str, Any]], metrics: list[Any], state: dict[str, Any]) -> None:
         """A run for each row of the result tables, in an experiment of their own, whose charts so compare arms.
@@ -207,12 +273,13 @@ class Pusher:
                 arms[arm] = made.info.run_id
         for arm, run in arms.items():
             batch = [
-                Metric(f"/{metric.key}/".replace(f"/{arm}/", "/", 1).strip("/"), metric.value, metric.timestamp, 0)
+                Metric(f"/{metric.key}/".replace(part, "/", 1).strip("/"), metric.value, metric.timestamp, 0)
+                for part in [f"/{accepted_name(arm)}/"]
                 for metric in metrics
-                if f"/{arm}/" in f"/{metric.key}/"
+                if part in f"/{metric.key}/"
             ]
             for start in range(0, len(batch), BATCH):
-                self._client.log_batch(run, metrics=batch[start : start + BATCH])
+                self._try({"arm": arm}, self._client.log_batch, run, metrics=batch[start : start + BATCH])
 
     def _push_own(self, folder: Path, ended: str | None) -> None:
         """Push what the reproduction itself says: the table of its stages, with the run that made each."""
@@ -222,11 +289,12 @@ class Pusher:
                 rows = [{**row, "run": _read(RUNS).get(row["out"], "")} for row in event["rows"]]
                 parent = self._parent(folder, event["paper"], event["tags"]["profile"], event)
                 columns = {name: [row[name] for row in rows] for name in rows[0]}
-                self._client.log_table(parent, columns, "stages.json")
+                self._try({"paper": event["paper"]}, self._client.log_table, parent, columns, "stages.json")
                 for name, value in event["tags"].items():
                     self._client.set_tag(parent, name, value)
             if event["kind"] == "file":
-                self._client.log_artifact(self._parent(folder, event["paper"], event["profile"], event), event["path"])
+                parent = self._parent(folder, event["paper"], event["profile"], event)
+                self._try(event, self._client.log_artifact, parent, event["path"])
         _write(folder / "own.state", state)
 
     def _parent(self, folder: Path, paper: str, profile: str, event: dict[str, Any]) -> str:
@@ -251,6 +319,8 @@ class Pusher:
             found = self._client.get_experiment_by_name(paper)
             if found:
                 identifier = found.experiment_id
+                if found.lifecycle_stage == "deleted":  # in the page's bin, where nothing could be pushed to it
+                    self._client.restore_experiment(identifier)
             elif os.environ.get("MLFLOW_TRACKING_URI"):
                 identifier = self._client.create_experiment(paper)
             else:
@@ -291,7 +361,11 @@ def _events(spool: Path, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 if not line.endswith(b"\n"):
                     break
                 state["offset"] = state.get("offset", 0) + len(line)
-                yield json.loads(line)
+                try:
+                    event: dict[str, Any] = json.loads(line)
+                except ValueError:  # cut off by a full disk or a kill
+                    continue
+                yield event
 
 
 def _profile_and_paper(pipeline: str) -> tuple[str, str]:
@@ -319,7 +393,7 @@ def _file_name(title: str) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         known: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
     return known
 

@@ -132,6 +132,12 @@ def test_code_that_python_cannot_read_is_one_sentence(code: Path) -> None:
         manifest("tasks.nothing")
 
 
+def test_what_seeds_every_library_brings_none_into_a_stage() -> None:
+    """Else every stage would import torch, for seconds, to seed what it never uses."""
+    assert set(manifest("tasks.sources.fetch")["libraries"]).isdisjoint({"torch", "numpy"})
+    assert "torch" in manifest("tasks.learning.lm")["libraries"]
+
+
 @given(st.sampled_from(["a", "b", "c"]), st.integers(0, 9), st.text("xyz \n", max_size=8))
 def test_any_value_changes_the_digest_and_no_comment_does(name: str, value: int, comment: str) -> None:
     lines = "".join(f"# {line}\n" for line in comment.split("\n"))

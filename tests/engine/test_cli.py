@@ -43,7 +43,9 @@ def test_bad_input_is_one_sentence_before_any_work(arguments: list[str], said: s
     assert "loaded []" in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["reproduce", "list", "status", "why", "data", "compile", "ui", "doctor", "verify"])
+@pytest.mark.parametrize(
+    "command", ["reproduce", "list", "status", "why", "data", "compile", "ui", "doctor", "verify", "new"]
+)
 def test_help_has_an_example(command: str) -> None:
     ended = tenfold(command, "--help")
     assert ended.returncode == 0

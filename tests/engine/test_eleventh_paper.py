@@ -1,43 +1,77 @@
-"""The walk-through of CONTRIBUTING.md: one file added shows up everywhere, and nothing else is edited."""
+"""The walk-through of CONTRIBUTING.md, as it stands there: what is added shows up everywhere, and no code is edited."""
 
+import re
 import subprocess
 
-from conftest import Clone
+from conftest import ROOT, Clone, read_json
 
-PAPER = '''"""How many letters two texts have: a paper for the walk-through."""
-
-from flows.engine.paper import Claim, Paper, Scale, Source, Stage, greater
-from tasks import tiny
-from tasks.judging.results import Table
-
-cleaned = Stage(tiny.clean, inputs={"texts": Source("texts")}, config=tiny.Letters(keep="aeiou"))
-clocked = Stage(tiny.clock, inputs={"cleaned": cleaned}, config=tiny.Counting(repeats=3), kind="measure")
-letters = clocked["letters"]
-
-paper = Paper(
-    title="Vowels", authors="the walk-through", year=2026, arxiv="0000.00001",
-    claims=[Claim("some", "There are vowels", "Table 1", "P", "many", "ours", greater(letters, 10, paired=""), "holds"),
-    ],
-    controls=[],
-    scales=[Scale("texts", paper="1000", here="2")],
-    tables=[Table(title="Vowels", rows="arm", quantities=("letters",), columns="domain")],
-)
-'''
+SHARED = ("flows/engine/", "tasks/", "tools/__main__.py", "models/", "pyproject.toml")
+COMMANDS = 'set -e\ntenfold() { python -m tools "$@"; }\npytest() { python -m pytest "$@"; }\n'
+"""The clone's own commands: those on the PATH are this checkout's."""
 
 
-def test_one_file_is_all_it_takes(done: Clone) -> None:
-    (done.root / "flows/vowels.py").write_text(PAPER)
-    before = subprocess.run(["git", "status", "--short"], cwd=done.root, capture_output=True, text=True, check=True)
+def walk_through() -> list[str]:
+    """The blocks of shell commands in the section, without the indentation of the list that they stand in."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## An eleventh paper")[1]
+    blocks = re.findall(r"^   ```sh\n(.*?)^   ```$", section, re.MULTILINE | re.DOTALL)
+    return [re.sub("^   ", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+def shell(clone: Clone, script: str, *, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    ended = subprocess.run(
+        ["bash", "-c", COMMANDS + script], cwd=clone.root, env=clone.environment, capture_output=True, text=True
+    )
+    assert not check or ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
+    return ended
+
+
+def edited(clone: Clone) -> list[str]:
+    """The tracked files that differ from the commit."""
+    command = ["git", "diff", "--name-only", "HEAD"]
+    return subprocess.run(command, cwd=clone.root, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_what_the_walk_through_adds_shows_up_everywhere(done: Clone) -> None:
+    """A paper, its tasks, a source and a tool, by the commands of the document alone."""
+    before = edited(done)
+    source, paper, tool = walk_through()
+    write_tool, ask = tool.rsplit("tenfold", 1)
+    ask = f"tenfold{ask}"
+
+    shell(done, source)
+    shell(done, paper.split("\n", 1)[0])
+    shell(done, write_tool)
+    missing = shell(done, ask, check=False)
+    assert missing.returncode == 1
+    assert missing.stderr.splitlines() == [
+        "tenfold: vowels/counts-1 has not run here at quick: run tenfold reproduce vowels --profile quick first."
+    ]
+    said = shell(done, paper.split("\n", 1)[1]).stdout
+    assert "2 of the 2 predictions" in said
+
     assert "vowels" in done.tenfold("list").stdout
-    done.tenfold("compile")
-    assert (done.root / "pipelines/cpu/vowels/dvc.yaml").exists()
-    assert "vowels" in (done.root / "dvc.yaml").read_text()
+    assert "own-code" in done.tenfold("data").stdout
+    assert "guess" in done.tenfold("--help").stdout
+    for profile in ("quick", "cpu"):
+        assert (done.root / "pipelines" / profile / "vowels/dvc.yaml").exists()
+    assert "own-code" in (done.root / "pipelines/sources/dvc.yaml").read_text()
+    assert "data/quick/vowels/verdicts" in (done.root / "dvc.yaml").read_text()
     assert "name: vowels" in (done.root / "prefect.yaml").read_text()
-    assert "There are vowels" in (done.root / "mlflow/experiments.json").read_text()
+    described = read_json(done.root / "mlflow/experiments.json")["vowels"]
+    assert "Four letters of context foretell a letter better than two" in described
+
+    judged = read_json(done.root / "data/quick/vowels/verdicts/verdicts.json")
+    assert [claim["verdict"] for claim in judged["claims"]] == ["SUPPORTED", "CONTRADICTED"]
+    assert [claim["n"] for claim in judged["claims"]] == [8, 8]
+    assert not any(claim["post_hoc"] for claim in judged["claims"])
+    assert {control["kind"]: control["passed"] for control in judged["controls"]} == {"planted": True, "shuffled": True}
+
     output = done.tenfold("reproduce").stdout
-    assert "vowels: Vowels" in output
+    assert "✓ report/report" in output
     assert "✓ tiny/" not in output, "the other papers are left alone"
-    assert "vowels: Vowels" in (done.root / "data/report/report.md").read_text()
+    assert "vowels: Bits a letter" in (done.root / "data/report/report.md").read_text()
+    done.tenfold("report", "vowels")
+    assert "Two letters of context foretell a letter" in (done.root / "report.html").read_text()
     query = (
         "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
         "experiment = client.get_experiment_by_name('vowels')\n"
@@ -45,8 +79,18 @@ def test_one_file_is_all_it_takes(done: Clone) -> None:
         "    print(run.info.run_name, run.info.status, sorted(run.data.metrics))"
     )
     runs = done.run("-c", query).stdout
-    assert "clocked FINISHED" in runs
-    assert "letters/clock/all" in runs
-    edited = subprocess.run(["git", "status", "--short"], cwd=done.root, capture_output=True, text=True, check=True)
-    new = set(edited.stdout.splitlines()) - set(before.stdout.splitlines())
-    assert not [line for line in new if any(room in line for room in ("flows/", "tasks/", "models/"))]
+    assert "counts-1 FINISHED ['letters']" in runs
+    assert "bits/context-2/held-out" in runs
+
+    assert shell(done, ask).stdout == "e\n"
+    done.edit("tasks/vowels/letters.py", lambda code: code.replace("def count(", "# Counted.\ndef count("))
+    assert shell(done, ask).stdout == "e\n", "a comment makes nothing stale"
+    done.edit("tasks/vowels/letters.py", lambda code: code.replace('"[^a-z]+"', '"[^a-y]+"'))
+    *stale, answer = shell(done, ask).stdout.splitlines()
+    assert answer == "e"
+    assert " ".join(stale).count("vowels/counts-1 is not up to date at quick") == 1
+    assert "read in tasks/vowels/letters.py" in " ".join(stale)
+    assert "tenfold reproduce vowels --profile quick" in " ".join(stale)
+
+    assert "data/sources.yaml" in set(edited(done)) - set(before)
+    assert not [path for path in edited(done) if path.startswith(SHARED)]

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import RUNS, Clone, read_json, runs_of, wait_for
+from conftest import ROOT, RUNS, Clone, read_json, runs_of, wait_for
 
 from flows.engine.server import free_port
+from tasks.running.tracking import accepted_name
 
 
 def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clone) -> None:
@@ -97,3 +98,39 @@ def test_a_killed_reproduction_is_marked(clone: Clone) -> None:
     assert status["line-0"] == "KILLED"
     assert next(status[name] for name in status if name.startswith("quick ")) == "KILLED"
     shutil.rmtree(clone.root / "data")
+
+
+def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
+    """A comma in one name ended the pusher, and every run stayed RUNNING for ever."""
+    from mlflow.utils.validation import _validate_metric_name
+
+    names = {name for path in (ROOT / "published").glob("*.json") for name in read_json(path)["figures"]}
+    names |= {"full, alt left out/f1", "/leading/and/../up", "a\nb", "π = 3,14 %", "x" * 400, "..", ""}
+    for name in names:
+        _validate_metric_name(accepted_name(name))
+    real = names - {"", ".."}
+    assert len({accepted_name(name) for name in real}) == len(real), "two figures would be one curve"
+
+
+def test_one_bad_item_and_a_deleted_experiment_stop_nothing(done: Clone) -> None:
+    """What MLflow refuses is set aside and said; the experiment that a page's bin holds is put back."""
+    client = "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
+    done.run("-c", client + "client.delete_experiment(client.get_experiment_by_name('tiny').experiment_id)")
+    said = '    spool.note("The texts are clean.")'
+    done.edit("tasks/tiny.py", lambda code: code.replace(
+        said, said + '\n    spool.metric("bad", float("nan"), step=2**70)\n    spool.metric("good, too", 1.0)'
+    ))  # fmt: skip
+    ended = done.tenfold("reproduce")
+    assert "MLflow has refused 1 items" in ended.stdout
+    cleaned = [run for run in runs_of(done)["tiny"] if run["name"] == "cleaned"]
+    assert all(run["status"] == "FINISHED" for run in cleaned)
+    assert not list((done.root / ".tenfold/tracking").glob("2*")), "nothing waits for ever"
+
+
+def test_a_store_that_cannot_be_used_is_said_and_loses_nothing(done: Clone) -> None:
+    (done.root / "mlflow/mlflow.db").write_text("no database")
+    done.edit("tasks/tiny.py", lambda code: code.replace('c in config.keep + " "', "c in config.keep"))
+    ended = done.tenfold("reproduce")
+    assert "The tracking store did not take all that was said" in ended.stdout
+    assert "mlflow.db" in ended.stdout
+    assert list((done.root / ".tenfold/tracking").glob("2*/*.jsonl"))

@@ -44,9 +44,9 @@ def forest(judged: Judged) -> str:
     panels = [(quantity, list(group)) for quantity, group in groupby(parts, lambda item: item[1]["left"]["quantity"])]
     if not panels:
         return ""
-    drawing, axes = _canvas(
-        9.5, 0.32 * len(parts) + 0.9 * len(panels), len(panels), [len(group) for _, group in panels]
-    )
+    names = [f"{claim['id']}{_which(claim, part)}" for claim, part in parts]
+    heights = [len(group) for _, group in panels]
+    drawing, axes = _canvas(9.5, 0.32 * len(parts) + 0.9 * len(panels), heights, names)
     for axis, (quantity, group) in zip(axes, panels, strict=True):
         for row, (_, part) in enumerate(group):
             colour = VERDICT_CLASS.get(part["verdict"], INK)
@@ -98,7 +98,8 @@ def _curves(table: Table, judged: Judged, rows: list[Any], columns: dict[float, 
     """
     places = list(columns)
     panels = _panels([str(row) for row in rows])
-    drawing, axes = _canvas(9.5, 3.6, len(panels), None)
+    legend = 0.32 * -(-max(len(own) for own in panels.values()) // 4) if len(panels) > 1 else 0.0
+    drawing, axes = _canvas(9.5, 3.6 + legend, len(panels), ["-0.000"], between=0.55, below=0.45 + legend)
     names = list(dict.fromkeys(name for rows in panels.values() for name in rows.values()))
     for axis, (title, own) in zip(axes, panels.items(), strict=True):
         for row, name in own.items():
@@ -127,7 +128,7 @@ def _curves(table: Table, judged: Judged, rows: list[Any], columns: dict[float, 
         shown = [keys[name] for name in names if name in keys]
         drawing.legend(
             handles=shown,
-            loc="outside lower center",
+            loc="lower center",
             ncols=4,
             fontsize=8.5,
             frameon=False,
@@ -162,7 +163,8 @@ def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> 
     """The cells as dots with 95 % intervals: a panel a column, a line a row."""
     from matplotlib.ticker import EngFormatter
 
-    drawing, axes = _canvas(2.6 + 1.75 * len(columns), 0.27 * len(rows) + 1.0, len(columns), None)
+    labels = [str(row) for row in rows]
+    drawing, axes = _canvas(2.6 + 1.75 * len(columns), 0.27 * len(rows) + 1.0, len(columns), labels)
     for axis, column in zip(axes, columns, strict=True):
         for height, row in enumerate(rows):
             name = f"{table.quantities[0]}/{row}/{column}" if table.columns else f"{column}/{row}"
@@ -181,15 +183,39 @@ def _dots(table: Table, judged: Judged, rows: list[Any], columns: list[Any]) -> 
     return _svg(drawing, f"{table.title}: means over seeds with 95 % intervals")
 
 
-def _canvas(width: float, height: float, panels: int, heights: list[int] | None) -> "tuple[Drawing, list[Any]]":
-    """Panels below each other with the given heights, or beside each other."""
+LETTER_INCHES = 0.064
+"""The width of a letter of a label."""
+
+
+def _canvas(
+    width: float,
+    height: float,
+    panels: int | list[int],
+    labels: list[str],
+    *,
+    between: float = 0.3,
+    below: float = 0.35,
+) -> "tuple[Drawing, list[Any]]":
+    """So many panels beside each other, or below each other with the given heights; all lengths in inches.
+
+    The room for the labels on the left is reckoned, for matplotlib takes seconds to find it by drawing.
+    """
     import matplotlib
     from matplotlib.figure import Figure as Drawing
 
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tenfold", "font.family": "sans-serif"})
-    drawing = Drawing(figsize=(width, height), layout="constrained")
-    shape = (panels, 1) if heights else (1, panels)
-    grid = drawing.subplots(*shape, squeeze=False, gridspec_kw={"height_ratios": heights} if heights else {})
+    left = 0.2 + LETTER_INCHES * max(map(len, labels), default=0)
+    width = max(width, left + 2.5)
+    drawing = Drawing(figsize=(width, height))
+    beside = isinstance(panels, int)
+    count = panels if isinstance(panels, int) else len(panels)
+    one = (width - left) / count if beside else (height - below) / count
+    room = between if beside else 0.75
+    place = {"left": left / width, "right": 1 - 0.12 / width, "bottom": below / height, "top": 1 - 0.32 / height}
+    spaced = {"wspace" if beside else "hspace": room / max(one - room, 0.1)}
+    ratios = {} if isinstance(panels, int) else {"height_ratios": panels}
+    shape = (1, count) if beside else (count, 1)
+    grid = drawing.subplots(*shape, squeeze=False, gridspec_kw={**place, **spaced, **ratios})
     axes = list(grid.flat)
     for axis in axes:
         axis.set_facecolor("none")

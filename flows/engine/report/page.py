@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,18 @@ from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
 
 TEMPLATE = Path(__file__).parent
+CLAIMS = "claims"
 DRAWN = 5
 """A table of at most so many quantities is drawn too."""
 
 
-def write_report(papers: list[Evidence], out: Path) -> Path:
-    """Write the report on the given papers to one file that needs no other, and return its path."""
+def write_report(papers: Iterable[tuple[Evidence, Mapping[str, str]]], out: Path) -> Path:
+    """Write the report on papers, each with what `draw` drew of it, to one file that needs no other."""
     environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"cell": _cell, "shown": _shown, "slug": _slug, "measured_by": measured_by}
     environment.filters["deciding"] = _deciding
     page = environment.get_template("report.html.jinja").render(
-        papers=[_paper(evidence) for evidence in papers],
+        papers=[_paper(evidence, drawn) for evidence, drawn in papers],
         verdict_words=(*VERDICTS, WITHDRAWN),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=_commit(),
@@ -41,21 +43,26 @@ def write_report(papers: list[Evidence], out: Path) -> Path:
     return out
 
 
-def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
-    """Write the paper's figures as SVG files of their own; none where the chain is broken."""
-    if evidence.judged is None:
-        return []
-    svgs = {"claims": figures.forest(evidence.judged)}
-    svgs |= {_slug(table.title): figures.drawn(table, evidence.judged) for table in _plotted(evidence)}
+def draw(evidence: Evidence) -> dict[str, str]:
+    """The paper's figures by the titles of their tables, the claims' effects first; none where the chain is broken."""
+    judged = evidence.judged
+    if judged is None:
+        return {}
+    plotted = [table for table in evidence.experiment.paper.tables if len(table.quantities) <= DRAWN]
+    return {CLAIMS: figures.forest(judged)} | {table.title: figures.drawn(table, judged) for table in plotted}
+
+
+def write_figures(drawn: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write figures as SVG files of their own."""
     paths = []
-    for name, svg in svgs.items():
+    for title, svg in drawn.items():
         if svg:
-            paths.append(folder / f"{name}.svg")
+            paths.append(folder / f"{_slug(title)}.svg")
             paths[-1].write_text(figures.standalone(svg))
     return paths
 
 
-def _paper(evidence: Evidence) -> dict[str, Any]:
+def _paper(evidence: Evidence, drawn: Mapping[str, str]) -> dict[str, Any]:
     judged = evidence.judged
     return {
         "evidence": evidence,
@@ -68,16 +75,12 @@ def _paper(evidence: Evidence) -> dict[str, Any]:
         "foregone": sum(claim.whose == WHOSE[-1] for claim in evidence.experiment.paper.claims),
         "scales": [(scale, _here(scale, evidence)) for scale in evidence.experiment.paper.scales],
         "graph": Markup(figures.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
-        "forest": Markup(figures.forest(judged)) if judged else "",  # noqa: S704
-        "plots": {t.title: Markup(figures.drawn(t, judged)) for t in _plotted(evidence)} if judged else {},  # noqa: S704
+        "forest": Markup(drawn.get(CLAIMS, "")),  # noqa: S704
+        "plots": {title: Markup(svg) for title, svg in drawn.items() if title != CLAIMS},  # noqa: S704
         "tables": [_table(table, judged) for table in judged.tables] if judged else [],
         "card": _cards(judged) if judged else None,
         "to_run": len(evidence.plan.work),
     }
-
-
-def _plotted(evidence: Evidence) -> list[Any]:
-    return [table for table in evidence.experiment.paper.tables if len(table.quantities) <= DRAWN]
 
 
 def _table(table: dict[str, Any], judged: Judged) -> dict[str, Any]:
