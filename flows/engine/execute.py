@@ -98,9 +98,11 @@ class Executor:
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
+        self._wait_until_there(stage)
         before = self.store.snapshot(stage)
         self._tell(Outcome(stage, "started"))
         self._run_command(stage)
+        self._wait_until_there(stage)
         self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
@@ -177,9 +179,9 @@ class Executor:
             self._children.discard(child)
 
     def _wait_until_there(self, stage: ConcreteStage) -> None:
-        """Give whoever removed the stage's inputs a while to put them back."""
+        """Give whoever removed what the stage depends on a while to put it back."""
         until = time.monotonic() + REPLACED_SECONDS
-        while not all((ROOT / folder).exists() for folder in stage.input_folders):
+        while not all((ROOT / path).exists() for path in stage.dependencies):
             if self._stopping.wait(0.1) or time.monotonic() > until:
                 return
 
@@ -241,9 +243,9 @@ def last_line(stage: ConcreteStage) -> str:
 
 
 def _versions(stage: ConcreteStage) -> list[tuple[int, int] | None]:
-    """What tells an input folder from another of the same name: a new folder may get the inode of the old one."""
+    """What tells a dependency from another of the same name: a new folder may get the inode of the old one."""
     found: list[tuple[int, int] | None] = []
-    for folder in stage.input_folders:
+    for folder in stage.dependencies:
         try:
             status = os.stat(ROOT / folder)
         except FileNotFoundError:

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 
 from flows.engine.stages import ConcreteStage
 from tasks.base import manifest
@@ -45,5 +46,10 @@ def refresh_code(stage: ConcreteStage) -> None:
         # Not beside it, where `refresh` of another process removes what it did not make.
         fresh = STATE / "scratch" / f"{slug(stage.code)}-{os.getpid()}-{threading.get_ident()}"
         fresh.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text)
-        fresh.replace(path)
+        while True:
+            fresh.write_text(text)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A `dvc repro` beside us removes the folder before it describes the code anew.
+            with suppress(FileNotFoundError):
+                fresh.replace(path)
+                return

@@ -44,7 +44,9 @@ REFUSALS = (
     "RESOURCE_ALREADY_EXISTS",
     "INVALID_STATE",
 )
-"""Errors that say something of one item; any other says something of the store."""
+"""MLflow's codes that say something of one item; any other says something of the store."""
+UNFIT = (ArithmeticError, TypeError, ValueError)
+"""What Python raises for a value that does not fit."""
 
 
 def tracking_uri() -> str:
@@ -89,6 +91,20 @@ def _push_all(follow: bool, closed: threading.Event) -> None:
     while any(folder.name.startswith("dvc-") for folder in _pending()):
         time.sleep(PAUSE)
         pusher.push()
+
+
+def _is_the_items(problem: Exception) -> bool:
+    """Whether an error says something of the item that was pushed, so that trying again would not help.
+
+    A number too large for the database, say, is the cause of what MLflow calls an internal error.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(problem, MlflowException):
+        return problem.error_code in REFUSALS or isinstance(problem.__cause__, UNFIT)
+    if isinstance(problem, OSError):  # a network or a disk that fails; but a file that is gone stays gone
+        return isinstance(problem, FileNotFoundError)
+    return isinstance(problem, UNFIT)
 
 
 def _tell_problem(problem: Exception) -> None:
@@ -169,12 +185,10 @@ class Pusher:
 
     def _try(self, item: Mapping[str, Any], call: Callable[..., object], *arguments: Any, **named: Any) -> None:
         """Push one item; one that MLflow refuses is set aside with the reason, and the rest goes on."""
-        from mlflow.exceptions import MlflowException
-
         try:
             call(*arguments, **named)
-        except (MlflowException, OSError, TypeError, ValueError) as problem:
-            if isinstance(problem, MlflowException) and problem.error_code not in REFUSALS:
+        except Exception as problem:
+            if not _is_the_items(problem):
                 raise
             said = {"reason": " ".join(str(problem).split())[:500], "item": str(dict(item))[:500]}
             with open(REFUSED, "a", encoding="utf-8") as file:
