@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.engine.processes import Child, ForkServer
+from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
 from flows.engine.surroundings import refresh_code
@@ -35,11 +35,12 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, and the end of what it printed."""
+    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed."""
 
     stage: ConcreteStage
     state: State
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     tail: str = ""
 
 
@@ -101,12 +102,12 @@ class Executor:
         self._wait_until_there(stage)
         before = self.store.snapshot(stage)
         self._tell(Outcome(stage, "started"))
-        self._run_command(stage)
+        cpu_seconds = self._run_command(stage)
         self._wait_until_there(stage)
         self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds)
+        return Outcome(stage, "ran", seconds, cpu_seconds)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
@@ -140,15 +141,17 @@ class Executor:
         self.store.close()
         remember(DURATIONS, dict(sorted(self._durations.items())))
 
-    def _run_command(self, stage: ConcreteStage) -> None:
+    def _run_command(self, stage: ConcreteStage) -> float:
+        """Run it until it has ended well; returns the CPU seconds of every try."""
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        pauses = iter(RETRY_SECONDS)
+        pauses, cpu_seconds = iter(RETRY_SECONDS), 0.0
         while True:
             inputs = _versions(stage)
-            code = self._wait_for(stage, log)
+            code, cpu = self._wait_for(stage, log)
+            cpu_seconds += cpu
             if code == 0:
-                return
+                return cpu_seconds
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
             if _versions(stage) != inputs:
@@ -161,14 +164,14 @@ class Executor:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise StageFailed(f"{tail}\nIt ended with {_ending(code)}.")
 
-    def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
+    def _wait_for(self, stage: ConcreteStage, log: Path) -> Ended:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
             try:
                 child = self._server.start(shlex.split(stage.command)[1:], file)
             except ChildProcessError as problem:
                 file.write(f"{problem}\n".encode())
-                return -signal.SIGKILL
+                return Ended(-signal.SIGKILL, 0.0)
         self._children.add(child)
         try:
             if self._stopping.is_set():

@@ -1,7 +1,7 @@
 """What a person sees in the terminal: the plan, the stages that run, and what became of them."""
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 from rich.console import Console
@@ -40,6 +40,7 @@ class Terminal:
         self._total = len(plan.work)
         self._tasks: dict[str, Any] = {}
         self._running: dict[str, ConcreteStage] = {}
+        self._cpu_seconds: dict[str, float] = defaultdict(float)
         self._over = threading.Event()
         self._progress = Progress(
             SpinnerColumn(),
@@ -60,6 +61,9 @@ class Terminal:
     def __exit__(self, *error: object) -> None:
         self._over.set()
         self._progress.stop()
+        if self._cpu_seconds:
+            each = ", ".join(f"{paper} {seconds:.0f}" for paper, seconds in sorted(self._cpu_seconds.items()))
+            console.print(f"CPU seconds of the stages that ran: {each}")
 
     def _write_down(self) -> None:
         while not self._over.wait(WORDS_EVERY):
@@ -80,7 +84,10 @@ class Terminal:
         if title in self._tasks:
             self._progress.remove_task(self._tasks.pop(title))
         self._left -= 1
-        word = WORDS.get(outcome.state, f"{outcome.seconds:.1f} s" if outcome.seconds else outcome.state)
+        if outcome.state == "ran":
+            self._cpu_seconds[outcome.stage.paper] += outcome.cpu_seconds
+        took = f"{outcome.seconds:.1f} s ({outcome.cpu_seconds:.1f} CPU s)"
+        word = WORDS.get(outcome.state, took if outcome.seconds else outcome.state)
         console.print(f"{MARKS[outcome.state]} {title}  [dim]{word}  ({self._total - self._left}/{self._total})[/]")
         if outcome.tail:
             console.print(escape(outcome.tail), style="red")
