@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,12 +99,11 @@ class Executor:
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._wait_until_there(stage)
+        self._wait_until_there(stage.dependencies)
         before = self.store.snapshot(stage)
         self._tell(Outcome(stage, "started"))
         cpu_seconds = self._run_command(stage)
-        self._wait_until_there(stage)
-        self.store.commit(stage, before)
+        self._commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
         return Outcome(stage, "ran", seconds, cpu_seconds)
@@ -156,7 +155,7 @@ class Executor:
                 raise Interrupted("Interrupted.")
             if _versions(stage) != inputs:
                 # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
-                self._wait_until_there(stage)
+                self._wait_until_there(stage.dependencies)
             elif code != os.EX_TEMPFAIL or (pause := next(pauses, None)) is None:
                 break
             elif self._stopping.wait(pause):
@@ -181,10 +180,21 @@ class Executor:
         finally:
             self._children.discard(child)
 
-    def _wait_until_there(self, stage: ConcreteStage) -> None:
-        """Give whoever removed what the stage depends on a while to put it back."""
+    def _commit(self, stage: ConcreteStage, before: list[str]) -> None:
+        """Record what was made; where a `dvc repro` beside us removes that to make it itself, what it makes."""
         until = time.monotonic() + REPLACED_SECONDS
-        while not all((ROOT / path).exists() for path in stage.dependencies):
+        while True:
+            self._wait_until_there([*stage.dependencies, stage.out])
+            try:
+                return self.store.commit(stage, before)
+            except FileNotFoundError:
+                if self._stopping.is_set() or time.monotonic() > until:
+                    raise
+
+    def _wait_until_there(self, paths: Iterable[str]) -> None:
+        """Give whoever removed something a while to put it back."""
+        until = time.monotonic() + REPLACED_SECONDS
+        while not all((ROOT / path).exists() for path in paths):
             if self._stopping.wait(0.1) or time.monotonic() > until:
                 return
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
-from flows.engine.publication import tally
+from flows.engine.publication import WITHDRAWN
 from flows.engine.stages import ConcreteStage
 from tasks.judging.claims import WHOSE
 from tasks.judging.judge import VERDICTS
@@ -123,26 +124,17 @@ def show_status(plan: Plan) -> None:
             console.print(f"[green]✓[/] [dim]{stage.title}[/]")
 
 
-def show_verdicts(title: str, verdicts: dict[str, Any]) -> None:
-    """How many claims came out how, by whose claim it is, and what to type to see them."""
-    failing = [control["id"] for control in verdicts["controls"] if not control["passed"]]
-    control = f"; {controls(failing)} did not pass" if failing else ""
-    told = counted(tally((claim["whose"], claim["verdict"]) for claim in verdicts["claims"]))
-    console.print(f"[bold]{title}: verdicts[/]{control}. See tenfold claims, tenfold report.")
-    for line in told:
-        console.print(f"  {line}")
-
-
 def counted(counts: dict[str, Counter[str]]) -> list[str]:
     """A line for each kind of claim; foregone ones, which could not fail, are named and not counted by verdict."""
-    lines = []
-    for whose in WHOSE[:-1]:
-        if whose in counts:
-            found = ", ".join(f"{counts[whose][word]} {word.lower()}" for word in VERDICTS if counts[whose][word])
-            lines.append(f"{whose}: {found}")
+    lines = [f"{whose}: {verdicts_in_words(counts[whose])}" for whose in WHOSE[:-1] if whose in counts]
     if foregone := sum(counts.get(WHOSE[-1], {}).values()):
         lines.append(f"not counted, as they could not fail or were certain beforehand: {foregone}")
     return lines
+
+
+def verdicts_in_words(counts: Mapping[str, int]) -> str:
+    """As in "3 supported, 1 withdrawn"."""
+    return ", ".join(f"{counts[word]} {word.lower()}" for word in (*VERDICTS, WITHDRAWN) if counts.get(word))
 
 
 def controls(ids: list[str]) -> str:
