@@ -153,8 +153,8 @@ calibration = Stage(
     inputs={"figures": figures},
     config=Profiles(
         quick=hardware.Fit(sources=CALIBRATION, draws=50),
-        cpu=hardware.Fit(sources=CALIBRATION, draws=100),
-        gpu=hardware.Fit(sources=CALIBRATION, draws=100),
+        cpu=hardware.Fit(sources=CALIBRATION, draws=1000),
+        gpu=hardware.Fit(sources=CALIBRATION, draws=1000),
     ),
 )
 
