@@ -86,7 +86,7 @@ def is_alive(name: str) -> bool:
     try:
         pid = int(name.partition("-")[0])
         return process(pid) == name and _stat(pid)[0] != "Z"
-    except FileNotFoundError:
+    except (OSError, ValueError):
         return False
 
 
