@@ -211,8 +211,7 @@ def _environment(stages: list[ConcreteStage]) -> dict[str, str]:
 
 
 def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
-    runs = SPOOL / "runs.json"
-    known_runs = json.loads(runs.read_text()) if runs.exists() else {}
+    known_runs = _known_runs()
     digests = {stage.out: store.digest(stage) for stage in stages}
     origins = {}
     for stage in stages:
@@ -222,6 +221,15 @@ def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
         inputs = {folder: digests[folder] for folder in stage.input_folders if folder in digests}
         origins[stage.name] = Origin(stage, digests[stage.out], inputs, made, known_runs.get(stage.out, ""))
     return origins
+
+
+def _known_runs() -> dict[str, str]:
+    """The run in MLflow of each output; none where the note of them is damaged, for no number rests on it."""
+    try:
+        known = json.loads((SPOOL / "runs.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def figures_of(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Figure]:

@@ -9,6 +9,7 @@ import base64
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -19,8 +20,8 @@ from tasks.base.files import STATE
 
 USER = "tenfold"
 TOKEN = STATE / "token"
-SHORTEST = 20
-"""Letters of a token that nobody guesses; a file with fewer is damaged."""
+SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
+"""What a token looks like; a file with anything else is damaged."""
 OPEN = ("/health", "/api/health")
 """What says nothing but that the server is up."""
 UNAUTHORIZED = "Open the link that `tenfold ui` has printed; it brings the token that this page needs."
@@ -36,7 +37,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 def token() -> str:
     """The secret of this checkout's servers, made when it is first needed."""
     with suppress(FileNotFoundError):
-        if len(known := TOKEN.read_text(errors="replace").strip()) >= SHORTEST:
+        if SHAPE.fullmatch(known := TOKEN.read_text(errors="replace")):
             return known
         TOKEN.unlink()
     TOKEN.parent.mkdir(parents=True, exist_ok=True)

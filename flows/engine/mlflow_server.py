@@ -1,6 +1,5 @@
 """MLflow's server for our pages and programs alone: the app that `mlflow server` runs, behind our guard."""
 
-import json
 import os
 import socket
 import sys
@@ -8,17 +7,19 @@ import sys
 import uvicorn
 
 from flows.engine.guard import Guard
-from tasks.base.files import ROOT
-
-SETTINGS = ROOT / "mlflow" / "server.json"
+from tasks.base.errors import UserError
+from tasks.running.tracking import settings
 
 
 def serve(sock: socket.socket) -> None:
     """Serve on a listening socket until the process is ended."""
-    settings = json.loads(SETTINGS.read_text())
-    store, artifacts = f"sqlite:///{settings['store']}", settings["artifacts"]
+    try:
+        known = settings()
+    except UserError as problem:
+        sys.exit(str(problem))
+    store, artifacts = f"sqlite:///{known['store']}", known["artifacts"]
     # MLflow reads these when it is imported, as when its own command starts the server.
-    os.environ.update(settings["environment"])
+    os.environ.update(known["environment"])
     os.environ["_MLFLOW_SGI_NAME"] = "uvicorn"
     from mlflow.server import (
         ARTIFACT_ROOT_ENV_VAR,
@@ -34,7 +35,7 @@ def serve(sock: socket.socket) -> None:
     try:
         initialize_backend_stores(store, store, artifacts)
     except Exception as problem:  # a damaged database, or one of a newer MLflow: MLflow has no one error for these
-        sys.exit(f"{settings['store']} cannot be used ({str(problem).splitlines()[0]}): move it away to start anew.")
+        sys.exit(f"{known['store']} cannot be used ({str(problem).splitlines()[0]}): move it away to start anew.")
     from mlflow.server.fastapi_app import app
 
     uvicorn.Server(uvicorn.Config(Guard(app, sock.getsockname()[1]), log_level="warning")).run(sockets=[sock])
