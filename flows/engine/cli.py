@@ -287,13 +287,13 @@ def _plan(papers: list[str] | None, chosen: Variant, *, record: bool = False) ->
 
 
 def _show_results(stages: list[ConcreteStage]) -> None:
+    store = Store()
     for stage in stages:
-        path = ROOT / stage.out
-        if stage.name == "results" and (path / "tables.json").exists():
-            for table in json.loads((path / "tables.json").read_text()):
+        if stage.name == "results":
+            for table in json.loads(store.read(stage, "tables.json")):
                 show_table(stage.paper, table)
-        if stage.name == VERDICTS and (path / "verdicts.json").exists():
-            show_verdicts(stage.paper, json.loads((path / "verdicts.json").read_text()))
+        if stage.name == VERDICTS:
+            show_verdicts(stage.paper, json.loads(store.read(stage, "verdicts.json")))
 
 
 def _rerun(stage: ConcreteStage) -> None:

@@ -2,7 +2,8 @@
 
 A chain is unbroken when the stage that judged and everything that it rests on are up to date: code,
 settings, inputs and environment are then what the record says. Numbers are handed out only with such a
-chain (`Evidence.judged`); without one there is nothing to show.
+chain (`Evidence.judged`), out of files whose bytes are hashed again as they are read; without one there is nothing to
+show.
 """
 
 import json
@@ -188,14 +189,16 @@ def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: S
 
 
 def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:
-    folder = _folder(experiment.name, chosen)
-    verdicts = json.loads((folder / VERDICTS / "verdicts.json").read_text())
-    rows = json.loads((folder / "results" / "metrics.json").read_text())
+    own = {stage.out: stage for stage in stages}
+    folder = f"data/{chosen.name}/{experiment.name}"
+    results = own[f"{folder}/results"]
+    verdicts = json.loads(store.read(own[f"{folder}/{VERDICTS}"], "verdicts.json"))
+    rows = json.loads(store.read(results, "metrics.json"))
     return Judged(
         rules={name: verdicts[name] for name in ("alpha", "minimum_seeds", "minimum_items")},
         claims=verdicts["claims"],
         controls=verdicts["controls"],
-        tables=json.loads((folder / "results" / "tables.json").read_text()),
+        tables=json.loads(store.read(results, "tables.json")),
         figures=figures_of(experiment, rows),
         origins=_origins(stages, store),
         environment=_environment(stages),

@@ -20,7 +20,8 @@ from flows.engine.execute import cores
 from flows.engine.schedule import run_in_order
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
-from tasks.base.files import ROOT, STATE
+from flows.engine.store import Store
+from tasks.base.files import STATE
 from tasks.judging.register import VERDICTS
 from tasks.judging.report import markdown, verdict_lines
 from tasks.running.spools import is_alive, process
@@ -82,7 +83,7 @@ def reproduce_paper(session: str, paper: str) -> None:
     rows = [row for row in here.rows() if row["paper"] == paper]
     create_table_artifact(key=f"{key}-stages", table=rows, description=f"What became of the stages of {paper}")
     here.raise_problems(stages)
-    lines = "\n".join(_result_lines(stages))
+    lines = "\n".join(_result_lines(here.executor.store, stages))
     create_markdown_artifact(key=f"{key}-results", markdown=lines, description=f"Verdicts and tables of {paper}")
 
 
@@ -125,13 +126,13 @@ def _run(session: Session, stages: list[ConcreteStage]) -> None:
         run_in_order(stages, begin, session.ended_well, session.missing())
 
 
-def _result_lines(stages: list[ConcreteStage]) -> list[str]:
+def _result_lines(store: Store, stages: list[ConcreteStage]) -> list[str]:
     lines: list[str] = []
     for stage in stages:
         if stage.name == VERDICTS:
-            verdicts = json.loads((ROOT / stage.out / "verdicts.json").read_text())
+            verdicts = json.loads(store.read(stage, "verdicts.json"))
             lines = ["## Verdicts", "", *verdict_lines(verdicts), *lines]
         if stage.name == "results":
-            for table in json.loads((ROOT / stage.out / "tables.json").read_text()):
+            for table in json.loads(store.read(stage, "tables.json")):
                 lines += [f"## {table['title']}", "", *markdown(table), ""]
     return lines
