@@ -16,20 +16,21 @@ from flows.engine import doctor as examination
 from flows.engine.catalogue import catalogue
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
+from flows.engine.evidence import gather
 from flows.engine.execute import Interrupted, cores
 from flows.engine.new import new
 from flows.engine.plain import reproduce as run_plainly
 from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
-from flows.engine.stages import ConcreteStage, source_folder
+from flows.engine.stages import REPORT, SOURCES, ConcreteStage, source_folder
 from flows.engine.store import Store
+from flows.engine.summary import show_summary
 from flows.engine.surroundings import refresh
-from flows.engine.terminal import console, show_plan, show_status, show_table, show_verdicts
+from flows.engine.terminal import console, show_plan, show_status
 from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
-from tasks.judging.register import VERDICTS
 from tasks.running import failures
 from tasks.running.digests import Digests
 
@@ -70,7 +71,7 @@ def reproduce(
     jobs: Jobs = None,
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect and MLflow: the record alone.")] = False,
 ) -> None:
-    """Run what is not up to date, and show the results.
+    """Run what is not up to date, and say what came of each paper.
 
     Examples:
 
@@ -84,20 +85,19 @@ def reproduce(
     planned = _plan(papers, chosen, record=True)
     if not planned.work:
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
-        _show_results(planned.stages)
+        _show_summary(planned, chosen)
         return
     show_plan(planned, jobs or cores())
     if plain:
         run_plainly(papers or [], profile, settings or [], jobs or cores())
-        _show_results(planned.stages)
-        return
-    with prefect_server() as address:
-        # The server comes up in its own process while this one imports prefect.
-        from flows.engine import reproduce as engine
+    else:
+        with prefect_server() as address:
+            # The server comes up in its own process while this one imports prefect.
+            from flows.engine import reproduce as engine
 
-        wait_until_up(address)
-        engine.reproduce(papers or [], profile, settings or [], jobs or cores())
-    _show_results(planned.stages)
+            wait_until_up(address)
+            engine.reproduce(papers or [], profile, settings or [], jobs or cores())
+    _show_summary(planned, chosen)
 
 
 @app.command("list")
@@ -286,14 +286,10 @@ def _plan(papers: list[str] | None, chosen: Variant, *, record: bool = False) ->
     return plan(select(papers or [], chosen, known), Store(), record=record)
 
 
-def _show_results(stages: list[ConcreteStage]) -> None:
-    store = Store()
-    for stage in stages:
-        if stage.name == "results":
-            for table in json.loads(store.read(stage, "tables.json")):
-                show_table(stage.paper, table)
-        if stage.name == VERDICTS:
-            show_verdicts(stage.paper, json.loads(store.read(stage, "verdicts.json")))
+def _show_summary(planned: Plan, chosen: Variant) -> None:
+    """Say what came of the papers; what was just brought up to date is read anew."""
+    papers = sorted({stage.paper for stage in planned.stages} - {SOURCES, REPORT})
+    show_summary(gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes]))
 
 
 def _rerun(stage: ConcreteStage) -> None:

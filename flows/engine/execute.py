@@ -8,13 +8,13 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.engine.processes import Child, ForkServer
+from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
 from flows.engine.surroundings import refresh_code
@@ -36,11 +36,12 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, and the end of what it printed."""
+    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed."""
 
     stage: ConcreteStage
     state: State
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     tail: str = ""
 
 
@@ -100,15 +101,14 @@ class Executor:
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._wait_until_there(stage)
+        self._wait_until_there(stage.dependencies)
         before = self.store.snapshot(stage)
         self._tell(Outcome(stage, "started"))
-        self._run_command(stage)
-        self._wait_until_there(stage)
-        self.store.commit(stage, before)
+        cpu_seconds = self._run_command(stage)
+        self._commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds)
+        return Outcome(stage, "ran", seconds, cpu_seconds)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
@@ -142,20 +142,22 @@ class Executor:
         self.store.close()
         remember(DURATIONS, dict(sorted(self._durations.items())))
 
-    def _run_command(self, stage: ConcreteStage) -> None:
+    def _run_command(self, stage: ConcreteStage) -> float:
+        """Run it until it has ended well; returns the CPU seconds of every try."""
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        pauses = iter(RETRY_SECONDS)
+        pauses, cpu_seconds = iter(RETRY_SECONDS), 0.0
         while True:
             inputs = _versions(stage)
-            code = self._wait_for(stage, log)
+            code, cpu = self._wait_for(stage, log)
+            cpu_seconds += cpu
             if code == 0:
-                return
+                return cpu_seconds
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
             if _versions(stage) != inputs:
                 # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
-                self._wait_until_there(stage)
+                self._wait_until_there(stage.dependencies)
             elif code != os.EX_TEMPFAIL or (pause := next(pauses, None)) is None:
                 break
             elif self._stopping.wait(pause):
@@ -163,14 +165,14 @@ class Executor:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise StageFailed(f"{tail}\nIt ended with {_ending(code)}.")
 
-    def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
+    def _wait_for(self, stage: ConcreteStage, log: Path) -> Ended:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
             try:
                 child = self._server.start(shlex.split(stage.command)[1:], file)
             except ChildProcessError as problem:
                 file.write(f"{problem}\n".encode())
-                return -signal.SIGKILL
+                return Ended(-signal.SIGKILL, 0.0)
         self._children.add(child)
         try:
             if self._stopping.is_set():
@@ -180,10 +182,21 @@ class Executor:
         finally:
             self._children.discard(child)
 
-    def _wait_until_there(self, stage: ConcreteStage) -> None:
-        """Give whoever removed what the stage depends on a while to put it back."""
+    def _commit(self, stage: ConcreteStage, before: list[str]) -> None:
+        """Record what was made; where a `dvc repro` beside us removes that to make it itself, what it makes."""
         until = time.monotonic() + REPLACED_SECONDS
-        while not all((ROOT / path).exists() for path in stage.dependencies):
+        while True:
+            self._wait_until_there([*stage.dependencies, stage.out])
+            try:
+                return self.store.commit(stage, before)
+            except FileNotFoundError:
+                if self._stopping.is_set() or time.monotonic() > until:
+                    raise
+
+    def _wait_until_there(self, paths: Iterable[str]) -> None:
+        """Give whoever removed something a while to put it back."""
+        until = time.monotonic() + REPLACED_SECONDS
+        while not all((ROOT / path).exists() for path in paths):
             if self._stopping.wait(0.1) or time.monotonic() > until:
                 return
 

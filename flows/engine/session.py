@@ -68,10 +68,11 @@ class Session:
         for stage in self.plan.stages:
             outcome = self.outcomes.get(stage.title)
             state = outcome.state if outcome else "not run" if stage.out in work else "cached"
-            seconds = round(outcome.seconds, 1) if outcome else 0.0
-            rows.append(
-                {"paper": stage.paper, "stage": stage.name, "state": state, "seconds": seconds, "out": stage.out}
-            )
+            took = {
+                "seconds": round(outcome.seconds, 1) if outcome else 0.0,
+                "cpu_seconds": round(outcome.cpu_seconds, 1) if outcome else 0.0,
+            }
+            rows.append({"paper": stage.paper, "stage": stage.name, "state": state, **took, "out": stage.out})
         return rows
 
     def raise_problems(self, stages: Sequence[ConcreteStage]) -> None:
