@@ -1,5 +1,6 @@
 """The `tenfold` command."""
 
+import io
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
+from tasks.running import failures
 from tasks.running.digests import Digests
 
 app = typer.Typer(
@@ -311,6 +313,9 @@ def _rerun(stage: ConcreteStage) -> None:
 def main() -> None:
     """Run the command; a failure is one plain sentence and a non-zero exit."""
     configure()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no dash shows another letter for it
+            stream.reconfigure(errors="replace")
     try:
         # Typer returns the code of what ended early, as by Ctrl-C before a stage has begun.
         if code := app(standalone_mode=False):
@@ -329,12 +334,15 @@ def main() -> None:
     except Exception as problem:
         if os.environ.get("TENFOLD_DEBUG"):
             raise
+        if lacks := failures.sentence(problem):
+            _fail(UserError(lacks), 1)
         _fail(problem, 1, "Run the same command with tenfold --debug … to see where.")
 
 
 def _fail(problem: Exception, code: int, more: str = "") -> None:
     if os.environ.get("TENFOLD_DEBUG"):
         raise problem
-    sentence = str(problem) or type(problem).__name__
-    print(f"tenfold: {sentence} {more}".strip(), file=sys.stderr)
+    # Some libraries write a page; its first line has to do.
+    sentence = next(iter(str(problem).strip().splitlines()), "") if more else str(problem)
+    print(f"tenfold: {sentence or type(problem).__name__} {more}".strip(), file=sys.stderr)
     sys.exit(code)

@@ -21,6 +21,7 @@ from flows.engine.surroundings import refresh_code
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
+from tasks.running import failures
 
 REPLACED_SECONDS = 60
 TURN_SECONDS = 0.1
@@ -87,7 +88,8 @@ class Executor:
         except Interrupted:
             raise
         except Exception as problem:
-            self._tell(Outcome(stage, "failed", tail=str(problem) or type(problem).__name__))
+            said = failures.sentence(problem) or str(problem) or type(problem).__name__
+            self._tell(Outcome(stage, "failed", tail=said))
             raise
 
     def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
@@ -231,6 +233,8 @@ class Slots:
 
 def _ending(code: int) -> str:
     """How a process ended, in words."""
+    if code == os.EX_IOERR:
+        return f"a full disk (exit code {code}): {failures.DISK_IS_FULL}"
     if code == -signal.SIGKILL:
         return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"

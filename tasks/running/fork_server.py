@@ -45,7 +45,10 @@ def serve(requests: socket.socket) -> list[str] | None:
                     with suppress(Exception):  # the stage meets it again, and says so in its own log
                         importlib.import_module(library)
                 server, (log, answers) = os.getpid(), files
+                # Python forgets an interrupt that comes to the child within the fork; blocked, it waits until after.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 child = os.fork()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 if not child:
                     os.close(answers)
                     _become_stage(server, log)
