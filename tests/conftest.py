@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
+    from minis import Minis
     from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,15 +98,20 @@ def new_clone(to: Path, environment: dict[str, str]) -> Clone:
     return Clone(to, environment)
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
-    home = tmp_path_factory.mktemp("prefect")
+def own_environment() -> dict[str, str]:
+    """This environment without what a user may have set, and this interpreter first."""
     made = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "TENFOLD"))}
     made["PATH"] = f"{Path(sys.executable).parent}:{made['PATH']}"
     made["OMP_NUM_THREADS"] = "1"
     made.pop("PYTHONPATH", None)
-    made["PREFECT_HOME"] = str(home)
+    return made
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
+    made = own_environment()
+    made["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
     keeper = subprocess.Popen(
         [sys.executable, "-c", KEEP_SERVER],
         cwd=ROOT,
@@ -158,6 +164,16 @@ def clone(untouched: Clone, tmp_path: Path) -> Clone:
 def done(finished: Clone, tmp_path: Path) -> Clone:
     """A clone of the test's own, in which everything has run."""
     return finished.copy(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def minis(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
+    """What makes checkouts for the tests of faults, in which a reproduction takes tenths of a second."""
+    from minis import Minis
+
+    made = Minis(tmp_path_factory.mktemp("minis"), own_environment())
+    yield made
+    made.close()
 
 
 RUNS = (
