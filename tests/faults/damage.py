@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from minis import Mini
+from minis import MINI, Mini
+
+TEXTS = MINI / "texts"
 
 
 def flip(path: Path) -> None:
@@ -36,8 +38,9 @@ def lose(path: Path) -> None:
 
 def link(path: Path) -> None:
     """Put a link to other bytes in its place."""
+    other = TEXTS if path.is_dir() else TEXTS / "a.txt"
     lose(path)
-    path.symlink_to(path.parents[1])
+    path.symlink_to(other)
 
 
 def replace_by_file(path: Path) -> None:

@@ -64,6 +64,7 @@ class Histories(RuleBasedStateMachine):
     @rule(damage=damages)
     def damage(self, damage: tuple[str, str, int]) -> None:
         self.world.damage(*damage)
+        self.world.claims()
 
     @rule(jobs=st.integers(1, 3))
     def reproduce(self, jobs: int) -> None:
@@ -85,10 +86,6 @@ class Histories(RuleBasedStateMachine):
     @rule(damage=st.one_of(st.none(), st.integers(0, 99)))
     def pull(self, damage: int | None) -> None:
         self.world.pull(damage)
-
-    @rule()
-    def claims(self) -> None:
-        self.world.claims()
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
