@@ -60,10 +60,10 @@ class Running:
 
     def is_stopped(self) -> bool:
         """Whether it has stopped at a fault."""
-        return _state(self.pid) == "T"
+        return state(self.pid) == "T"
 
     def is_over(self) -> bool:
-        return _state(self.pid) in ("", "Z")
+        return state(self.pid) in ("", "Z")
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -218,7 +218,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
         time.sleep(0.01)
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
     """The state of a process as the kernel names it; empty where there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -234,7 +234,7 @@ def _processes_in(root: Path) -> list[int]:
                 there = os.readlink(folder / "cwd") == str(root)
             except OSError:
                 continue
-            if there and _state(int(folder.name)) != "Z":
+            if there and state(int(folder.name)) != "Z":
                 found.append(int(folder.name))
     return found
 

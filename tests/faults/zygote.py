@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,21 @@ def fault_at(fault: dict[str, Any], concerns: Callable[[], bool]) -> Callable[[s
     return hear
 
 
+def error_in(fault: dict[str, Any]) -> Callable[[types.FrameType, str, Any], None]:
+    """A profiler that raises when the fault's function is called for the time of its number."""
+    calls = 0
+
+    def hear(frame: types.FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        code = frame.f_code
+        if event == "call" and code.co_qualname == fault["in"] and code.co_filename.endswith(fault["file"]):
+            calls += 1
+            if calls == fault["at"]:
+                raise RuntimeError("this was made to fail")
+
+    return hear
+
+
 def spare_server(fault: dict[str, Any] | None) -> Callable[..., Any]:
     """Fork, while there are no threads, what will be the server of the stages; returns what starts it."""
     ours, theirs = socket.socketpair()
@@ -62,7 +78,7 @@ def spare_server(fault: dict[str, Any] | None) -> Callable[..., Any]:
         os.setpgid(0, 0)
         os.environ.clear()
         os.environ.update(json.loads(message))
-        if fault and fault["who"] != "driver":
+        if fault and fault.get("who", "driver") != "driver":
             wanted, here = f"/{fault['who']}", os.getpid()
             sys.addaudithook(fault_at(fault, lambda: os.getpid() != here and sys.argv[-1].endswith(wanted)))
         end(importlib.import_module("tasks.running.fork_server").main)
@@ -114,7 +130,11 @@ def tenfold(fault: dict[str, Any] | None) -> None:
     """The `tenfold` command."""
     processes = importlib.import_module("flows.engine.processes")
     processes.subprocess = types.SimpleNamespace(Popen=spare_server(fault), DEVNULL=subprocess.DEVNULL)
-    if fault and fault["who"] == "driver":
+    if fault and "in" in fault:
+        hear = error_in(fault)
+        threading.setprofile(hear)
+        sys.setprofile(hear)
+    elif fault and fault["who"] == "driver":
         here = os.getpid()
         sys.addaudithook(fault_at(fault, lambda: os.getpid() == here))
     importlib.import_module("tools.__main__").main()
