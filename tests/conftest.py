@@ -176,6 +176,16 @@ def minis(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
     made.close()
 
 
+@pytest.fixture(scope="session")
+def tracked_minis(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
+    """The same for reproductions with Prefect and MLflow, which take seconds."""
+    from minis import Minis
+
+    made = Minis(tmp_path_factory.mktemp("tracked"), environment, tracked=True)
+    yield made
+    made.close()
+
+
 RUNS = (
     "import json, os, mlflow\n"
     "client = mlflow.MlflowClient(os.environ.get('MLFLOW_TRACKING_URI', 'sqlite:///mlflow/mlflow.db'))\n"

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from conftest import ROOT, Clone, new_clone
+from conftest import ROOT, Clone
 
 from tasks.running.digests import Digests
 from tasks.running.run import remove
 
 MINI = Path(__file__).parent / "mini"
 KEPT = (
-    "flows/engine/", "tasks/base/", "tasks/running/", "tasks/judging/", "tasks/sources/", "mlflow/", ".dvc", ".gitignore"
+    "flows/engine/", "tasks/base/", "tasks/running/", "tasks/judging/", "tasks/sources/", "mlflow/", ".dvc",
+    ".gitignore",
 )  # fmt: skip
 """What a mini needs of this repository, besides the packages themselves."""
 PATIENCE = 120
@@ -136,7 +137,7 @@ class Mini(Clone):
 class Minis:
     """Fills minis from templates, again and again at the same places, where zygotes wait."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, tracked: bool = False) -> None:
         self.folder = folder
         self.environment = {
             **environment,
@@ -146,7 +147,10 @@ class Minis:
             "DVC_SYSTEM_CONFIG_DIR": str(folder / "dvc-system"),
         }
         self._places: dict[str, Mini] = {}
-        self._fresh = new_mini(folder / "fresh", self.environment).root
+        fresh = new_mini(folder / "fresh", self.environment)
+        self._fresh = fresh.root
+        if tracked:  # the tables of the tracking store take long to make
+            fresh.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()")
         self._finished = folder / "finished"
         mini = self.untouched()
         ended = mini.reproduce()
@@ -194,7 +198,9 @@ def new_mini(to: Path, environment: dict[str, str]) -> Mini:
     shutil.copy(MINI / "stages.py", to / "tasks/mini.py")
     shutil.copy(MINI / "sources.yaml", to / "data/sources.yaml")
     shutil.copytree(MINI / "texts", to / "texts")
-    (to / ".dvc/config").write_text(f'[core]\n    analytics = false\n    remote = store\n[\'remote "store"\']\n    url = {to.parent / "remote"}\n')
+    (to / ".dvc/config").write_text(
+        f"[core]\n    analytics = false\n    remote = store\n['remote \"store\"']\n    url = {to.parent / 'remote'}\n"
+    )
     subprocess.run(["git", "init", "-q"], cwd=to, check=True)
     _commit(to)
     return Mini(to, environment)

@@ -68,7 +68,9 @@ def test_a_pull_in_place_of_a_run(world: World) -> None:
     world.check_well(ended)
 
 
-@pytest.mark.parametrize("number", [0, pytest.param(9, marks=pytest.mark.slow), pytest.param(21, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [0, pytest.param(9, marks=pytest.mark.slow), pytest.param(21, marks=pytest.mark.slow)]
+)
 def test_a_pull_from_a_damaged_remote(world: World, number: int) -> None:
     world.pull(number)
     world.reproduce(jobs=2)

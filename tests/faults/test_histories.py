@@ -5,7 +5,6 @@ TENFOLD_HISTORIES sets how many; `pytest -m slow tests/faults` runs the long for
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import hypothesis.strategies as st
@@ -16,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from minis import Minis
 from world import EDITS, Oracle, World
 
-FEW, MANY = 10, 200
+FEW, MANY = 8, 200
 STEPS = 6
 """How much happens in a history."""
 
@@ -95,10 +94,12 @@ class Histories(RuleBasedStateMachine):
             self.happened.update(step.split()[0] for step in self.world.done)
 
 
-@pytest.fixture(scope="module")
-def histories(minis: Minis) -> Iterator[type[Histories]]:
-    Histories.minis, Histories.oracle = minis, Oracle(minis)
-    yield Histories
+class TrackedHistories(Histories):
+    """The same with Prefect and MLflow."""
+
+    plain = False
+    count = 0
+    happened: ClassVar[Counter[str]] = Counter()
 
 
 def run(machine: type[Histories], number: int) -> None:
@@ -122,11 +123,22 @@ def number(by_default: int) -> int:
     return int(os.environ.get("TENFOLD_HISTORIES", by_default))
 
 
-def test_a_few_histories(histories: type[Histories]) -> None:
-    run(histories, min(number(FEW), FEW))
+def test_a_few_histories(minis: Minis) -> None:
+    Histories.minis, Histories.oracle = minis, Oracle(minis)
+    run(Histories, min(number(FEW), FEW))
 
 
 @pytest.mark.slow
-def test_many_histories(histories: type[Histories], capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_histories(minis: Minis, capsys: pytest.CaptureFixture[str]) -> None:
+    Histories.minis, Histories.oracle = minis, Oracle(minis)
     with capsys.disabled():
-        run(histories, number(MANY))
+        run(Histories, number(MANY))
+
+
+@pytest.mark.slow
+def test_histories_with_prefect_and_mlflow(
+    minis: Minis, tracked_minis: Minis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TrackedHistories.minis, TrackedHistories.oracle = tracked_minis, Oracle(minis)
+    with capsys.disabled():
+        run(TrackedHistories, number(MANY) // 20)
