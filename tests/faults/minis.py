@@ -149,6 +149,8 @@ class Minis:
         self._places: dict[str, Mini] = {}
         fresh = new_mini(folder / "fresh", self.environment)
         self._fresh = fresh.root
+        fresh.tenfold("compile")
+        _commit(fresh.root)
         if tracked:  # the tables of the tracking store take long to make
             fresh.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()")
         self._finished = folder / "finished"

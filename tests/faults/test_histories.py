@@ -78,7 +78,7 @@ class Histories(RuleBasedStateMachine):
         self.world.reproduce_beside(at, jobs, company)
 
     @rule(at=st.integers(1, 150))
-    @precondition(lambda self: "dvc" not in self.world.done)
+    @precondition(lambda self: not self.world.ever_damaged and "dvc" not in self.world.done)
     def reproduce_beside_dvc(self, at: int) -> None:
         self.world.reproduce_beside(at, 2, [("dvc", None)])
 

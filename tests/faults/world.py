@@ -81,6 +81,8 @@ class World:
     done: list[str] = field(default_factory=list)
     damaged: bool = False
     """Whether something was damaged since all was well the last time."""
+    ever_damaged: bool = False
+    """Whether something was damaged at all: DVC by itself trusts a damaged object for ever."""
     registered: bool = True
     """Whether the register of claims was never lost: else each claim is post hoc, which the verdicts say."""
     successes: int = 0
@@ -100,7 +102,7 @@ class World:
         self._seen.append(dict(self.settings))
 
     def damage(self, kind: str, how: str, number: int) -> None:
-        self.damaged = True
+        self.damaged = self.ever_damaged = True
         self.registered &= kind not in ("register", "pipeline/")
         self.done.append(damage(self.mini, kind, how, number))
 
@@ -125,6 +127,8 @@ class World:
     def reproduce_beside(self, at: int, jobs: int, company: list[tuple[str, Any]]) -> None:
         """A reproduction that stands still at a step of its own while something else is done."""
         self.done.append(f"reproduce --jobs {jobs} which stops at step {at}, and meanwhile:")
+        if ("dvc", None) in company:
+            self.mini.do("compile")  # what DVC reads; Tenfold does it by itself
         before = len(self.mini.computed())
         ours = self._run(jobs, {"who": "driver", "what": "stop", "at": at})
         until(lambda: ours.is_stopped() or ours.is_over(), "a step at which to stop")
@@ -169,7 +173,7 @@ class World:
         there = sorted(path for path in (self.mini.root.parent / "remote/files").rglob("*") if path.is_file())
         if damage_remote is not None and there:
             victim = there[damage_remote % len(there)]
-            self.damaged = True
+            self.damaged = self.ever_damaged = True
             self.done.append(f"flip {victim.name} in the remote")
             flip(victim)
         ended = self.mini.do("data", "pull")
@@ -257,7 +261,7 @@ class World:
             self._check_tracked(ended)
 
     def _check_tracked(self, ended: Ended) -> None:
-        """MLflow says of no reproduction here that it still runs, and of no more than succeeded that they are finished."""
+        """MLflow says of no reproduction that it still runs, and of no more than succeeded that they are finished."""
         with sqlite3.connect(self.mini.root / "mlflow/mlflow.db") as store:
             rows = store.execute(
                 "select distinct value, status from runs join tags using (run_uuid) where key = 'reproduction'"

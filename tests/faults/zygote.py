@@ -1,4 +1,4 @@
-"""A process that has imported what takes long, and forks a driver for each command, so that it costs tenths of a second.
+"""A process that has imported what takes long, and forks a driver for each command, which so costs little.
 
 It is started in a mini's root with a socket as standard input, and serves requests as `tasks.running.fork_server` does
 those of stages. A request's arguments are "tenfold" or "dvc", a fault as JSON (`null` for none), and the command line.
