@@ -1,5 +1,6 @@
 """Each kind of damage and of company by itself, then the same command again."""
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -94,3 +95,38 @@ def test_the_server_of_the_stages_dies(minis: Minis, oracle: Oracle) -> None:
     assert "free some, or run fewer stages at once" in ended.output
     world.check_after(ended, disturbed=True)
     world.reproduce(jobs=2)
+
+
+# What histories have found
+
+
+def test_a_link_to_a_folder_in_place_of_a_compiled_file(world: World) -> None:
+    path = world.mini.root / "pipelines/sources/params.json"
+    path.unlink()
+    path.symlink_to(world.mini.root / "pipelines")
+    world.reproduce(jobs=1)
+
+
+@pytest.mark.slow
+def test_a_dvc_repro_describes_the_machine_while_a_driver_does(minis: Minis, oracle: Oracle) -> None:
+    world = World(minis.untouched(), oracle)
+    world.reproduce_beside(91, 2, [("dvc", None)])
+
+
+def test_a_lock_file_that_dvc_is_writing(world: World) -> None:
+    """DVC writes the file bit by bit and holds its lock: who finds half a file waits for the other half."""
+    path = world.mini.root / "pipelines/quick/mini/dvc.lock"
+    whole = path.read_bytes()
+    with open(world.mini.root / ".dvc/tmp/lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path.write_bytes(whole[: len(whole) // 2])
+        ours = world.mini.begin("reproduce", "--plain")
+        until(lambda: waits_for_a_lock(ours.pid) or ours.is_over(), "the driver's wait")
+        path.write_bytes(whole)
+    ended = ours.wait()
+    assert ended.code == 0, ended.output
+    world.check_well(ended)
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    return any(f" {pid} " in line and "->" in line for line in Path("/proc/locks").read_text().splitlines())
