@@ -18,6 +18,7 @@ import yaml
 from flows.engine.server import free_port
 
 if TYPE_CHECKING:
+    from minis import Minis
     from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,14 +101,20 @@ def new_clone(to: Path, environment: dict[str, str]) -> Clone:
     return Clone(to, environment)
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
-    home = tmp_path_factory.mktemp("prefect") / "clone"
+def own_environment() -> dict[str, str]:
+    """This environment without what a user may have set, and this interpreter first."""
     made = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "TENFOLD"))}
     made["PATH"] = f"{Path(sys.executable).parent}:{made['PATH']}"
     made["OMP_NUM_THREADS"] = "1"
     made.pop("PYTHONPATH", None)
+    return made
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
+    made = own_environment()
+    home = tmp_path_factory.mktemp("prefect") / "clone"
     new_clone(home, made)  # a server of its own, beside that of this checkout
     keeper = subprocess.Popen(
         [sys.executable, "-c", KEEP_SERVER],
@@ -186,6 +193,26 @@ def opened_pages(clone: Clone) -> Iterator[dict[str, str]]:
     finally:
         process.send_signal(2)
         assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="session")
+def minis(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
+    """What makes checkouts for the tests of faults, in which a reproduction takes tenths of a second."""
+    from minis import Minis
+
+    made = Minis(tmp_path_factory.mktemp("minis"), own_environment())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def tracked_minis(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
+    """The same for reproductions with Prefect and MLflow, which take seconds."""
+    from minis import Minis
+
+    made = Minis(tmp_path_factory.mktemp("tracked"), environment, tracked=True)
+    yield made
+    made.close()
 
 
 RUNS = (

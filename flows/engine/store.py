@@ -5,7 +5,6 @@ lock, which is held only for the moments of a commit, so a `dvc repro` beside a 
 and never fails.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import record
-from flows.engine.record import Entry, Lock, is_cached, object_path
+from flows.engine.record import Entry, Lock, dvc_lock, is_cached, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -267,7 +266,7 @@ class Store:
 
     def _save(self, stage: ConcreteStage, entry: Entry) -> None:
         entry = json.loads(json.dumps(entry))
-        with _dvc_lock():
+        with dvc_lock():
             if stage.kind != "environment":
                 record.save_run(entry)
             self._lock(stage).write({stage.name: entry})
@@ -423,16 +422,6 @@ def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str
 
 def _short(path: str | Path) -> str:
     return os.path.relpath(path, ROOT)
-
-
-@contextmanager
-def _dvc_lock() -> Iterator[None]:
-    """Hold the lock that DVC's own commands hold while they read and write the record."""
-    path = ROOT / ".dvc/tmp/lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
