@@ -128,7 +128,7 @@ collectives = Stage(
 steps = Stage(
     gloo.measure_steps,
     config=Profiles(
-        quick=gloo.StepTimes(fit=FITTED[:3], held_out=TESTED[:1], repetitions=2),
+        quick=gloo.StepTimes(fit=FITTED[:2], held_out=TESTED[:1], repetitions=2),
         cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
         gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
     ),
