@@ -5,17 +5,14 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from conftest import Clone, comparable, read_json, wait_for
 
-from flows.engine import execute
 from tasks.running.digests import Digests
 
 
@@ -268,27 +265,6 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) ->
     assert process.returncode == 1
     assert "was edited while it ran" in output
     assert "data/quick/tiny/line-0" not in clone.digests()
-
-
-def test_an_output_that_a_dvc_repro_removes_at_the_end_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It removes the output of a stage before it makes it itself: also while this one records it."""
-    monkeypatch.setattr(execute, "ROOT", tmp_path)
-    out, tries = tmp_path / "out", []
-
-    class Store:
-        def commit(self, stage: object, before: list[str]) -> None:
-            tries.append(out.exists())
-            if len(tries) == 1:
-                out.rmdir()
-                threading.Timer(0.3, out.mkdir).start()
-                raise FileNotFoundError(out)
-
-    out.mkdir()
-    executor = execute.Executor(Store(), jobs=1)  # type: ignore[arg-type]
-    executor._commit(SimpleNamespace(dependencies=[], out="out"), [])  # type: ignore[arg-type]
-    assert tries == [True, True]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import FILES, FOLDERS, KINDS, TO_FILES, TO_OUTPUTS
+from damage import FILES, FOLDERS, KINDS, TO_FILES, TO_OUTPUTS, lose
 from minis import Minis, state, until
 from world import Oracle, World
 
@@ -130,3 +130,20 @@ def test_a_lock_file_that_dvc_is_writing(world: World) -> None:
 
 def waits_for_a_lock(pid: int) -> bool:
     return any(f" {pid} " in line and "->" in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_what_was_made_and_not_recorded_is_taken(world: World) -> None:
+    """As after a kill between an output and its record: the clock would give another one."""
+    mini = world.mini
+    before = mini.on_disk()["data/quick/mini/clocked"]
+    lose(mini.root / "pipelines/quick/mini/dvc.lock")
+    lose(mini.root / ".dvc/cache/runs")
+    world.reproduce(jobs=2)
+    assert mini.computed() == []
+    assert mini.on_disk()["data/quick/mini/clocked"] == before
+
+
+@pytest.mark.slow
+def test_a_dvc_repro_removes_an_output_that_is_being_recorded(minis: Minis, oracle: Oracle) -> None:
+    world = World(minis.untouched(), oracle)
+    world.reproduce_beside(1, 2, [("dvc", None)])
