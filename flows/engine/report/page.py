@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -27,11 +28,24 @@ LONG = 24
 """A table with more rows is folded."""
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one run, and the page that shows them."""
+
+    run: str
+    page: str
+    cells: dict[str, shown.Cell]
+    grids: list[shown.Grid]
+
+
 def write_report(every: Sequence[Evidence], folder: Path) -> Path:
     """Write the pages into a folder that any web host can serve; returns the front page."""
     folder.mkdir(parents=True, exist_ok=True)
     for evidence in every:
-        _put(folder / f"{evidence.name}.html", _paper_page(evidence, [one.name for one in every]))
+        runs = _runs(evidence)
+        _put(folder / f"{evidence.name}.html", _paper_page(evidence, runs[:1], runs[1:]))
+        for one in runs[1:]:
+            _put(folder / one.page, _paper_page(evidence, [one], runs[:1]))
     page = (
         _environment()
         .get_template("index.html.jinja")
@@ -47,8 +61,8 @@ def write_report(every: Sequence[Evidence], folder: Path) -> Path:
 
 
 def write_page(evidence: Evidence, path: Path) -> Path:
-    """Write one paper's page alone, to one file that needs no other."""
-    _put(path, _paper_page(evidence, []))
+    """Write one paper's page with the reader's own tables, to one file that needs no other."""
+    _put(path, _paper_page(evidence, _runs(evidence)[-1:], None))
     return path
 
 
@@ -94,9 +108,9 @@ def _common() -> dict[str, Any]:
     }
 
 
-def _paper_page(evidence: Evidence, others: list[str]) -> str:
+def _paper_page(evidence: Evidence, runs: list[Tables], others: list[Tables] | None) -> str:
+    """A paper's page with the tables of one run; `others` are those of other pages, none where it stands alone."""
     paper = evidence.experiment.paper
-    sets = _sets(evidence)
     page = (
         _environment()
         .get_template("paper.html.jinja")
@@ -107,8 +121,8 @@ def _paper_page(evidence: Evidence, others: list[str]) -> str:
             claims=[(claim, shown.shown_claim(claim, evidence)) for claim in paper.claims],
             seen=list(dict.fromkeys(claim.seen for claim in paper.claims if claim.seen)),
             enlarged=list(dict.fromkeys(claim.enlarged for claim in paper.claims if claim.enlarged)),
-            sets=sets,
-            figures=drawn.figures(paper, sets[0]["cells"], sets[0]["grids"]) if sets else [],
+            tables=runs[0] if runs else None,
+            figures=drawn.figures(paper, runs[0].cells, runs[0].grids) if runs else [],
             meanings=shown.meanings(evidence.experiment),
             tallies=_tallies(evidence),
             scales=[(scale, _here(scale, evidence)) for scale in paper.scales],
@@ -120,17 +134,19 @@ def _paper_page(evidence: Evidence, others: list[str]) -> str:
     return "\n".join(line for line in page.splitlines() if line.strip())
 
 
-def _sets(evidence: Evidence) -> list[dict[str, Any]]:
+def _runs(evidence: Evidence) -> list[Tables]:
     """The runs whose tables are shown: the reader's own, after what is published where it is only a trial."""
     tables = evidence.experiment.paper.tables
-    runs: list[tuple[str, bool, dict[str, shown.Cell]]] = []
+    found = []
     if evidence.judged:
-        runs.append((f"yours ({evidence.chosen.name})", True, shown.judged_cells(evidence)))
+        cells = shown.judged_cells(evidence)
+        run, page = f"yours ({evidence.chosen.name})", f"{evidence.name}-{slug(evidence.chosen.name)}.html"
+        found.append(Tables(run, page, cells, shown.grids(tables, cells)))
     if evidence.published and (evidence.judged is None or evidence.chosen.base == shown.TRIAL):
-        runs.insert(0, (f"published ({evidence.published.profile})", False, shown.published_cells(evidence.published)))
-    return [
-        {"run": run, "yours": yours, "cells": cells, "grids": shown.grids(tables, cells)} for run, yours, cells in runs
-    ]
+        cells = shown.published_cells(evidence.published)
+        run, page = f"published ({evidence.published.profile})", f"{evidence.name}.html"
+        found.insert(0, Tables(run, page, cells, shown.grids(tables, cells)))
+    return [replace(found[0], page=f"{evidence.name}.html"), *found[1:]] if found else []
 
 
 class _Cards:
