@@ -138,7 +138,7 @@ def why(
 
     Example:
 
-        tenfold why btx/finetune-0
+        tenfold why btx/finetuned-0
     """
     planned = _plan(None, variant(profile, settings or []))
     chosen = find_stage(stage, planned.stages)

@@ -300,9 +300,9 @@ def compare(
 
     Examples:
 
-        tenfold compare quick cpu
+        tenfold compare published quick
 
-        tenfold compare published quick+finetuned.balance=0.0 --paper btx
+        tenfold compare quick quick+finetuned.balance=0.0 --paper btx
     """
     for title, table in comparison.compare(first, second, [paper] if paper else []):
         console.print(title)

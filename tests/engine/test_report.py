@@ -94,8 +94,8 @@ def test_a_page_has_every_claim_and_fetches_nothing(report: str, finished: Clone
         assert f'id="claim-{claim}"' in report
 
 
-def test_the_paper_page_has_reasons_and_scale(report: str) -> None:
-    for word in ("There are only two texts.", "The letters are few.", "1000", "3 of 3"):
+def test_the_paper_page_has_reasons_scale_and_predictions(report: str) -> None:
+    for word in ("There are only two texts.", "The letters are few.", "1000", "came true: 2 of 2"):
         assert word in report
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, sources
 from flows.engine.paper import Profiles, Scale
-from flows.engine.publication import effect_and_interval, standing, tally
+from flows.engine.publication import effect_and_interval, predictions, standing, tally
 from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
@@ -178,18 +178,32 @@ class _Cards:
         return list(found.values())
 
 
-def _tallies(evidence: Evidence) -> list[tuple[str, str, dict[str, int]]]:
-    """(whose claims, whose run, how many came out how), but for foregone claims, which could not fail."""
-    found: list[tuple[str, str, dict[str, int]]] = []
+@dataclass(frozen=True)
+class Tally:
+    """How many claims of one kind came out how in one run, and how many predictions came true, of how many decided."""
+
+    whose: str
+    run: str
+    counts: dict[str, int]
+    came_true: tuple[int, int]
+
+
+def _tallies(evidence: Evidence) -> list[Tally]:
+    """Of every kind but the foregone claims, which could not fail; a trial counts where nothing is published."""
+    found = []
     published = evidence.published.claims if evidence.published else ()
-    judged = evidence.judged.claims if evidence.judged else []
+    trial = evidence.published is not None and evidence.chosen.base == shown.TRIAL
+    judged = evidence.judged.claims if evidence.judged and not trial else []
     before = tally((claim.whose, standing(claim)) for claim in published)
     here = tally((claim["whose"], claim["verdict"]) for claim in judged)
     for whose in WHOSE[:-1]:
         if evidence.published and whose in before:
-            found.append((whose, f"published ({evidence.published.profile})", dict(before[whose])))
-        if whose in here and evidence.chosen.base != shown.TRIAL:
-            found.append((whose, f"yours ({evidence.chosen.name})", dict(here[whose])))
+            run = f"published ({evidence.published.profile})"
+            came_true = predictions(claim for claim in published if claim.whose == whose)
+            found.append(Tally(whose, run, dict(before[whose]), came_true))
+        if whose in here:
+            came = [one["as_expected"] for one in judged if one["whose"] == whose and one["as_expected"] is not None]
+            found.append(Tally(whose, f"yours ({evidence.chosen.name})", dict(here[whose]), (sum(came), len(came))))
     return found
 
 

@@ -85,7 +85,9 @@ class Shown:
 
     @property
     def standing(self) -> str:
-        return "WITHDRAWN" if self.withdrawn else self.verdict
+        if self.withdrawn:
+            return "WITHDRAWN"
+        return "WITHHELD" if self.reason.startswith("withheld") else self.verdict
 
     @property
     def sample(self) -> str:
