@@ -29,6 +29,8 @@ RUNS = SPOOL / "runs.json"
 PAUSE = 2.0
 PATIENCE = 3.0
 LEADING = ("results", "verdicts")
+KIND = ("mlflow.experimentKind", "custom_model_development")
+"""With this tag MLflow's page opens an experiment under Model training, rather than as traces of an application."""
 """The stages whose metrics and tables a paper's parent run carries too."""
 
 BATCH = 900
@@ -361,6 +363,7 @@ class Pusher:
             else:
                 folder = ROOT / settings()["artifacts"] / paper.replace(" ", "-")
                 identifier = self._client.create_experiment(paper, folder.as_uri())
+            self._client.set_experiment_tag(identifier, *KIND)
             if paper in self._about:
                 self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
             self._experiments[paper] = identifier
