@@ -128,7 +128,7 @@ collectives = Stage(
 steps = Stage(
     gloo.measure_steps,
     config=Profiles(
-        quick=gloo.StepTimes(fit=FITTED[:3], held_out=TESTED[:1], repetitions=2),
+        quick=gloo.StepTimes(fit=FITTED[:2], held_out=TESTED[:1], repetitions=2),
         cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
         gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
     ),
@@ -153,8 +153,8 @@ calibration = Stage(
     inputs={"figures": figures},
     config=Profiles(
         quick=hardware.Fit(sources=CALIBRATION, draws=50),
-        cpu=hardware.Fit(sources=CALIBRATION, draws=100),
-        gpu=hardware.Fit(sources=CALIBRATION, draws=100),
+        cpu=hardware.Fit(sources=CALIBRATION, draws=1000),
+        gpu=hardware.Fit(sources=CALIBRATION, draws=1000),
     ),
 )
 

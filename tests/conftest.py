@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+from flows.engine.server import free_port
 
 if TYPE_CHECKING:
     from minis import Minis
@@ -111,28 +114,30 @@ def own_environment() -> dict[str, str]:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of every command: this interpreter first, and one Prefect server for all tests."""
     made = own_environment()
-    made["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    home = tmp_path_factory.mktemp("prefect") / "clone"
+    new_clone(home, made)  # a server of its own, beside that of this checkout
     keeper = subprocess.Popen(
         [sys.executable, "-c", KEEP_SERVER],
-        cwd=ROOT,
+        cwd=home,
         env=made,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert keeper.stdin
     assert keeper.stdout
-    made["PREFECT_API_URL"] = keeper.stdout.readline().decode().strip()
+    made |= json.loads(keeper.stdout.readline())
     yield made
     keeper.stdin.close()
     keeper.wait()
 
 
 KEEP_SERVER = """
-import sys
+import json, os, sys
 from flows.engine import server
 with server.prefect_server(lean=False) as address:
     server.wait_until_up(address)
-    print(address, flush=True)
+    names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME")
+    print(json.dumps({name: os.environ[name] for name in names}), flush=True)
     sys.stdin.read()
 """
 
@@ -164,6 +169,30 @@ def clone(untouched: Clone, tmp_path: Path) -> Clone:
 def done(finished: Clone, tmp_path: Path) -> Clone:
     """A clone of the test's own, in which everything has run."""
     return finished.copy(tmp_path / "clone")
+
+
+@contextmanager
+def opened_pages(clone: Clone) -> Iterator[dict[str, str]]:
+    """`tenfold ui` as a user starts it, on free ports: the links that it prints, by "mlflow" and "prefect"."""
+    environment = {name: value for name, value in clone.environment.items() if not name.startswith("PREFECT")}
+    process = Clone(clone.root, environment).start(
+        "ui", "--mlflow-port", str(free_port()), "--prefect-port", str(free_port())
+    )
+    assert process.stdout
+    found: dict[str, str] = {}
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        name, _, address = line.partition(":")
+        found[name.lower()] = address.strip()
+        if "Ctrl-C" in line:
+            break
+    assert "prefect" in found, lines
+    try:
+        yield found
+    finally:
+        process.send_signal(2)
+        assert process.wait(60) == 0
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.engine.processes import Child, ForkServer
+from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import EditedWhileRunning, Store
 from flows.engine.surroundings import refresh_code
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
+from tasks.running import failures
 
 REPLACED_SECONDS = 60
 REPLACED_TIMES = 5
@@ -37,11 +38,12 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, and the end of what it printed."""
+    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed."""
 
     stage: ConcreteStage
     state: State
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     tail: str = ""
 
 
@@ -88,7 +90,8 @@ class Executor:
         except Interrupted:
             raise
         except Exception as problem:
-            self._tell(Outcome(stage, "failed", tail=str(problem) or type(problem).__name__))
+            said = failures.sentence(problem) or str(problem) or type(problem).__name__
+            self._tell(Outcome(stage, "failed", tail=said))
             raise
 
     def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
@@ -112,12 +115,12 @@ class Executor:
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
         self._tell(Outcome(stage, "started"))
-        self._run_command(stage)
+        cpu_seconds = self._run_command(stage)
         self._snapshot(stage)
         self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds)
+        return Outcome(stage, "ran", seconds, cpu_seconds)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
@@ -151,15 +154,17 @@ class Executor:
         self.store.close()
         remember(DURATIONS, dict(sorted(self._durations.items())))
 
-    def _run_command(self, stage: ConcreteStage) -> None:
+    def _run_command(self, stage: ConcreteStage) -> float:
+        """Run it until it has ended well; returns the CPU seconds of every try."""
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        pauses = iter(RETRY_SECONDS)
+        pauses, cpu_seconds = iter(RETRY_SECONDS), 0.0
         while True:
             inputs = _versions(stage)
-            code = self._wait_for(stage, log)
+            code, cpu = self._wait_for(stage, log)
+            cpu_seconds += cpu
             if code == 0:
-                return
+                return cpu_seconds
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
             if _versions(stage) != inputs:
@@ -172,14 +177,14 @@ class Executor:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise StageFailed(f"{tail}\nIt ended with {_ending(code)}.")
 
-    def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
+    def _wait_for(self, stage: ConcreteStage, log: Path) -> Ended:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
             try:
                 child = self._server.start(shlex.split(stage.command)[1:], file)
             except ChildProcessError as problem:
                 file.write(f"{problem}\n".encode())
-                return -signal.SIGKILL
+                return Ended(-signal.SIGKILL, 0.0)
         self._children.add(child)
         try:
             if self._stopping.is_set():
@@ -230,6 +235,8 @@ class Slots:
 
 def _ending(code: int) -> str:
     """How a process ended, in words."""
+    if code == os.EX_IOERR:
+        return f"a full disk (exit code {code}): {failures.DISK_IS_FULL}"
     if code == -signal.SIGKILL:
         return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"

@@ -163,6 +163,30 @@ class Store:
             recorded = self._lock(stage).entry(stage.name)
             return str(recorded["outs"][0]["md5"]) if recorded else ""
 
+    def read(self, stage: ConcreteStage, name: str) -> bytes:
+        """A file of the stage's output, to be shown: hashed again, whatever is remembered of it.
+
+        Raises:
+            UserError: its bytes are not those that the record names, so there is no number to show.
+        """
+        path = f"{stage.out}/{name}"
+        with self._guard:
+            recorded = self._lock(stage).entry(stage.name)
+        members = _listed(recorded["outs"][0]) if recorded else None
+        wanted = next((member.digest for member in members or [] if member.name == name), None)
+        try:
+            content = (ROOT / path).read_bytes()
+        except OSError:
+            content = None
+        if content is None or md5(content, usedforsecurity=False).hexdigest() != wanted:
+            base, *changes = stage.profile.split("+")
+            again = "".join([f"tenfold reproduce {stage.paper} --profile {base}", *(f" -S {each}" for each in changes)])
+            raise UserError(
+                f"{path} is not what the record says that {stage.title} gave, so nothing of it is shown: "
+                f"rm -rf {stage.out} && {again}"
+            )
+        return content
+
     # The cache, here and elsewhere
 
     def push(self, remote: str | None) -> int:

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +27,7 @@ from tasks.base.environment import device_class, processor_model
 from tasks.base.errors import RetryableError, UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.manifest import PACKAGES, Manifest, changes, import_closure, manifest
-from tasks.running import spools
+from tasks.running import failures, spools
 from tasks.running.digests import Digests
 
 INTERRUPTED = 130
@@ -112,9 +112,13 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("tenfold: interrupted.", file=sys.stderr)
         return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except Exception as problem:
+        with suppress(OSError):  # the log may lie on the disk that is full
+            if lacks := failures.sentence(problem):
+                print(f"tenfold: {lacks}", file=sys.stderr)
+            else:
+                traceback.print_exc()
+        return os.EX_IOERR if failures.is_full_disk(problem) else 1
     return 0
 
 

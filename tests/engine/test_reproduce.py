@@ -34,6 +34,17 @@ def test_stages_run_side_by_side_one_thread_each(untouched: Clone, finished: Clo
         '    spool.note("The texts are clean.")',
         '    import os\n    (out / "threads").write_text(os.environ["OMP_NUM_THREADS"])',
     ))  # fmt: skip
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    meet = f"""    meeting = Path({str(meeting)!r})
+    (meeting / str(config.seed)).touch()
+    until = time.monotonic() + 60
+    while len(list(meeting.iterdir())) < 2:
+        assert time.monotonic() < until, "alone"
+        time.sleep(0.01)
+    import torch
+"""
+    clone.edit("tasks/tiny_fitting.py", lambda code: code.replace("    import torch\n", meet, 1))
     output = clone.tenfold("reproduce", "--jobs", "2").stdout
     lines = [line for line in output.splitlines() if "tiny/line-" in line and line[0] in "●✓"]
     assert [line[0] for line in lines] == ["●", "●", "✓", "✓"], "both fits must have begun before one has ended"
@@ -247,6 +258,8 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) ->
     for line in process.stdout:
         if line.startswith("● tiny/line-0"):
             break
+    # A stage makes this folder when it has seen that the code is what its manifest says.
+    wait_for((clone.root / "data/quick/tiny/.line-0.partial").exists, "the stage's beginning")
     clone.edit("tasks/tiny_fitting.py", lambda code: code + "\nEDITED = True\n")
     output = process.communicate()[0]
     assert process.returncode == 1

@@ -77,7 +77,8 @@ class Running:
         """
         until(self.is_over, f"the end of the command:\n{self.output()}")
         with self._answers:
-            return Ended(int(self._answers.readline()), self.output())
+            code, _ = self._answers.readline().split()
+            return Ended(int(code), self.output())
 
 
 class Zygote:
