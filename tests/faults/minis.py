@@ -153,7 +153,7 @@ class Minis:
         fresh.tenfold("compile")
         _commit(fresh.root)
         if tracked:  # the tables of the tracking store take long to make
-            fresh.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()")
+            fresh.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()")
         self._finished = folder / "finished"
         mini = self.untouched()
         ended = mini.reproduce()
