@@ -20,6 +20,7 @@ from flows.engine.server import free_port
 if TYPE_CHECKING:
     from minis import Minis
     from playwright.sync_api import Page
+    from world import Oracle
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = Path(__file__).parent / "tiny"
@@ -203,6 +204,14 @@ def minis(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
     made = Minis(tmp_path_factory.mktemp("minis"), own_environment())
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def oracle(minis: "Minis") -> "Oracle":
+    """What undisturbed reproductions of the minis give."""
+    from world import Oracle
+
+    return Oracle(minis)
 
 
 @pytest.fixture(scope="session")

@@ -224,7 +224,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain for {what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def state(pid: int) -> str:
