@@ -19,6 +19,7 @@ from flows.engine.paper import (
     Discrepancy,
     Measurement,
     Paper,
+    Plot,
     Profiles,
     Scale,
     Source,
@@ -529,5 +530,14 @@ paper = Paper(
         "The claims on the paper's runs were seen at the quick profile, with the same calibration, before the cpu "
         "profile ran; they were not changed in between.",
         *HISTORY,
+    ],
+    findings=["other-held-out-steps", "throughput-falls-with-scale"],
+    plots=[
+        Plot(
+            "Are step times foretold that were never fitted?",
+            "agreement",
+            x="observed_seconds",
+            y="predicted_seconds",
+        ),
     ],
 )

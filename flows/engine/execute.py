@@ -116,7 +116,7 @@ class Executor:
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._tell(Outcome(stage, "started"))
+        self._tell(Outcome(stage, "started", tail=_crowd() if stage.kind == "measure" else ""))
         _check_settings(stage)
         cpu_seconds = self._run_command(stage)
         self._snapshot(stage)
@@ -276,6 +276,17 @@ def _ending(code: int) -> str:
     if code == -signal.SIGKILL:
         return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+
+
+def _crowd() -> str:
+    """What to say where others want more cores at this moment than there are; nothing where no kernel tells."""
+    try:
+        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1
+    except OSError:
+        return ""
+    if running <= cores():
+        return ""
+    return f"{running} other threads want this machine's {cores()} cores: it will be slow, and so will what it measures"
 
 
 def cores() -> int:

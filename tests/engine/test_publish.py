@@ -73,7 +73,7 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     assert "1 of tiny" in readme, "foregone claims are named, and counted nowhere"
     assert "published (quick)" in done.tenfold("claims").stdout
     done.tenfold("report")
-    report = (done.root / "report.html").read_text()
+    report = (done.root / "report/tiny.html").read_text()
     assert "we published (quick)" in report
     assert found["commit"][:12] in report
     assert found["claims"][0]["command"].replace("&&", "&amp;&amp;") in report
