@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from tasks.altogether.drawn.rendering import Unreadable, bitmap, on_background, 
 from tasks.altogether.texts.attributes import words
 from tasks.altogether.texts.edits import edit
 from tasks.base.errors import UserError
-from tools.annotate.pictures import LARGEST, SHOWN
+from tools.annotate.pictures import LARGEST, SHOWN, sayable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,32 +127,29 @@ def realign(
     parts = [paths[start : start + batch] for start in range(0, len(paths), batch)]
     with open(out, "a", encoding="utf-8") as file:
         for part, opened in zip(parts, _opened(images, parts, model.size), strict=True):
-            lines: dict[str, dict[str, Any]] = {}
+            lines: dict[int, dict[str, Any]] = {}
             asked = []
-            for path, (digest, seen) in zip(part, opened, strict=True):
+            for place, (path, (digest, seen)) in enumerate(zip(part, opened, strict=True)):
                 alt = alts.get(path, "")
+                # A name may hold bytes that are no text, and JSON is text.
+                name = path.encode(errors="backslashreplace").decode()
                 counts.pictures += 1
                 counts.without_alt += not alt
                 if isinstance(seen, str):
                     counts.unreadable += 1
-                    if known.get(path) != seen:
-                        lines[path] = {"image": path, "problem": seen}
-                elif known.get(path) == (digest, alt):
+                    if known.get(name) != seen:
+                        lines[place] = {"image": name, "problem": seen}
+                elif known.get(name) == (digest, alt):
                     counts.known += 1
                 else:
-                    asked.append((path, digest, alt, seen))
+                    lines[place] = {"image": name, "sha256": digest, "alt": alt}
+                    asked.append((lines[place], seen))
             if asked:
-                said = model.captions(np.stack([seen for *_, seen in asked]), [alt for _, _, alt, _ in asked])
+                said = model.captions(np.stack([seen for _, seen in asked]), [line["alt"] for line, _ in asked])
                 counts.captioned += len(said)
-                for (path, digest, alt, _), caption in zip(asked, said, strict=True):
-                    lines[path] = {
-                        "image": path,
-                        "sha256": digest,
-                        "alt": alt,
-                        "caption": caption,
-                        "edit": edit(words(alt), words(caption)).changes,
-                    }
-            file.writelines(json.dumps(lines[path], ensure_ascii=False) + "\n" for path in part if path in lines)
+                for (line, _), caption in zip(asked, said, strict=True):
+                    line |= {"caption": caption, "edit": edit(words(line["alt"]), words(caption)).changes}
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for _, line in sorted(lines.items()))
             file.flush()
             os.fsync(file.fileno())
             tell(counts)
@@ -182,8 +180,13 @@ def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterato
 
 def open_picture(images: Path, path: str, size: int) -> "Opened":
     """The digest of a file and its picture, or why there is none; no file can stop the others."""
+    if not sayable(path):
+        return "", "has a name with control or undecodable characters: rename it"
     try:
-        if (images / path).stat().st_size > LARGEST:
+        about = (images / path).stat()
+        if not stat.S_ISREG(about.st_mode):
+            return "", "is no file"  # a named pipe would be waited for, for ever
+        if about.st_size > LARGEST:
             return "", f"has more than {LARGEST >> 20} MiB"
         data = (images / path).read_bytes()
     except OSError as problem:
@@ -220,4 +223,5 @@ def _known(out: Path) -> dict[str, tuple[str, str] | str]:
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in data.decode().splitlines() if line.strip())
+    # Not splitlines, which ends a line at characters that names and alt-texts may hold.
+    return (json.loads(line) for line in data.decode().split("\n") if line.strip())
