@@ -81,7 +81,8 @@ def test_a_known_run_is_met() -> None:
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command with the calibration of the tests."""
-    monkeypatch.setattr(command, "trained", lambda stage, profile: Output(FITTED, None, ""))
+    for name in ("trained", "made"):
+        monkeypatch.setattr(command, name, lambda stage, profile: Output(FITTED, None, ""))
     monkeypatch.setattr(command, "is_here", lambda stage, profile: True)
 
 

@@ -14,7 +14,7 @@ from tasks.altogether.drawn.rendering import Unreadable, bitmap, on_background, 
 from tasks.base.errors import UserError
 from tools.annotate.alts import read_alts
 from tools.annotate.pictures import find
-from tools.caption.realigning import open_picture, pictures_below, realign
+from tools.caption.realigning import Said, open_picture, pictures_below, realign
 
 NAMES = [f"{letter}.png" for letter in "abcdef"]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">{}</svg>'
@@ -25,9 +25,10 @@ class Echo:
     """In the place of a captioner: says the alt-text."""
 
     size = 8
+    rewrites = True
 
-    def captions(self, pixels: Any, alts: list[str]) -> list[str]:
-        return [alt or "a picture" for alt in alts]
+    def said(self, pixels: Any, alts: list[str]) -> list[Said]:
+        return [Said(alt or "a picture", 0.5) for alt in alts]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.engine.progress import progress
 from flows.engine.terminal import console
-from flows.engine.trained import is_here, trained
+from flows.engine.trained import is_here, made, trained
 from tools.advise import adviser, batches, own
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def advise(
         console.print(fitted.stale, markup=False)
     calibration = adviser.read_calibration(fitted.folder)
     validated = is_here(hardware_scaling.held_out, profile)
-    held_out = adviser.read_held_out(trained(hardware_scaling.held_out, profile).folder) if validated else None
+    held_out = adviser.read_held_out(made(hardware_scaling.held_out, profile).folder) if validated else None
 
     def fastest(sequences: int) -> "Answer":
         wanted = sequences * workload.sequence

@@ -1,4 +1,4 @@
-"""Captions for a user's own pictures: each alt-text re-aligned with its picture, written as soon as it is there.
+"""Alt-texts of a user's own pictures, each re-aligned with its picture, written as soon as it is there.
 
 A picture that cannot be read gets a line that says why, and the others go on. What is in the output already, of the
 same bytes and the same alt-text, is not done again.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.altogether.captioner.captioning import Seen, Writing, captioned
+from tasks.altogether.captioner.captioning import Seen, captioned
 from tasks.altogether.captioner.dual import load_dual, picture_vectors
 from tasks.altogether.captioner.encoder import Encoding, Features, encoded, load_encoder
 from tasks.altogether.captioner.stored import load_writer
@@ -27,16 +27,14 @@ from tasks.altogether.texts.attributes import words
 from tasks.altogether.texts.edits import edit
 from tasks.base.errors import UserError
 from tools.annotate.pictures import LARGEST, SHOWN, sayable
+from tools.caption.mending import Checked, check, likelihoods, mended
+from tools.caption.trust import GREEDY
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Opened = tuple[str, NDArray[np.uint8] | str]
-
-GREEDY = Writing(seed=0, top_p=1e-9)
-"""The likeliest token each time: a picture's caption does not depend on those that are beside it."""
-
 
 CORES = len(os.sched_getaffinity(0))
 AHEAD = 2
@@ -47,13 +45,18 @@ FEW = 4
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the parts of a trained captioner are, and the size in pixels and the encoding that it was trained with."""
+    """Where the parts of a trained captioner are, the size in pixels and the encoding that it was trained with, and
+    what it is measured on."""
 
     encoder: Path
     dual: Path
     captioner: Path
     size: int
     encoding: Encoding
+    features: Path
+    levels: Path
+    titled: Path
+    held_out_style: str
 
 
 @dataclass
@@ -62,22 +65,37 @@ class Counts:
 
     pictures: int = 0
     captioned: int = 0
+    changed: int = 0
     known: int = 0
     without_alt: int = 0
     unreadable: int = 0
 
 
-class Realigner:
-    """A trained captioner with its encoders."""
+@dataclass(frozen=True)
+class Said:
+    """What is said of a picture: the alt-text as it was, or changed. `confidence` is that of the least sure part of it,
+    None where there was nothing to be sure of; `checked` what of the alt-text was looked for in the picture."""
 
-    def __init__(self, folders: Folders) -> None:
-        self.size, self._encoding = folders.size, folders.encoding
+    caption: str
+    confidence: float | None
+    checked: tuple[Checked, ...] = ()
+
+
+class Realigner:
+    """A trained captioner with its encoders, and how sure it has to be: `least` of each attribute that it may change,
+    or `least_caption` of a whole caption where it writes those (`rewrites`)."""
+
+    def __init__(
+        self, folders: Folders, least: Mapping[str, float], least_caption: float = 0.0, rewrites: bool = False
+    ) -> None:
+        self.size, self.rewrites = folders.size, rewrites
+        self._least, self._least_caption, self._encoding = least, least_caption, folders.encoding
         self._encoder = load_encoder(folders.encoder)
         self._dual = load_dual(folders.dual)
         self._writer = load_writer(folders.captioner)
 
-    def captions(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[str]:
-        """A caption of each picture (n, size, size, 3) with its alt-text, which may be empty."""
+    def said(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[Said]:
+        """What is said of each picture (n, size, size, 3) with its alt-text, which may be empty."""
         import torch
 
         parts = [pixels[start : start + FEW] for start in range(0, len(pixels), FEW)]
@@ -86,7 +104,23 @@ class Realigner:
         tokens, palettes = ([getattr(each, name) for each in found] for name in ("tokens", "palette"))
         features = Features(torch.cat(tokens), torch.cat(palettes))
         seen = Seen(features, picture_vectors(self._dual, features), {})
-        return captioned(self._writer, seen, range(len(alts)), alts, GREEDY)
+        return self._rewritten(seen, alts) if self.rewrites else self._mended(seen, alts)
+
+    def _mended(self, seen: Seen, alts: Sequence[str]) -> list[Said]:
+        checked = check(self._writer, seen, range(len(alts)), alts)
+        return [
+            Said(mended(alt, some, self._least), min((each.confidence for each in some), default=None), tuple(some))
+            for alt, some in zip(alts, checked, strict=True)
+        ]
+
+    def _rewritten(self, seen: Seen, alts: Sequence[str]) -> list[Said]:
+        rows = range(len(alts))
+        captions = captioned(self._writer, seen, rows, alts, GREEDY)
+        confidences = likelihoods(self._writer, seen, rows, alts, captions, each_token=True).exp().tolist()
+        return [
+            Said(caption if confidence >= self._least_caption else alt, confidence)
+            for caption, alt, confidence in zip(captions, alts, confidences, strict=True)
+        ]
 
 
 def pictures_below(folder: Path) -> list[str]:
@@ -117,12 +151,14 @@ def realign(
 ) -> Counts:
     """Append a line a picture to `out`, and return what was done.
 
-    A line has image, sha256, alt, caption and edit (words kept, added and removed), or image and problem. It is on the
-    disk before the next batch begins, so a run that was broken off goes on where it was.
+    A line has image, sha256, alt, caption, how it was made, confidence, checked (each attribute that the alt-text
+    states, with what is likeliest by the picture), and edit (words kept, added and removed); or image and problem. It
+    is on the disk before the next batch begins, so a run that was broken off goes on where it was.
     """
     import numpy as np
 
     known = _known(out)
+    how = "rewritten" if model.rewrites else "mended"
     counts = Counts()
     parts = [paths[start : start + batch] for start in range(0, len(paths), batch)]
     with open(out, "a", encoding="utf-8") as file:
@@ -139,21 +175,37 @@ def realign(
                     counts.unreadable += 1
                     if known.get(name) != seen:
                         lines[place] = {"image": name, "problem": seen}
-                elif known.get(name) == (digest, alt):
+                elif known.get(name) == (digest, alt, how):
                     counts.known += 1
                 else:
                     lines[place] = {"image": name, "sha256": digest, "alt": alt}
                     asked.append((lines[place], seen))
             if asked:
-                said = model.captions(np.stack([seen for _, seen in asked]), [line["alt"] for line, _ in asked])
-                counts.captioned += len(said)
-                for (line, _), caption in zip(asked, said, strict=True):
-                    line |= {"caption": caption, "edit": edit(words(line["alt"]), words(caption)).changes}
+                made = model.said(np.stack([seen for _, seen in asked]), [line["alt"] for line, _ in asked])
+                counts.captioned += len(made)
+                for (line, _), said in zip(asked, made, strict=True):
+                    counts.changed += said.caption != line["alt"]
+                    line |= told(line["alt"], how, said)
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for _, line in sorted(lines.items()))
             file.flush()
             os.fsync(file.fileno())
             tell(counts)
     return counts
+
+
+def told(alt: str, how: str, said: Said) -> dict[str, Any]:
+    """What a line has of what was said."""
+    checked = [
+        {"attribute": each.attribute, "stated": each.stated, "seen": each.seen, "confidence": round(each.confidence, 3)}
+        for each in said.checked
+    ]
+    return {
+        "caption": said.caption,
+        "how": how,
+        "confidence": None if said.confidence is None else round(said.confidence, 3),
+        "checked": checked,
+        "edit": edit(words(alt), words(said.caption)).changes,
+    }
 
 
 def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterator[list[Opened]]":
@@ -201,8 +253,10 @@ def open_picture(images: Path, path: str, size: int) -> "Opened":
         return digest, f"damaged image ({type(error).__name__})"
 
 
-def _known(out: Path) -> dict[str, tuple[str, str] | str]:
-    """What the output has of each picture: digest and alt-text, or the problem. A line that was cut off is removed.
+def _known(out: Path) -> dict[str, tuple[str, str, str] | str]:
+    """What the output has of each picture: digest, alt-text and how it was made, or the problem.
+
+    A line that was cut off is removed.
 
     Raises UserError where the file is something else.
     """
@@ -210,10 +264,11 @@ def _known(out: Path) -> dict[str, tuple[str, str] | str]:
         return {}
     data = out.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    found: dict[str, tuple[str, str] | str] = {}
+    found: dict[str, tuple[str, str, str] | str] = {}
     try:
         for line in _lines(whole):
-            found[line["image"]] = line["problem"] if "problem" in line else (line["sha256"], line["alt"])
+            done = (line["sha256"], line["alt"], line.get("how", "")) if "problem" not in line else line["problem"]
+            found[line["image"]] = done
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{out} is not what tenfold caption writes: name another --out.") from None
     if len(whole) < len(data):
