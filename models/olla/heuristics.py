@@ -3,7 +3,7 @@
 Inductor's are in torch/_inductor/memory.py (pull request 134874, which cites the paper).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -97,6 +97,28 @@ def least_delta_first(graph: Graph) -> list[int]:
         order.append(min(rated)[1])
         state.run(order[-1], deltas, keys)
     return order
+
+
+def late_copies(graph: Graph, order: Sequence[int]) -> list[int]:
+    """The order with every copy moved to just before its first reader.
+
+    On a graph that has forgotten its overwrites (see `connect`) this moves copies past what they protect.
+    """
+    copies = {v for v in order if graph.operators[v].target.startswith("aten.clone")}
+    waiting = {v: set(graph.after[v]) for v in copies}
+    moved: list[int] = []
+
+    def run(v: int) -> None:
+        for copy in sorted(waiting):
+            if copy in waiting and v in waiting[copy]:
+                del waiting[copy]
+                run(copy)
+        moved.append(v)
+
+    for v in order:
+        if v not in copies:
+            run(v)
+    return moved + sorted(waiting)
 
 
 def _by_priority(graph: Graph, key: Callable[[int], Any]) -> list[int]:

@@ -144,44 +144,48 @@ class Arena:
         places = self._places(node, creates)
         direct = _writes_in_place(target)
         if direct is not None and len(places) == 1 and (place := places[0]) is not None:
-            direct(*arguments, **_without_layout(keywords, direct), out=place)
-            report.inside_bytes += place.untyped_storage().nbytes()
-            return place
+            # Empty, so that the kernel gives it the strides that it would give a result of its own: fake tensors are
+            # sometimes wrong about them, and another stride is another order of summation in what reads it.
+            made = torch.empty(0, dtype=node.meta["val"].dtype, device=self._memory.device).set_(place)
+            direct(*arguments, **_without_layout(keywords, direct), out=made.resize_(0))
+            if made.untyped_storage().data_ptr() != place.data_ptr():
+                raise RuntimeError(f"{node.name} needs more bytes than were planned")
+            report.inside_bytes += place.nbytes()
+            return made
         made = target(*arguments, **keywords)
         leaves, spec = pytree.tree_flatten(made)
         outside = 0
         for index, leaf in enumerate(leaves):
-            at = places[index] if index < len(places) else None
-            if isinstance(leaf, Tensor) and at is not None:
+            storage = places[index] if index < len(places) else None
+            if isinstance(leaf, Tensor) and storage is not None:
                 outside += leaf.untyped_storage().nbytes()
-                at.copy_(leaf)
-                leaves[index] = at
+                if leaf.untyped_storage().nbytes() > storage.nbytes():
+                    raise RuntimeError(f"{node.name} needs more bytes than were planned")
+                empty = torch.empty(0, dtype=leaf.dtype, device=leaf.device)
+                leaves[index] = empty.set_(storage, leaf.storage_offset(), leaf.shape, leaf.stride()).copy_(leaf)
         report.outside[str(target)] += outside
         report.outside_peak = max(report.outside_peak, outside)
         return pytree.tree_unflatten(leaves, spec)
 
-    def _places(self, node: fx.Node, creates: Sequence[int]) -> list[Tensor | None]:
-        """For each tensor that a node gives, its place in the arena; none for what lies on another storage."""
+    def _places(self, node: fx.Node, creates: Sequence[int]) -> list[torch.UntypedStorage | None]:
+        """For each tensor that a node gives, its bytes in the arena; none for what lies on another storage.
+
+        They are a storage of their own: as_strided's offsets count from a storage's beginning.
+        """
         wanted = iter(creates)
         met: set[int] = set()
-        places: list[Tensor | None] = []
-        sizes = self.traced.graph.storages
+        places: list[torch.UntypedStorage | None] = []
         for leaf in pytree.tree_leaves(node.meta["val"]):
-            if not isinstance(leaf, Tensor):
-                places.append(None)
-                continue
-            key = leaf.untyped_storage()._cdata
-            current = None if key in met else next(wanted, None)
-            met.add(key)
-            if current is None or current not in self.addresses or not sizes[current].size:
-                places.append(None)
-                continue
-            first = self._skip + self.addresses[current]
-            # A storage of its own on the same bytes, so that as_strided's offsets, which count from a storage's
-            # beginning, stay right.
-            storage = self._memory.untyped_storage()[first : first + sizes[current].size]
-            empty = torch.empty(0, dtype=leaf.dtype, device=self._memory.device)
-            places.append(empty.set_(storage, leaf.storage_offset(), leaf.shape, leaf.stride()))
+            place = None
+            if isinstance(leaf, Tensor):
+                key = leaf.untyped_storage()._cdata
+                current = None if key in met else next(wanted, None)
+                met.add(key)
+                size = 0 if current is None else self.traced.graph.storages[current].size
+                if current in self.addresses and size:
+                    first = self._skip + self.addresses[current]
+                    place = self._memory.untyped_storage()[first : first + size]
+            places.append(place)
         return places
 
 

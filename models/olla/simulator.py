@@ -7,8 +7,12 @@ must find the versions that it finds in PyTorch's order.
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from models.olla.graph import Graph
+
+Event = tuple[Literal["run", "drop", "fetch"], int]
+"""An operator runs, or a storage is dropped or fetched back from the host."""
 
 
 class IllegalPlan(ValueError):
@@ -112,3 +116,43 @@ def _place(placed: list[tuple[int, int, int]], storage: int, address: int, size:
         other = below if below[0] + below[1] > address else above
         names = [graph.storages[one].name or str(one) for one in (storage, other[2])]
         raise IllegalPlan(f"{names[0]} and {names[1]} share bytes while both are live")
+
+
+def replay_events(graph: Graph, events: Sequence[Event]) -> int:
+    """Replay a course in which operators may run again and storages be fetched back; the peak in bytes.
+
+    Raises:
+        IllegalPlan: an operator finds a storage missing or at another version than in PyTorch's order, one did not run,
+            or what is kept is not there at the end.
+    """
+    expected = versions(graph, range(len(graph.operators)))
+    now = {index: 0 if storage.creator is None else -1 for index, storage in enumerate(graph.storages)} | {-1: 0}
+    live: set[int] = set()
+    ran: set[int] = set()
+    peak = 0
+    for kind, index in events:
+        if kind == "drop":
+            live.discard(index)
+            continue
+        if kind == "fetch":
+            if now[index] < 0:
+                raise IllegalPlan(f"storage {index} is fetched before it was made")
+            live.add(index)
+        else:
+            operator = graph.operators[index]
+            for storage, version in expected[index].items():
+                missing = storage >= 0 and graph.storages[storage].creator is not None and storage not in live
+                if now[storage] != version or (missing and graph.storages[storage].size):
+                    raise IllegalPlan(f"{operator.node} does not find version {version} of storage {storage}")
+            for storage in operator.creates:
+                now[storage] = 0
+                live.add(storage)
+            for storage in (*operator.writes, *([-1] if operator.random else [])):
+                now[storage] += 1
+            ran.add(index)
+        peak = max(peak, sum(graph.storages[storage].size for storage in live))
+    if len(ran) < len(graph.operators):
+        raise IllegalPlan("an operator did not run")
+    if gone := [s for s in graph.created if graph.storages[s].kept and graph.storages[s].size and s not in live]:
+        raise IllegalPlan(f"storage {gone[0]} is not there at the end")
+    return peak
