@@ -31,7 +31,8 @@ class Solved:
     """What a solver found, in the objective's units.
 
     `optimal` is said only where the solver proved it to within its gap; `bound` is its dual bound, -inf where it has
-    none. `values` are by variable name; `seconds` are by the clock, with building left out.
+    none. `values` are by variable name; `seconds` are by the clock, with building left out. `course` has the seconds at
+    which HiGHS found a better solution, with its objective.
     """
 
     status: Status
@@ -41,6 +42,7 @@ class Solved:
     variables: int
     constraints: int
     seconds: float
+    course: tuple[tuple[float, float], ...] = ()
 
 
 def solve(
@@ -101,6 +103,7 @@ class _WarmHighs(pulp.HiGHS):  # type: ignore[misc]
     def __init__(self, start: Mapping[str, float] | None, **options: Any) -> None:
         super().__init__(msg=False, **options)
         self.start = start
+        self.course: list[tuple[float, float]] = []
 
     def callSolver(self, lp: pulp.LpProblem) -> None:  # noqa: N802 - PuLP's name
         import highspy
@@ -109,13 +112,19 @@ class _WarmHighs(pulp.HiGHS):  # type: ignore[misc]
             solution = highspy.HighsSolution()
             solution.col_value = [float(self.start.get(variable.name, 0.0)) for variable in lp.variables()]
             lp.solverModel.setSolution(solution)
+        lp.solverModel.cbMipImprovingSolution.subscribe(self._improved)
         lp.solverModel.run()
+
+    def _improved(self, event: Any) -> None:
+        said = event.data_out
+        self.course.append((float(said.running_time), float(said.objective_function_value)))
 
 
 def _highs(model: pulp.LpProblem, seconds: float, gap: float, start: Mapping[str, float] | None) -> dict[str, Any]:
     import highspy
 
-    model.solve(_WarmHighs(start, timeLimit=seconds, gapRel=gap, threads=1))
+    run = _WarmHighs(start, timeLimit=seconds, gapRel=gap, threads=1)
+    model.solve(run)
     highs = model.solverModel
     info, said = highs.getInfo(), highs.getModelStatus()
     feasible = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
@@ -127,7 +136,8 @@ def _highs(model: pulp.LpProblem, seconds: float, gap: float, start: Mapping[str
     values = {variable.name: variable.value() for variable in model.variables()} if feasible else {}
     objective = float(info.objective_function_value) if feasible else float("inf")
     bound = float(info.mip_dual_bound) if info.mip_node_count >= 0 else objective
-    return {"status": status, "objective": objective, "bound": bound, "values": values}
+    course = tuple(run.course)
+    return {"status": status, "objective": objective, "bound": bound, "values": values, "course": course}
 
 
 def _cbc(model: pulp.LpProblem, seconds: float, gap: float, start: Mapping[str, float] | None) -> dict[str, Any]:
