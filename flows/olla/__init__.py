@@ -29,9 +29,7 @@ paper = Paper(
         ),
         Scale("tracing", paper="torch 1.13", here="torch 2.13, on fake tensors"),
         Scale("solver", paper="Gurobi 9, half an hour a program", here="HiGHS and CBC, 1 to 60 s a program"),
-        Scale(
-            "memory that was measured", paper="A100, 40 GB", here="storages of real steps on a CPU, at smaller sizes"
-        ),
+        Scale("memory that was measured", paper="A100, 40 GB", here="storages of real steps on a CPU, smaller ones"),
         Scale(
             "plans that were run",
             paper="not read",
@@ -123,17 +121,17 @@ paper = Paper(
         Table(title="Seconds of a step", rows="graph", quantities=("step_seconds",), columns="in_order"),
     ],
     caveats=[
-        "A peak counts the storages that the step creates and, where that is said, weights, buffers, optimiser state and "
-        "inputs. Kernels' own workspaces are in neither.",
-        "PyTorch's order is that in which eager PyTorch runs forward, backward and then the optimiser, weight by weight; "
-        "each storage is freed after its last use.",
+        "A peak counts the storages that the step creates and, where that is said, weights, buffers, optimiser state "
+        "and inputs. Kernels' own workspaces are in neither.",
+        "PyTorch's order is that in which eager PyTorch runs forward, backward and then the optimiser, weight by "
+        "weight; each storage is freed after its last use.",
         "The caching allocator is a model of its published rules (sizes of segments, best fit, splitting, joining), "
         "never measured here; it never gives segments back. Weights and state are allocated first.",
-        "Programs with fewer time steps than operators count all operators of a step at once: neither their optimum nor "
-        "their bound is that of the real peak, and none is told as such.",
+        "Programs with fewer time steps than operators count all operators of a step at once: neither their optimum "
+        "nor their bound is that of the real peak, and none is told as such.",
         "What the released code's control edges are was built anew from a description of it.",
-        "On a CPU, operators without a kernel that writes where it is told to compute elsewhere and are copied into the "
-        "arena; the tables say how much that is.",
-        "The packings are planted by us, in the size class of MiniMalloc's published instances; those were not at hand.",
+        "On a CPU, operators without a kernel that writes where it is told to compute elsewhere and are copied into "
+        "the arena; the tables say how much that is.",
+        "The packings are planted by us, in the size class of MiniMalloc's published instances, which were not at hand.",
     ],
 )

@@ -24,8 +24,8 @@ BY_NETWORK = {"paired": "graph", "cluster": "network"}
 """Networks are the sample: a network's graphs (optimisers) are not independent."""
 
 SEEN = (
-    "a pilot's table of seven networks, and while the planner was written orders and addresses of most graphs with SGD; "
-    "of the caching allocator's model ResNet-18's and MobileNetV2's figures"
+    "a pilot's table of seven networks, and while the planner was written orders and addresses of most graphs with "
+    "SGD; of the caching allocator's model ResNet-18's and MobileNetV2's figures"
 )
 THIRD = "30 % (MODeL) and one third (OLLA) less memory on average"
 
@@ -120,8 +120,8 @@ CLAIMS = [
     ),
     Claim(
         "early-updates-are-most-of-it",
-        says="At batch 1 updating each weight as soon as its gradient is there, which needs no planner, saves more than "
-        "any search adds to that",
+        says="At batch 1 updating each weight as soon as its gradient is there, which needs no planner, saves more "
+        "than any search adds to that",
         source="not separated in what we read of the paper",
         evidence="SRC",
         paper_value="not printed",

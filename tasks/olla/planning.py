@@ -47,8 +47,7 @@ class Planning:
     forgetful="share saved by an order that forgets what overwrites protect; it is illegal where it is refused",
     refused="1 where the simulator refuses that order",
     shuffled_saved="share saved by the order that was planned for the sizes shuffled",
-    live_mib="MiB live over the course of a step at batch 1",
-    live_mib_32="MiB live over the course of a step at batch 32",
+    live_mib="MiB in use over the course of a step, resident ones with them",
 )
 def plan_network(*, config: Planning, out: Path) -> None:
     """Write graph.json, plan.json, metrics.json and examples.parquet (the shares that claims compare, one row).
@@ -205,9 +204,7 @@ def _shuffled(graph: "Graph", pytorch: "Replayed", labels: Row, seed: int) -> Ro
 def _curves(graph: "Graph", replays: "dict[str, Replayed]", config: Planning) -> list[Row]:
     """Bytes live over a step: the most in each stretch of it, weights and state with them."""
     name = named(config.graph)
-    if name.optimizer != "sgd" or name.batch not in (1, 32):
-        return []
-    quantity = "live_mib" if name.batch == 1 else "live_mib_32"
+    shown = "curve" if name.optimizer == "sgd" else "course"  # Adam's look alike, and the table shows the curves
     rows: list[Row] = []
     for arm, seen in replays.items():
         count = len(seen.live)
@@ -215,9 +212,8 @@ def _curves(graph: "Graph", replays: "dict[str, Replayed]", config: Planning) ->
             low, high = moment * count // config.moments, max(1, (moment + 1) * count // config.moments)
             most = max(seen.live[min(low, count - 1) : high], default=seen.live[-1])
             percent = str(round(100 * (moment + 1) / config.moments))
-            rows.append(
-                {"curve": f"{name.network}, {arm}", "percent": percent, quantity: (most + graph.resident_bytes) / MIB}
-            )
+            live = (most + graph.resident_bytes) / MIB
+            rows.append({shown: f"{name.network} at batch {name.batch}, {arm}", "percent": percent, "live_mib": live})
     return rows
 
 
