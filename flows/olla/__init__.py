@@ -115,7 +115,7 @@ paper = Paper(
         Table(
             title="Real runs in the arena",
             rows="graph",
-            quantities=("arena_mib", "outside_share", "outside_peak_mib"),
+            quantities=("run_arena_mib", "outside_share", "outside_peak_mib"),
         ),
         Table(title="MiB computed outside of the arena, by operator", rows="operator", quantities=("outside_mib",)),
         Table(title="Seconds of a step", rows="graph", quantities=("step_seconds",), columns="in_order"),
@@ -132,6 +132,6 @@ paper = Paper(
         "What the released code's control edges are was built anew from a description of it.",
         "On a CPU, operators without a kernel that writes where it is told to compute elsewhere and are copied into "
         "the arena; the tables say how much that is.",
-        "The packings are planted by us, in the size class of MiniMalloc's published instances, which were not at hand.",
+        "The packings are planted by us, in the size class of MiniMalloc's published ones, which were not at hand.",
     ],
 )

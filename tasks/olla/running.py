@@ -38,7 +38,7 @@ class Running:
     planned_mib="MiB that the plan foretells for the storages that the step creates, by run",
     measured_mib="MiB of storages that the real run created, at their peak, seen by a dispatch mode",
     peak_error="measured over foretold peak, minus 1",
-    arena_mib="MiB of the arena",
+    run_arena_mib="MiB of the arena in which the step ran",
     outside_share="share of the created bytes that operators computed outside of the arena and copied in",
     outside_mib="MiB that were computed outside over a step, by operator",
     outside_peak_mib="MiB outside at one time, at most",
@@ -150,7 +150,7 @@ def _outside(arena: "Arena", traced: "Traced", made: "Training", config: Running
         labels
         | {
             "arena": "planned",
-            "arena_mib": report.arena_bytes / MIB,
+            "run_arena_mib": report.arena_bytes / MIB,
             "outside_share": outside / total,
             "outside_peak_mib": report.outside_peak / MIB,
         }

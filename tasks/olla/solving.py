@@ -68,7 +68,8 @@ def solve_programs(*, planned: dict[str, Path], config: Solving, out: Path) -> N
             rows += _addresses(graph, plan, named(plan["graph"]).labels, config)
     rows += [_together(rows), *_limited(config)]
     write_json(out / "metrics.json", rows)
-    spool.table("programs", [row for row in rows if "solve_seconds" in row and "program" in row])
+    shown = ("graph", "program", "variables", "constraints", "solve_seconds", "optimal")
+    spool.table("programs", [{name: row[name] for name in shown} for row in rows if "program" in row])
 
 
 def _orders(graph: "Graph", order: Sequence[int], labels: Row, config: Solving) -> list[Row]:
@@ -113,7 +114,7 @@ def _together(rows: Sequence[Row]) -> Row:
         "over": "all programs",
         "programs_beating": sum(row.get("beats_plan", 0.0) for row in rows),
         "control_speedup": plain / sum(row["solve_seconds"] for row in control),
-        "control_loss": max(row["above_plan"] for row in control),
+        "control_loss": max((row["above_plan"] for row in control if "above_plan" in row), default=0.0),
     }
 
 

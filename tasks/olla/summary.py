@@ -26,7 +26,7 @@ class Summary:
     placed: Fraction = 0.001
     waste: Fraction = 0.03
     chains: Count = 12
-    pieces: Count = 10
+    pieces: Count = 20
     seed: Index = 0
 
 
@@ -52,7 +52,7 @@ def summarise(*, planned: dict[str, Path], ran: dict[str, Path], config: Summary
     waste = [
         row["fragmented"]
         for row in rows
-        if row.get("allocated") == "PyTorch's order" and row["definition"] == "peak of live to reserved"
+        if row.get("allocated") == "PyTorch's order" and row["definition"] == "peak of live to peak of reserved"
     ]
     runs = [row for folder in ran.values() for row in json.loads((folder / "metrics.json").read_text())]
     cuts = {row["graph"]: row["bound_mib"] for row in rows if row.get("bound") == "ancestors and descendants"}
@@ -125,7 +125,7 @@ def _planted(config: Summary) -> list[Row]:
     return [
         {
             "put_in": "order",
-            "planted": float(ordered.peak == best == ordered.bound),
+            "planted": float(ordered.peak == best),
             "planted_pytorch": ordered.peaks["pytorch"] / best - 1,
         },
         {
