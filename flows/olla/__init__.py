@@ -80,10 +80,7 @@ paper = Paper(
             quantities=("arena_excess",),
             columns="placement",
         ),
-        Table(title="Memory over a step at batch 1, MiB", rows="curve", quantities=("live_mib",), columns="percent"),
-        Table(
-            title="Memory over a step at batch 32, MiB", rows="curve", quantities=("live_mib_32",), columns="percent"
-        ),
+        Table(title="Memory over a step, MiB", rows="curve", quantities=("live_mib",), columns="percent"),
         Table(
             title="Graphs",
             rows="graph",
