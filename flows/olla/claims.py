@@ -1,5 +1,7 @@
 """Claims about what orders and addresses save, what is proved of them, and whether the plan can be run."""
 
+from typing import Any
+
 from flows.engine.paper import Claim, Control, Measurement, NotTested, all_of, equivalent, greater, less
 from flows.olla.stages import packed, planned, solved, summary, timed
 
@@ -19,8 +21,7 @@ def mobilenet(quantity: str, **labels: str) -> Measurement:
     return planned[quantity].where(network="mobilenet_v2", batch="32", optimizer="sgd", **labels)
 
 
-OVER = summary["proved"].where(over="all graphs").labels
-BY_NETWORK = {"paired": "graph", "cluster": "network"}
+BY_NETWORK: dict[str, Any] = {"paired": "graph", "cluster": "network"}
 """Networks are the sample: a network's graphs (optimisers) are not independent."""
 
 SEEN = (
@@ -32,7 +33,7 @@ THIRD = "30 % (MODeL) and one third (OLLA) less memory on average"
 
 def over_all(quantity: str) -> Measurement:
     """What was counted over all graphs, or all real runs."""
-    return summary[quantity].where(**OVER)
+    return summary[quantity].where(over="all graphs")
 
 
 CLAIMS = [

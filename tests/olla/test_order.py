@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from small_graphs import graphs, orders
 
 from models.olla.bounds import cut_bound, flow_bound
+from models.olla.decomposition import order_in_parts, parts
 from models.olla.graph import Graph, of_edges
 from models.olla.heuristics import RULES, early_update, pytorch
 from models.olla.lifetime_ilp import Pruning, schedule
@@ -117,3 +118,19 @@ def test_early_update_moves_nothing_but_the_updates() -> None:
         Operator("update2", "add_", reads=(3,), writes=(1,)),
     ]
     assert early_update(connect(operators, storages)) == [0, 2, 1, 3]
+
+
+@settings(max_examples=50, deadline=None)
+@given(graphs(most=8))
+def test_planned_part_by_part_no_order_gets_worse(graph: Graph) -> None:
+    """What is before a cut point and what is after it do not meet, so that their best orders make the best order."""
+
+    def best(part: Graph) -> list[int]:
+        found = beam(part, 500)
+        assert found is not None
+        return found
+
+    order = order_in_parts(graph, best)
+    assert replay(graph, order).peak == best_of_all(graph)
+    assert max(replay(part.graph, best(part.graph)).peak for part in parts(graph)) == best_of_all(graph)
+    assert sorted(v for part in parts(graph) for v in part.operators) == list(range(len(graph.operators)))
