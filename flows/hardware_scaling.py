@@ -128,7 +128,7 @@ collectives = Stage(
 steps = Stage(
     gloo.measure_steps,
     config=Profiles(
-        quick=gloo.StepTimes(fit=FITTED[:3], held_out=TESTED[:1], repetitions=2),
+        quick=gloo.StepTimes(fit=FITTED[:2], held_out=TESTED[:1], repetitions=2),
         cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
         gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
     ),
@@ -140,7 +140,7 @@ UNSEEN_LINKS = (Link(megabits=400.0), Link(megabits=800.0, milliseconds=1.0))
 shaped = Stage(
     gloo_shaped.measure_shaped,
     config=Profiles(
-        quick=gloo_shaped.ShapedTimes(fit=LINKS[:2], held_out=UNSEEN_LINKS[:1], sizes=(65536, 1048576), repetitions=2),
+        quick=gloo_shaped.ShapedTimes(fit=LINKS[:1], held_out=UNSEEN_LINKS[:1], sizes=(65536, 1048576), repetitions=2),
         cpu=gloo_shaped.ShapedTimes(fit=LINKS, held_out=UNSEEN_LINKS, sizes=(65536, 1048576, 4194304), repetitions=10),
         gpu=gloo_shaped.ShapedTimes(fit=LINKS, held_out=UNSEEN_LINKS, sizes=(65536, 1048576, 4194304), repetitions=10),
     ),
@@ -153,8 +153,8 @@ calibration = Stage(
     inputs={"figures": figures},
     config=Profiles(
         quick=hardware.Fit(sources=CALIBRATION, draws=50),
-        cpu=hardware.Fit(sources=CALIBRATION, draws=100),
-        gpu=hardware.Fit(sources=CALIBRATION, draws=100),
+        cpu=hardware.Fit(sources=CALIBRATION, draws=1000),
+        gpu=hardware.Fit(sources=CALIBRATION, draws=1000),
     ),
 )
 

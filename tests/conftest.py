@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from flows.engine.server import free_port
+
 if TYPE_CHECKING:
+    from minis import Minis
     from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,36 +101,43 @@ def new_clone(to: Path, environment: dict[str, str]) -> Clone:
     return Clone(to, environment)
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
-    home = tmp_path_factory.mktemp("prefect")
+def own_environment() -> dict[str, str]:
+    """This environment without what a user may have set, and this interpreter first."""
     made = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "TENFOLD"))}
     made["PATH"] = f"{Path(sys.executable).parent}:{made['PATH']}"
     made["OMP_NUM_THREADS"] = "1"
     made.pop("PYTHONPATH", None)
-    made["PREFECT_HOME"] = str(home)
+    return made
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
+    made = own_environment()
+    home = tmp_path_factory.mktemp("prefect") / "clone"
+    new_clone(home, made)  # a server of its own, beside that of this checkout
     keeper = subprocess.Popen(
         [sys.executable, "-c", KEEP_SERVER],
-        cwd=ROOT,
+        cwd=home,
         env=made,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert keeper.stdin
     assert keeper.stdout
-    made["PREFECT_API_URL"] = keeper.stdout.readline().decode().strip()
+    made |= json.loads(keeper.stdout.readline())
     yield made
     keeper.stdin.close()
     keeper.wait()
 
 
 KEEP_SERVER = """
-import sys
+import json, os, sys
 from flows.engine import server
 with server.prefect_server(lean=False) as address:
     server.wait_until_up(address)
-    print(address, flush=True)
+    names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME")
+    print(json.dumps({name: os.environ[name] for name in names}), flush=True)
     sys.stdin.read()
 """
 
@@ -158,6 +169,50 @@ def clone(untouched: Clone, tmp_path: Path) -> Clone:
 def done(finished: Clone, tmp_path: Path) -> Clone:
     """A clone of the test's own, in which everything has run."""
     return finished.copy(tmp_path / "clone")
+
+
+@contextmanager
+def opened_pages(clone: Clone) -> Iterator[dict[str, str]]:
+    """`tenfold ui` as a user starts it, on free ports: the links that it prints, by "mlflow" and "prefect"."""
+    environment = {name: value for name, value in clone.environment.items() if not name.startswith("PREFECT")}
+    process = Clone(clone.root, environment).start(
+        "ui", "--mlflow-port", str(free_port()), "--prefect-port", str(free_port())
+    )
+    assert process.stdout
+    found: dict[str, str] = {}
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        name, _, address = line.partition(":")
+        found[name.lower()] = address.strip()
+        if "Ctrl-C" in line:
+            break
+    assert "prefect" in found, lines
+    try:
+        yield found
+    finally:
+        process.send_signal(2)
+        assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="session")
+def minis(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
+    """What makes checkouts for the tests of faults, in which a reproduction takes tenths of a second."""
+    from minis import Minis
+
+    made = Minis(tmp_path_factory.mktemp("minis"), own_environment())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def tracked_minis(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
+    """The same for reproductions with Prefect and MLflow, which take seconds."""
+    from minis import Minis
+
+    made = Minis(tmp_path_factory.mktemp("tracked"), environment, tracked=True)
+    yield made
+    made.close()
 
 
 RUNS = (

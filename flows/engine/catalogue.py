@@ -1,6 +1,7 @@
 """The catalogue of data, `data/sources.yaml`: where each source comes from, and what people should know of it."""
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -34,12 +35,23 @@ def catalogue() -> dict[str, Entry]:
     Raises:
         UserError: an entry of data/sources.yaml is wrong.
     """
-    # The safe loader, as safe_load uses it, in C: many times faster, and this is read by every command.
-    entries = yaml.load((ROOT / CATALOGUE).read_text(), Loader=yaml.CSafeLoader)
+    try:
+        # The safe loader, as safe_load uses it, in C: many times faster, and this is read by every command.
+        entries = yaml.load((ROOT / CATALOGUE).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        said = " ".join(str(problem).split())
+        raise UserError(f"{CATALOGUE} cannot be read ({said}): correct it, or git restore {CATALOGUE}.") from problem
+    if not isinstance(entries, dict):
+        raise UserError(f"{CATALOGUE} does not name its sources, as in `name: {{kind: …}}`: correct it.")
     return {name: _entry(name, given) for name, given in entries.items()}
 
 
-def _entry(name: str, given: dict[str, Any]) -> Entry:
+def _entry(name: Any, given: Any) -> Entry:
+    # The name becomes a folder, and a word of the command line that `dvc repro` gives to a shell.
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise UserError(f"{CATALOGUE}: a source is named {name!r}: use letters, digits, - and _ only.")
+    if not isinstance(given, dict):
+        raise UserError(f"{CATALOGUE}, {name}: what it is, is missing, as in `kind: folder`. Correct that entry.")
     words = {word: given[word] for word in ("licence", "citation", "replaces") if word in given}
     source = {"name": name, **{key: value for key, value in given.items() if key not in words}}
     try:

@@ -1,5 +1,6 @@
 """The `tenfold` command."""
 
+import io
 import json
 import os
 import shutil
@@ -15,20 +16,22 @@ from flows.engine import doctor as examination
 from flows.engine.catalogue import catalogue
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import papers as all_papers
+from flows.engine.evidence import gather
 from flows.engine.execute import Interrupted, cores
 from flows.engine.new import new
 from flows.engine.plain import reproduce as run_plainly
 from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
-from flows.engine.stages import ConcreteStage, source_folder
+from flows.engine.stages import REPORT, SOURCES, ConcreteStage, source_folder
 from flows.engine.store import Store
+from flows.engine.summary import show_summary
 from flows.engine.surroundings import refresh
-from flows.engine.terminal import console, show_plan, show_status, show_table, show_verdicts
+from flows.engine.terminal import console, show_plan, show_status
 from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
-from tasks.judging.register import VERDICTS
+from tasks.running import failures
 from tasks.running.digests import Digests
 
 app = typer.Typer(
@@ -68,7 +71,7 @@ def reproduce(
     jobs: Jobs = None,
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect and MLflow: the record alone.")] = False,
 ) -> None:
-    """Run what is not up to date, and show the results.
+    """Run what is not up to date, and say what came of each paper.
 
     Examples:
 
@@ -82,20 +85,19 @@ def reproduce(
     planned = _plan(papers, chosen, record=True)
     if not planned.work:
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
-        _show_results(planned.stages)
+        _show_summary(planned, chosen)
         return
     show_plan(planned, jobs or cores())
     if plain:
         run_plainly(papers or [], profile, settings or [], jobs or cores())
-        _show_results(planned.stages)
-        return
-    with prefect_server() as address:
-        # The server comes up in its own process while this one imports prefect.
-        from flows.engine import reproduce as engine
+    else:
+        with prefect_server() as address:
+            # The server comes up in its own process while this one imports prefect.
+            from flows.engine import reproduce as engine
 
-        wait_until_up(address)
-        engine.reproduce(papers or [], profile, settings or [], jobs or cores())
-    _show_results(planned.stages)
+            wait_until_up(address)
+            engine.reproduce(papers or [], profile, settings or [], jobs or cores())
+    _show_summary(planned, chosen)
 
 
 @app.command("list")
@@ -284,14 +286,10 @@ def _plan(papers: list[str] | None, chosen: Variant, *, record: bool = False) ->
     return plan(select(papers or [], chosen, known), Store(), record=record)
 
 
-def _show_results(stages: list[ConcreteStage]) -> None:
-    for stage in stages:
-        path = ROOT / stage.out
-        if stage.name == "results" and (path / "tables.json").exists():
-            for table in json.loads((path / "tables.json").read_text()):
-                show_table(stage.paper, table)
-        if stage.name == VERDICTS and (path / "verdicts.json").exists():
-            show_verdicts(stage.paper, json.loads((path / "verdicts.json").read_text()))
+def _show_summary(planned: Plan, chosen: Variant) -> None:
+    """Say what came of the papers; what was just brought up to date is read anew."""
+    papers = sorted({stage.paper for stage in planned.stages} - {SOURCES, REPORT})
+    show_summary(gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes]))
 
 
 def _rerun(stage: ConcreteStage) -> None:
@@ -315,6 +313,9 @@ def _rerun(stage: ConcreteStage) -> None:
 def main() -> None:
     """Run the command; a failure is one plain sentence and a non-zero exit."""
     configure()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no dash shows another letter for it
+            stream.reconfigure(errors="replace")
     try:
         # Typer returns the code of what ended early, as by Ctrl-C before a stage has begun.
         if code := app(standalone_mode=False):
@@ -333,12 +334,15 @@ def main() -> None:
     except Exception as problem:
         if os.environ.get("TENFOLD_DEBUG"):
             raise
+        if lacks := failures.sentence(problem):
+            _fail(UserError(lacks), 1)
         _fail(problem, 1, "Run the same command with tenfold --debug … to see where.")
 
 
 def _fail(problem: Exception, code: int, more: str = "") -> None:
     if os.environ.get("TENFOLD_DEBUG"):
         raise problem
-    sentence = str(problem) or type(problem).__name__
-    print(f"tenfold: {sentence} {more}".strip(), file=sys.stderr)
+    # Some libraries write a page; its first line has to do.
+    sentence = next(iter(str(problem).strip().splitlines()), "") if more else str(problem)
+    print(f"tenfold: {sentence or type(problem).__name__} {more}".strip(), file=sys.stderr)
     sys.exit(code)

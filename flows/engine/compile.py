@@ -50,8 +50,8 @@ def compiled(
 def stale(files: dict[str, str]) -> list[str]:
     """The compiled files that differ from what is on disk, and those on disk that no paper has any more."""
     _check_registers(files)
-    on_disk = {path: (ROOT / path).read_text() for path in files if (ROOT / path).exists()}
-    differing = [path for path, text in files.items() if on_disk.get(path) != text]
+    on_disk = {path: (ROOT / path).read_bytes() for path in files if (ROOT / path).is_file()}
+    differing = [path for path, text in files.items() if on_disk.get(path) != text.encode()]
     return differing + [path for path in _registers(files) if not (ROOT / path).exists()] + _leftover(files)
 
 

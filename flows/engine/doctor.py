@@ -1,6 +1,7 @@
 """What this machine has and lacks."""
 
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -39,6 +40,7 @@ def examine() -> list[Check]:
     ):
         path = shutil.which(tool)
         checks.append(Check(tool, path or f"absent, needed for {use}", bool(path), needed, f"install {tool}"))
+    checks.append(_repository())
     pinned = _pins()
     for library, expected in pinned.items():
         try:
@@ -48,6 +50,18 @@ def examine() -> list[Check]:
         advice = f"install {library}=={expected}, for which Tenfold was tested"
         checks.append(Check(library, found, found.split("+")[0] == expected, library in NEEDED, advice))
     return checks
+
+
+def _repository() -> Check:
+    """Whether git says which commit this is: it refuses in a checkout that belongs to another user."""
+    try:
+        asked = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return Check("commit", "unknown", False, False)
+    if asked.returncode == 0:
+        return Check("commit", asked.stdout.strip(), True, False)
+    said = asked.stderr.strip() or "git does not say why"
+    return Check("commit", f"unknown, so results will not name it: {said}", False, False)
 
 
 NEEDED = ("torch", "prefect", "mlflow", "dvc", "fastapi")

@@ -2,7 +2,8 @@
 
 A chain is unbroken when the stage that judged and everything that it rests on are up to date: code,
 settings, inputs and environment are then what the record says. Numbers are handed out only with such a
-chain (`Evidence.judged`); without one there is nothing to show.
+chain (`Evidence.judged`), out of files whose bytes are hashed again as they are read; without one there is nothing to
+show.
 """
 
 import json
@@ -188,14 +189,16 @@ def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: S
 
 
 def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:
-    folder = _folder(experiment.name, chosen)
-    verdicts = json.loads((folder / VERDICTS / "verdicts.json").read_text())
-    rows = json.loads((folder / "results" / "metrics.json").read_text())
+    own = {stage.out: stage for stage in stages}
+    folder = f"data/{chosen.name}/{experiment.name}"
+    results = own[f"{folder}/results"]
+    verdicts = json.loads(store.read(own[f"{folder}/{VERDICTS}"], "verdicts.json"))
+    rows = json.loads(store.read(results, "metrics.json"))
     return Judged(
         rules={name: verdicts[name] for name in ("alpha", "minimum_seeds", "minimum_items")},
         claims=verdicts["claims"],
         controls=verdicts["controls"],
-        tables=json.loads((folder / "results" / "tables.json").read_text()),
+        tables=json.loads(store.read(results, "tables.json")),
         figures=figures_of(experiment, rows),
         origins=_origins(stages, store),
         environment=_environment(stages),
@@ -211,8 +214,7 @@ def _environment(stages: list[ConcreteStage]) -> dict[str, str]:
 
 
 def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
-    runs = SPOOL / "runs.json"
-    known_runs = json.loads(runs.read_text()) if runs.exists() else {}
+    known_runs = _known_runs()
     digests = {stage.out: store.digest(stage) for stage in stages}
     origins = {}
     for stage in stages:
@@ -222,6 +224,15 @@ def _origins(stages: list[ConcreteStage], store: Store) -> dict[str, Origin]:
         inputs = {folder: digests[folder] for folder in stage.input_folders if folder in digests}
         origins[stage.name] = Origin(stage, digests[stage.out], inputs, made, known_runs.get(stage.out, ""))
     return origins
+
+
+def _known_runs() -> dict[str, str]:
+    """The run in MLflow of each output; none where the note of them is damaged, for no number rests on it."""
+    try:
+        known = json.loads((SPOOL / "runs.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def figures_of(experiment: Experiment, rows: list[dict[str, Any]]) -> dict[str, Figure]:

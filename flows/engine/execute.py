@@ -14,15 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.engine.processes import Child, ForkServer
+from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
-from flows.engine.store import Store
+from flows.engine.store import EditedWhileRunning, Store
 from flows.engine.surroundings import refresh_code
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
+from tasks.running import failures
 
 REPLACED_SECONDS = 60
+REPLACED_TIMES = 5
+"""How long what a stage depends on may be away, and how often it may be replaced under a stage."""
 TURN_SECONDS = 0.1
 RETRY_SECONDS = (2.0, 15.0)
 """Pauses before other tries of what may pass by itself, such as a network that does not answer."""
@@ -35,11 +38,12 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, and the end of what it printed."""
+    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed."""
 
     stage: ConcreteStage
     state: State
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     tail: str = ""
 
 
@@ -86,27 +90,37 @@ class Executor:
         except Interrupted:
             raise
         except Exception as problem:
-            self._tell(Outcome(stage, "failed", tail=str(problem) or type(problem).__name__))
+            said = failures.sentence(problem) or str(problem) or type(problem).__name__
+            self._tell(Outcome(stage, "failed", tail=said))
             raise
 
     def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
-        if self._stopping.is_set():
-            raise Interrupted("Interrupted before the stage began.")
+        """Try until what it reads and writes stands still: a `dvc repro` beside us removes what it makes anew."""
+        for left in reversed(range(REPLACED_TIMES)):
+            refresh_code(stage)
+            before = self._snapshot(stage)
+            if self._stopping.is_set():
+                raise Interrupted("Interrupted before the stage began.")
+            try:
+                return self._made(stage, before)
+            except (FileNotFoundError, EditedWhileRunning):
+                if not left or self._snapshot(stage) != before:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _made(self, stage: ConcreteStage, before: list[str]) -> Outcome:
         start = time.monotonic()
-        refresh_code(stage)
         if not self.store.reasons(stage):
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._wait_until_there(stage)
-        before = self.store.snapshot(stage)
         self._tell(Outcome(stage, "started"))
-        self._run_command(stage)
-        self._wait_until_there(stage)
+        cpu_seconds = self._run_command(stage)
+        self._snapshot(stage)
         self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds)
+        return Outcome(stage, "ran", seconds, cpu_seconds)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
@@ -140,20 +154,22 @@ class Executor:
         self.store.close()
         remember(DURATIONS, dict(sorted(self._durations.items())))
 
-    def _run_command(self, stage: ConcreteStage) -> None:
+    def _run_command(self, stage: ConcreteStage) -> float:
+        """Run it until it has ended well; returns the CPU seconds of every try."""
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        pauses = iter(RETRY_SECONDS)
+        pauses, cpu_seconds = iter(RETRY_SECONDS), 0.0
         while True:
             inputs = _versions(stage)
-            code = self._wait_for(stage, log)
+            code, cpu = self._wait_for(stage, log)
+            cpu_seconds += cpu
             if code == 0:
-                return
+                return cpu_seconds
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
             if _versions(stage) != inputs:
                 # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
-                self._wait_until_there(stage)
+                self._snapshot(stage)
             elif code != os.EX_TEMPFAIL or (pause := next(pauses, None)) is None:
                 break
             elif self._stopping.wait(pause):
@@ -161,14 +177,14 @@ class Executor:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
         raise StageFailed(f"{tail}\nIt ended with {_ending(code)}.")
 
-    def _wait_for(self, stage: ConcreteStage, log: Path) -> int:
+    def _wait_for(self, stage: ConcreteStage, log: Path) -> Ended:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
             try:
                 child = self._server.start(shlex.split(stage.command)[1:], file)
             except ChildProcessError as problem:
                 file.write(f"{problem}\n".encode())
-                return -signal.SIGKILL
+                return Ended(-signal.SIGKILL, 0.0)
         self._children.add(child)
         try:
             if self._stopping.is_set():
@@ -178,12 +194,13 @@ class Executor:
         finally:
             self._children.discard(child)
 
-    def _wait_until_there(self, stage: ConcreteStage) -> None:
-        """Give whoever removed what the stage depends on a while to put it back."""
+    def _snapshot(self, stage: ConcreteStage) -> list[str]:
+        """What the stage depends on; whoever removed some of it is given a while to put it back."""
         until = time.monotonic() + REPLACED_SECONDS
-        while not all((ROOT / path).exists() for path in stage.dependencies):
-            if self._stopping.wait(0.1) or time.monotonic() > until:
-                return
+        while "" in (found := self.store.snapshot(stage)) and time.monotonic() < until:
+            if self._stopping.wait(TURN_SECONDS):
+                break
+        return found
 
     def _tell(self, outcome: Outcome) -> Outcome:
         for listener in self.listeners:
@@ -218,6 +235,8 @@ class Slots:
 
 def _ending(code: int) -> str:
     """How a process ended, in words."""
+    if code == os.EX_IOERR:
+        return f"a full disk (exit code {code}): {failures.DISK_IS_FULL}"
     if code == -signal.SIGKILL:
         return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"

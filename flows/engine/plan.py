@@ -1,6 +1,7 @@
 """What a reproduction has to do: the stages in order, and why each one must run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flows.engine import surroundings
@@ -9,7 +10,7 @@ from flows.engine.discover import Experiment, choose, papers
 from flows.engine.errors import did_you_mean
 from flows.engine.expand import expand
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
-from flows.engine.store import Reason, Store
+from flows.engine.store import EditedWhileRunning, Reason, Store
 from flows.engine.variant import Variant
 from tasks.base.errors import UserError
 from tasks.judging.register import VERDICTS
@@ -88,7 +89,9 @@ def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> 
     if record:
         for stage in described:
             if store.reasons(stage):
-                store.commit(stage, store.snapshot(stage))
+                # A `dvc repro` beside us may describe them anew at this moment; then it records them, too.
+                with suppress(FileNotFoundError, EditedWhileRunning):
+                    store.commit(stage, store.snapshot(stage))
     with store.digests.at_a_glance():
         reasons = {stage.out: [] if stage.kind == "environment" else store.reasons(stage) for stage in stages}
     touched: set[str] = set()

@@ -9,9 +9,10 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, NamedTuple
 
 from tasks.base.files import ROOT
+from tasks.running.run import DRIVEN
 
 LIBRARIES = {
     "pydantic": ("pydantic.dataclasses",),
@@ -23,6 +24,13 @@ LIBRARIES = {
 that torch imports with the first optimizer."""
 
 
+class Ended(NamedTuple):
+    """How a stage's process ended: its exit code, or below zero the signal; the CPU seconds of it and its children."""
+
+    code: int
+    cpu: float
+
+
 @dataclass(frozen=True)
 class Child:
     """A stage's process, which leads a process group of its own."""
@@ -30,10 +38,11 @@ class Child:
     pid: int
     _answers: IO[bytes] = field(repr=False)
 
-    def wait(self) -> int:
-        """Its exit code, or below zero the signal that ended it: a kill where the server died and the stage with it."""
+    def wait(self) -> Ended:
+        """Its end: by a kill where the server died and the stage with it."""
         with self._answers:
-            return int(self._answers.readline() or -signal.SIGKILL)
+            code, cpu = (self._answers.readline() or b"%d 0" % -signal.SIGKILL).split()
+            return Ended(int(code), float(cpu))
 
 
 class ForkServer:
@@ -83,7 +92,7 @@ class ForkServer:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tasks.running.fork_server"],
                     cwd=ROOT,
-                    env={**os.environ, **self.marks, "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, **self.marks, DRIVEN: "1", "PYTHONUNBUFFERED": "1"},
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     process_group=0,

@@ -144,6 +144,8 @@ def scales(evidence: Evidence) -> str:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    ended = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+    if ended.returncode:
+        said = " ".join(ended.stderr.split())
+        raise UserError(f"git {arguments[0]} did not succeed, and what is published names its commit: {said}")
+    return ended.stdout.strip()

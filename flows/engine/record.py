@@ -4,9 +4,11 @@ Both are read and written here, for DVC parses a whole pipeline in pure Python f
 bytes are those that DVC writes; tests hold that, and that each takes the other's files.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,14 @@ class Lock:
 
     def entries(self) -> dict[str, Entry]:
         """All that is recorded, read again where another process has written it."""
+        try:
+            return self._read_again()
+        except UserError:
+            # A `dvc repro` beside us writes the file bit by bit; while it does, it holds DVC's lock.
+            with dvc_lock():
+                return self._read_again()
+
+    def _read_again(self) -> dict[str, Entry]:
         now = _version(self.path)
         if now != self._read_at:
             self._entries, self._texts, self._read_at = _read(self.path, now), {}, now
@@ -57,7 +67,7 @@ class Lock:
 
     def write(self, entries: Mapping[str, Entry]) -> None:
         """Put these entries beside those that are there; who calls this holds DVC's lock."""
-        known = {**self.entries(), **entries}
+        known = {**self._read_again(), **entries}
         for name in entries:
             self._texts.pop(name, None)
         texts = [self._texts.setdefault(name, _text(name, known[name])) for name in sorted(known)]
@@ -70,6 +80,16 @@ class Lock:
         """Leave a copy that the next process reads in a fraction of the time."""
         if self._read_at and self._texts:
             _remember(self.path, self._read_at, self._entries)
+
+
+@contextmanager
+def dvc_lock() -> Iterator[None]:
+    """Hold the lock that DVC's own commands hold while they read and write the record."""
+    path = ROOT / ".dvc/tmp/lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def object_path(digest: str) -> Path:
@@ -151,8 +171,11 @@ def _read(path: Path, version: Version | None) -> dict[str, Entry]:
     try:
         read = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
         entries: dict[str, Entry] = read["stages"]
-        if not all(isinstance(entry["cmd"], str) and isinstance(entry["outs"], list) for entry in entries.values()):
-            raise ValueError("an entry is not whole")
+        for entry in entries.values():
+            if not isinstance(entry["cmd"], str) or not all(
+                {"path", "md5", "size"} <= out.keys() for out in entry["outs"]
+            ):
+                raise ValueError("an entry is not whole")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as problem:
         said = " ".join(str(problem).split())[:200]
         where = os.path.relpath(path, ROOT)

@@ -1,23 +1,38 @@
 """The Prefect flow: a subflow for each paper, a task for each stage. The only importer of prefect."""
 
 import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
+from prefect.states import Crashed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.engine.execute import cores
 from flows.engine.schedule import run_in_order
+from flows.engine.server import has_died
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
-from tasks.base.files import ROOT
+from flows.engine.store import Store
+from tasks.base.files import STATE
 from tasks.judging.register import VERDICTS
 from tasks.judging.report import markdown, verdict_lines
+from tasks.running.spools import is_alive, process
 
+RUNS = STATE / "flow-runs"
+"""A file for each run of a flow that was begun here, with the process that runs it."""
+WATCH_SECONDS = 2.0
 sessions: dict[str, Session] = {}
 
 
@@ -36,7 +51,9 @@ def reproduce(
     Raises:
         UserError: a name or a setting is wrong, or a stage failed.
     """
-    with opened(papers or [], profile, settings or [], jobs or cores()) as session:
+    _end_killed_runs()
+    _note_run()
+    with opened(papers or [], profile, settings or [], jobs or cores()) as session, server_watched(session):
         session.executor.marks["TENFOLD_FLOW_RUN"] = str(flow_run.id)
         sessions[session.name] = session
         work = session.plan.work
@@ -48,6 +65,30 @@ def reproduce(
         _run(session, [stage for stage in work if stage.paper == REPORT])
         session.raise_problems(work)
         return {title: outcome.state for title, outcome in session.outcomes.items()}
+
+
+@contextmanager
+def server_watched(session: Session) -> Iterator[None]:
+    """End this process when Prefect's server dies under it: Prefect would ask for an answer again and again."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_SECONDS):
+            if has_died():
+                session.executor.stop(at_once=True)
+                print(
+                    "tenfold: The Prefect server of this repository was killed, as when memory runs out: finished "
+                    "stages are kept. Run the same command again, or with --plain, which needs no server.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @task(cache_policy=NO_CACHE)
@@ -63,6 +104,7 @@ def reproduce_paper(session: str, paper: str) -> None:
     Raises:
         UserError: a stage failed.
     """
+    _note_run()
     here = sessions[session]
     stages = [stage for stage in here.plan.work if stage.paper == paper]
     _run(here, stages)
@@ -70,8 +112,28 @@ def reproduce_paper(session: str, paper: str) -> None:
     rows = [row for row in here.rows() if row["paper"] == paper]
     create_table_artifact(key=f"{key}-stages", table=rows, description=f"What became of the stages of {paper}")
     here.raise_problems(stages)
-    lines = "\n".join(_result_lines(stages))
+    lines = "\n".join(_result_lines(here.executor.store, stages))
     create_markdown_artifact(key=f"{key}-results", markdown=lines, description=f"Verdicts and tables of {paper}")
+
+
+def _note_run() -> None:
+    """Note which process runs this flow: Prefect would show a killed one as running for ever."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    (RUNS / str(flow_run.id)).write_text(process(os.getpid()))
+
+
+def _end_killed_runs() -> None:
+    """Say to Prefect that the runs of processes which are no more have crashed, unless they had ended before."""
+    notes = [note for note in RUNS.glob("*") if not is_alive(note.read_text())]
+    if not notes:
+        return
+    with get_client(sync_client=True) as client:
+        for note in notes:
+            with suppress(ObjectNotFound):  # it was another server's
+                known = client.read_flow_run(UUID(note.name)).state
+                if known is None or not known.is_final():
+                    client.set_flow_run_state(UUID(note.name), Crashed(message="Its process was killed."), force=True)
+            note.unlink(missing_ok=True)
 
 
 @task(cache_policy=NO_CACHE)
@@ -93,13 +155,13 @@ def _run(session: Session, stages: list[ConcreteStage]) -> None:
         run_in_order(stages, begin, session.ended_well, session.missing())
 
 
-def _result_lines(stages: list[ConcreteStage]) -> list[str]:
+def _result_lines(store: Store, stages: list[ConcreteStage]) -> list[str]:
     lines: list[str] = []
     for stage in stages:
         if stage.name == VERDICTS:
-            verdicts = json.loads((ROOT / stage.out / "verdicts.json").read_text())
+            verdicts = json.loads(store.read(stage, "verdicts.json"))
             lines = ["## Verdicts", "", *verdict_lines(verdicts), *lines]
         if stage.name == "results":
-            for table in json.loads((ROOT / stage.out / "tables.json").read_text()):
+            for table in json.loads(store.read(stage, "tables.json")):
                 lines += [f"## {table['title']}", "", *markdown(table), ""]
     return lines

@@ -3,28 +3,38 @@
 Each user of the server holds a shared lock on a file. The first one starts the server as a process of
 its own; the server ends itself when it can take the lock alone. So two reproductions share one
 server, and none is left behind by a killed one.
+
+What another project has put into the environment (a profile, a database, a proxy) does not reach it; only
+PREFECT_API_URL names a server of somebody's own to use instead.
 """
 
+import errno
 import fcntl
-import json
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from flows.engine.guard import Guard, credentials
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE
+from tasks.base.remembered import remember, remembered
+from tasks.running.spools import is_alive, process
 
-HOME = Path(os.environ.get("PREFECT_HOME") or STATE / "prefect")
-START_SECONDS = 120
+HOME = STATE / "prefect"
+KNOWN = HOME / "server.json"
+"""The address of the server that runs, its process, and whether it is lean."""
+START_SECONDS = 300
+"""How long a server of ours may take on a busy machine, while its process lives."""
+ANSWER_SECONDS = 15
+"""How long somebody's own server, which PREFECT_API_URL names, may take to answer."""
 
 SETTINGS = {
     "PREFECT_HOME": str(HOME),
@@ -53,9 +63,19 @@ RECORDED_SECONDS = 2.5
 
 
 def configure() -> None:
-    """Keep Prefect's files in this repository, its console quiet and its telemetry off."""
+    """Keep Prefect's files in this repository, its console quiet, its telemetry off, and loopback out of any proxy.
+
+    Where PREFECT_API_URL names a server of somebody's own, what else they say of it holds, too.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
+    if not os.environ.get("PREFECT_API_URL"):
+        for name in _prefect_variables():
+            del os.environ[name]
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+        # A profile of theirs lies in a home of theirs.
+        if name != "PREFECT_HOME" or "PREFECT_PROFILE" not in os.environ:
+            os.environ.setdefault(name, value)
 
 
 @contextmanager
@@ -65,7 +85,7 @@ def prefect_server(port: int = 0, *, lean: bool = True) -> Iterator[str]:
     A `lean` one serves reproductions; pages, schedules and workers need one that is not.
 
     Raises:
-        UserError: the server did not come up; its log says why.
+        UserError: the port is taken.
     """
     configure()
     given = os.environ.get("PREFECT_API_URL")
@@ -76,13 +96,15 @@ def prefect_server(port: int = 0, *, lean: bool = True) -> Iterator[str]:
     with open(HOME / "users.lock", "w") as users:
         with _locked(HOME / "start.lock"):
             fcntl.flock(users, fcntl.LOCK_SH)
-            known = _running() if lean or not _known().get("lean") else None
+            known = _running() if lean or not remembered(KNOWN).get("lean") else None
             address = known or _start(port, lean)
-        os.environ["PREFECT_API_URL"] = address
+        ours = {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": credentials()}
+        os.environ.update(ours)
         try:
             yield address
         finally:
-            del os.environ["PREFECT_API_URL"]
+            for name in ours:
+                del os.environ[name]
 
 
 def wait_until_up(address: str) -> None:
@@ -91,52 +113,87 @@ def wait_until_up(address: str) -> None:
     Raises:
         UserError: it ended, or did not answer in time.
     """
-    start = time.monotonic()
+    ours = remembered(KNOWN).get("address") == address
+    until = time.monotonic() + (START_SECONDS if ours else ANSWER_SECONDS)
     while not answers(f"{address}/health"):
-        waited = time.monotonic() - start
-        # A process that has just been started may not have its command line yet.
-        ended = waited > 2 and address == _known().get("address") and not _running()
-        if waited > START_SECONDS or ended:
+        late = time.monotonic() > until
+        ended = ours and not _running()
+        if ended or (ours and late):
             raise UserError(
-                f"The Prefect server at {address} does not answer; see {HOME / 'server.log'}. "
-                "Run the same command again."
+                f"The Prefect server of this repository {'ended' if ended else 'does not answer'}; the end of "
+                f"{(HOME / 'server.log').relative_to(ROOT)} says why. "
+                "Run the same command again, or with --plain, which needs no server."
+            )
+        if late:
+            raise UserError(
+                f"No Prefect server answers at {address}, which PREFECT_API_URL names: start that server, or unset "
+                "PREFECT_API_URL for one of this repository."
             )
         time.sleep(0.1)
 
 
 def _start(port: int, lean: bool) -> str:
-    port = port or free_port()
-    address = f"http://127.0.0.1:{port}/api"
-    with open(HOME / "server.log", "ab") as log:
+    with listening(port) as sock, open(HOME / "server.log", "ab") as log:
+        origin = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        address = f"{origin}/api"
+        others = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        settings = {
+            **SETTINGS,
+            **(LEAN if lean else {}),
+            "PREFECT_SERVER_UI_API_URL": address,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
+            # From the root of this repository, whose path may have a "?" in it, at which addresses of databases end.
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{(HOME / 'prefect.db').relative_to(ROOT)}",
+        }
         child = subprocess.Popen(
-            [sys.executable, "-m", "flows.engine.server", str(port)],
+            [sys.executable, "-m", "flows.engine.server", str(sock.fileno())],
             cwd=ROOT,
-            env={**SETTINGS, **(LEAN if lean else {}), **os.environ, "PREFECT_SERVER_UI_API_URL": address},
+            env={**others, **settings},
+            pass_fds=[sock.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    (HOME / "server.json").write_text(json.dumps({"address": address, "pid": child.pid, "lean": lean}))
+    remember(KNOWN, {"address": address, "process": process(child.pid), "lean": lean})
     return address
+
+
+@contextmanager
+def listening(port: int) -> Iterator[socket.socket]:
+    """A socket that listens on a port of loopback (any free one if 0), for a process that inherits it.
+
+    Raises:
+        UserError: the port cannot be had.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+            sock.listen()
+        except OSError as problem:
+            why = "is taken by another program" if problem.errno == errno.EADDRINUSE else f"cannot be had ({problem})"
+            raise UserError(
+                f"Port {port} of this machine {why}: choose others by --mlflow-port and --prefect-port."
+            ) from None
+        yield sock
 
 
 def _running() -> str | None:
     """The address of the server that another user has started, if it lives."""
-    known = _known()
-    try:
-        command = Path(f"/proc/{known['pid']}/cmdline").read_bytes()
-    except (KeyError, FileNotFoundError, ProcessLookupError):
-        return None
-    return str(known["address"]) if b"flows.engine.server" in command else None
+    known = remembered(KNOWN)
+    return str(known["address"]) if "address" in known and is_alive(str(known.get("process"))) else None
 
 
-def _known() -> dict[str, Any]:
-    try:
-        known: dict[str, Any] = json.loads((HOME / "server.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return known
+def has_died() -> bool:
+    """Whether the server of this repository, which this process uses, is no more."""
+    known = remembered(KNOWN)
+    ours = known.get("address") == os.environ.get("PREFECT_API_URL")
+    return ours and not is_alive(str(known.get("process")))
+
+
+def _prefect_variables() -> list[str]:
+    return [name for name in os.environ if name.startswith("PREFECT_")]
 
 
 def answers(url: str) -> bool:
@@ -144,7 +201,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
@@ -165,23 +222,27 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _left_alone(port: int) -> bool:
     """Whether nobody uses this repository's servers; the one at `port` is then taken off the record."""
-    with open(HOME / "start.lock", "w") as start, open(HOME / "users.lock", "w") as users:
-        fcntl.flock(start, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        if f":{port}/" in str(_known().get("address")):
-            (HOME / "server.json").unlink(missing_ok=True)
+    try:
+        with open(HOME / "start.lock", "w") as start, open(HOME / "users.lock", "w") as users:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            if f":{port}/" in str(remembered(KNOWN).get("address")):
+                KNOWN.unlink(missing_ok=True)
+            return True
+    except FileNotFoundError:  # the checkout has been deleted
         return True
 
 
-def serve(port: int) -> None:
-    """Serve until nobody holds the users' lock."""
+def serve(sock: socket.socket) -> None:
+    """Serve on a listening socket until nobody holds the users' lock."""
     import uvicorn
     from prefect.server.api.server import create_app
 
-    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="warning"))
+    port = sock.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(Guard(create_app(), port), log_level="warning"))
 
     def watch() -> None:
         while not _left_alone(port):
@@ -190,9 +251,9 @@ def serve(port: int) -> None:
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
-    server.run()
+    server.run(sockets=[sock])
     os._exit(0)
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -24,7 +24,7 @@ from flows.engine.variant import variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.judging.register import VERDICTS
-from tasks.running.spools import SPOOL, commit, process
+from tasks.running.spools import SPOOL, UNKNOWN, commit, process
 from tasks.running.tracking import REFUSED, refused, waiting
 
 PUSH_SECONDS = 60
@@ -68,10 +68,11 @@ class Session:
         for stage in self.plan.stages:
             outcome = self.outcomes.get(stage.title)
             state = outcome.state if outcome else "not run" if stage.out in work else "cached"
-            seconds = round(outcome.seconds, 1) if outcome else 0.0
-            rows.append(
-                {"paper": stage.paper, "stage": stage.name, "state": state, "seconds": seconds, "out": stage.out}
-            )
+            took = {
+                "seconds": round(outcome.seconds, 1) if outcome else 0.0,
+                "cpu_seconds": round(outcome.cpu_seconds, 1) if outcome else 0.0,
+            }
+            rows.append({"paper": stage.paper, "stage": stage.name, "state": state, **took, "out": stage.out})
         return rows
 
     def raise_problems(self, stages: Sequence[ConcreteStage]) -> None:
@@ -118,6 +119,8 @@ def opened(papers: list[str], profile: str, settings: list[str], jobs: int, *, t
     planned = plan(select(papers, chosen, known), store, record=True)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     executor = Executor(store, jobs, {"TENFOLD_COMMIT": commit()} | ({"TENFOLD_REPRODUCTION": name} if track else {}))
+    if commit() == UNKNOWN:
+        console.print("git does not say which commit this is, so no result will name one: tenfold doctor shows why.")
     session = Session(name, planned, executor)
     terminal = Terminal(planned)
     executor.listeners += [session.hear, terminal.hear]

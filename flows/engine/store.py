@@ -5,7 +5,6 @@ lock, which is held only for the moments of a commit, so a `dvc repro` beside a 
 and never fails.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import record
-from flows.engine.record import Entry, Lock, is_cached, object_path
+from flows.engine.record import Entry, Lock, dvc_lock, is_cached, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -142,12 +141,14 @@ class Store:
             members = self.digests.members(stage.out)
             # First the bytes, then the record that points at them.
             self._keep_all(stage, members)
-            if self.snapshot(stage) != before or self.digests.members(stage.out) != members:
+            entry = self._entry(stage, {"path": stage.out, **folder_entry(members)})
+            read = {each["path"]: each["md5"] for each in entry.get("deps", [])}
+            if [read[path] for path in stage.dependencies] != before or self.digests.members(stage.out) != members:
                 raise EditedWhileRunning(
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
                 )
-            self._save(stage, self._entry(stage, {"path": stage.out, **folder_entry(members)}))
+            self._save(stage, entry)
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""
@@ -161,6 +162,30 @@ class Store:
         with self._guard:
             recorded = self._lock(stage).entry(stage.name)
             return str(recorded["outs"][0]["md5"]) if recorded else ""
+
+    def read(self, stage: ConcreteStage, name: str) -> bytes:
+        """A file of the stage's output, to be shown: hashed again, whatever is remembered of it.
+
+        Raises:
+            UserError: its bytes are not those that the record names, so there is no number to show.
+        """
+        path = f"{stage.out}/{name}"
+        with self._guard:
+            recorded = self._lock(stage).entry(stage.name)
+        members = _listed(recorded["outs"][0]) if recorded else None
+        wanted = next((member.digest for member in members or [] if member.name == name), None)
+        try:
+            content = (ROOT / path).read_bytes()
+        except OSError:
+            content = None
+        if content is None or md5(content, usedforsecurity=False).hexdigest() != wanted:
+            base, *changes = stage.profile.split("+")
+            again = "".join([f"tenfold reproduce {stage.paper} --profile {base}", *(f" -S {each}" for each in changes)])
+            raise UserError(
+                f"{path} is not what the record says that {stage.title} gave, so nothing of it is shown: "
+                f"rm -rf {stage.out} && {again}"
+            )
+        return content
 
     # The cache, here and elsewhere
 
@@ -243,7 +268,7 @@ class Store:
 
     def _save(self, stage: ConcreteStage, entry: Entry) -> None:
         entry = json.loads(json.dumps(entry))
-        with _dvc_lock():
+        with dvc_lock():
             if stage.kind != "environment":
                 record.save_run(entry)
             self._lock(stage).write({stage.name: entry})
@@ -399,16 +424,6 @@ def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str
 
 def _short(path: str | Path) -> str:
     return os.path.relpath(path, ROOT)
-
-
-@contextmanager
-def _dvc_lock() -> Iterator[None]:
-    """Hold the lock that DVC's own commands hold while they read and write the record."""
-    path = ROOT / ".dvc/tmp/lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

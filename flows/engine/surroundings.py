@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from flows.engine.stages import ConcreteStage
 from tasks.base import manifest
@@ -19,37 +20,39 @@ def refresh(stages: Iterable[ConcreteStage]) -> None:
         fresh, out = STATE / "scratch" / f"{slug(stage.out)}-{os.getpid()}", ROOT / stage.out
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        if not out.is_dir():
-            remove(out)
-            out.mkdir(parents=True)
         _, *command = shlex.split(stage.command)
         with exclusive(stage.out):
             function, settings = load(parse(command[2:]))
             function(config=settings, out=fresh)
-            made = {path.name for path in fresh.iterdir()}
-            for path in out.iterdir():
-                if path.name not in made:
-                    remove(path)
-            for path in fresh.iterdir():
-                there = out / path.name
-                if not there.exists() or there.read_bytes() != path.read_bytes():
-                    path.replace(there)
+            made = {path.name: path.read_text() for path in fresh.iterdir()}
+            if not out.is_dir():
+                remove(out)
+            with suppress(FileNotFoundError):
+                for path in out.iterdir():
+                    if path.name not in made or not path.is_file():
+                        remove(path)
+            for name, text in made.items():
+                _put(out / name, text)
         shutil.rmtree(fresh)
 
 
 def refresh_code(stage: ConcreteStage) -> None:
     """Describe the code of one stage as it is at this moment, for it may have been edited since the plan was made."""
-    if stage.code is None:
-        return
-    path, text = ROOT / stage.code, manifest.text_of(stage.module)
-    if not path.exists() or path.read_text() != text:
-        # Not beside it, where `refresh` of another process removes what it did not make.
-        fresh = STATE / "scratch" / f"{slug(stage.code)}-{os.getpid()}-{threading.get_ident()}"
-        fresh.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            fresh.write_text(text)
+    if stage.code is not None:
+        _put(ROOT / stage.code, manifest.text_of(stage.module))
+
+
+def _put(path: Path, text: str) -> None:
+    """Let a file hold a text, in one step, and leave it alone where it does already."""
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == text.encode():
+            return
+    # Not beside it, where `refresh` of another process removes what it did not make.
+    fresh = STATE / "scratch" / f"{slug(os.path.relpath(path, ROOT))}-{os.getpid()}-{threading.get_ident()}"
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    fresh.write_text(text)
+    while fresh.exists():
+        # A `dvc repro` beside us removes the folder before it describes the code anew.
+        with suppress(FileNotFoundError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A `dvc repro` beside us removes the folder before it describes the code anew.
-            with suppress(FileNotFoundError):
-                fresh.replace(path)
-                return
+            fresh.replace(path)

@@ -1,7 +1,8 @@
 """What a person sees in the terminal: the plan, the stages that run, and what became of them."""
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
-from flows.engine.publication import tally
+from flows.engine.publication import WITHDRAWN
 from flows.engine.stages import ConcreteStage
 from tasks.judging.claims import WHOSE
 from tasks.judging.judge import VERDICTS
@@ -40,6 +41,7 @@ class Terminal:
         self._total = len(plan.work)
         self._tasks: dict[str, Any] = {}
         self._running: dict[str, ConcreteStage] = {}
+        self._cpu_seconds: dict[str, float] = defaultdict(float)
         self._over = threading.Event()
         self._progress = Progress(
             SpinnerColumn(),
@@ -60,6 +62,9 @@ class Terminal:
     def __exit__(self, *error: object) -> None:
         self._over.set()
         self._progress.stop()
+        if self._cpu_seconds:
+            each = ", ".join(f"{paper} {seconds:.0f}" for paper, seconds in sorted(self._cpu_seconds.items()))
+            console.print(f"CPU seconds of the stages that ran: {each}")
 
     def _write_down(self) -> None:
         while not self._over.wait(WORDS_EVERY):
@@ -80,7 +85,10 @@ class Terminal:
         if title in self._tasks:
             self._progress.remove_task(self._tasks.pop(title))
         self._left -= 1
-        word = WORDS.get(outcome.state, f"{outcome.seconds:.1f} s" if outcome.seconds else outcome.state)
+        if outcome.state == "ran":
+            self._cpu_seconds[outcome.stage.paper] += outcome.cpu_seconds
+        took = f"{outcome.seconds:.1f} s ({outcome.cpu_seconds:.1f} CPU s)"
+        word = WORDS.get(outcome.state, took if outcome.seconds else outcome.state)
         console.print(f"{MARKS[outcome.state]} {title}  [dim]{word}  ({self._total - self._left}/{self._total})[/]")
         if outcome.tail:
             console.print(escape(outcome.tail), style="red")
@@ -116,26 +124,17 @@ def show_status(plan: Plan) -> None:
             console.print(f"[green]✓[/] [dim]{stage.title}[/]")
 
 
-def show_verdicts(title: str, verdicts: dict[str, Any]) -> None:
-    """How many claims came out how, by whose claim it is, and what to type to see them."""
-    failing = [control["id"] for control in verdicts["controls"] if not control["passed"]]
-    control = f"; {controls(failing)} did not pass" if failing else ""
-    told = counted(tally((claim["whose"], claim["verdict"]) for claim in verdicts["claims"]))
-    console.print(f"[bold]{title}: verdicts[/]{control}. See tenfold claims, tenfold report.")
-    for line in told:
-        console.print(f"  {line}")
-
-
 def counted(counts: dict[str, Counter[str]]) -> list[str]:
     """A line for each kind of claim; foregone ones, which could not fail, are named and not counted by verdict."""
-    lines = []
-    for whose in WHOSE[:-1]:
-        if whose in counts:
-            found = ", ".join(f"{counts[whose][word]} {word.lower()}" for word in VERDICTS if counts[whose][word])
-            lines.append(f"{whose}: {found}")
+    lines = [f"{whose}: {verdicts_in_words(counts[whose])}" for whose in WHOSE[:-1] if whose in counts]
     if foregone := sum(counts.get(WHOSE[-1], {}).values()):
         lines.append(f"not counted, as they could not fail or were certain beforehand: {foregone}")
     return lines
+
+
+def verdicts_in_words(counts: Mapping[str, int]) -> str:
+    """As in "3 supported, 1 withdrawn"."""
+    return ", ".join(f"{counts[word]} {word.lower()}" for word in (*VERDICTS, WITHDRAWN) if counts.get(word))
 
 
 def controls(ids: list[str]) -> str:

@@ -1,52 +1,93 @@
 """The MLflow and Prefect pages, on loopback, until Ctrl-C."""
 
-import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from flows.engine.server import answers, prefect_server, wait_until_up
+from flows.engine import guard
+from flows.engine.server import HOME, answers, listening, prefect_server, wait_until_up
 from flows.engine.terminal import console
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT
+from tasks.base.files import ROOT, STATE
+
+ENVIRONMENT = STATE / "prefect.env"
+"""What a shell sources so that the `prefect` command reaches the server of these pages."""
+LOG = STATE / "mlflow-server.log"
+PAST_PROXIES = 'export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"; export no_proxy="$NO_PROXY"'
 
 
 def serve(mlflow_port: int, prefect_port: int) -> None:
     """Start both servers, say where they are, and end MLflow's on Ctrl-C; Prefect's ends with its last user.
 
     Raises:
-        UserError: the MLflow server ended by itself.
+        UserError: a port is taken, or a server ended by itself.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    settings = json.loads((ROOT / "mlflow/server.json").read_text())
-    with prefect_server(prefect_port, lean=False) as address:
-        mlflow = subprocess.Popen(
-            [
-                sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port),
-                "--workers", str(settings["workers"]), "--backend-store-uri", f"sqlite:///{settings['store']}",
-                "--default-artifact-root", settings["artifacts"],
-            ],
-            cwd=ROOT,
-            env={**os.environ, **settings["environment"]},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )  # fmt: skip
+    address = f"http://127.0.0.1:{mlflow_port}"
+    with prefect_server(prefect_port, lean=False) as prefect:
+        mlflow = _start_mlflow(mlflow_port)
         try:
-            wait_until_up(address)
-            while mlflow.poll() is None and not answers(f"http://127.0.0.1:{mlflow_port}/health"):
+            wait_until_up(prefect)
+            while mlflow.poll() is None and not answers(f"{address}/health"):
                 time.sleep(0.2)
-            console.print(f"MLflow:  http://127.0.0.1:{mlflow_port}")
-            console.print("         (choose Model training at the top left: the page opens on another view)")
-            console.print(f"Prefect: {address.removesuffix('/api')}")
-            console.print("Ctrl-C ends both.")
-            _, problem = mlflow.communicate()
-            raise UserError(f"The MLflow server ended: {problem.decode().strip().splitlines()[-1]}")
+            if mlflow.poll() is None:
+                _show(prefect, address)
+            mlflow.wait()
+            raise UserError(f"The MLflow server ended: {_last_line(LOG)}")
         except KeyboardInterrupt:
             console.print("Closed.")
         finally:
+            ENVIRONMENT.unlink(missing_ok=True)
             mlflow.terminate()
             mlflow.wait()
+
+
+def _start_mlflow(port: int) -> subprocess.Popen[bytes]:
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "_MLFLOW_"))}
+    with listening(port) as sock, open(LOG, "wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.engine.mlflow_server", str(sock.fileno())],
+            cwd=ROOT,
+            env=others,
+            pass_fds=[sock.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            process_group=0,
+        )
+
+
+def _show(prefect: str, mlflow: str) -> None:
+    console.print("Only who opens these links is let in:")
+    console.print(f"MLflow:  {guard.link(mlflow)}", markup=False)
+    console.print("         (choose Model training at the top left: the page opens on another view)")
+    page = prefect.removesuffix("/api")
+    if os.environ.get("PREFECT_API_AUTH_STRING") == guard.credentials():
+        _write_environment(prefect)
+        console.print(f"Prefect: {guard.link(page)}", markup=False)
+        console.print(f"         (its command in another shell: . {os.path.relpath(ENVIRONMENT)})", markup=False)
+    else:  # somebody's own, which PREFECT_API_URL names
+        console.print(f"Prefect: {page}", markup=False)
+    console.print("Ctrl-C ends both.")
+
+
+def _write_environment(prefect: str) -> None:
+    """Write, readable by this user alone, what the `prefect` command needs to speak with the server."""
+    variables = {
+        "PREFECT_API_URL": prefect,
+        "PREFECT_API_AUTH_STRING": guard.credentials(),
+        "PREFECT_HOME": str(HOME),
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    ENVIRONMENT.unlink(missing_ok=True)
+    with open(os.open(ENVIRONMENT, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write("\n".join([*lines, PAST_PROXIES]) + "\n")
+
+
+def _last_line(path: Path) -> str:
+    return next(reversed(path.read_text(errors="replace").strip().splitlines()), "it said nothing.")

@@ -1,4 +1,4 @@
-"""The commands of `tenfold` that show verdicts: claims, trace, report, publish, rejudge, compare."""
+"""The commands of `tenfold` that show verdicts: claims, results, trace, report, publish, rejudge, compare."""
 
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
 from flows.engine.publication import effect_and_interval, read_file, standing, tally
 from flows.engine.rejudge import differences, recomputable
-from flows.engine.terminal import console, counted
+from flows.engine.terminal import console, counted, show_table
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 
@@ -39,7 +39,7 @@ Settings = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Give the command line these commands."""
-    for function in (claims, trace, report, publish, rejudge, compare):
+    for function in (claims, results, trace, report, publish, rejudge, compare):
         app.command()(function)
 
 
@@ -70,6 +70,21 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
             mark = "[green]passed[/]" if control["passed"] else "[red]did not pass[/]"
             console.print(f"Control {control['id']} {mark}: {escape(control['reason'])}")
         console.print()
+
+
+def results(papers: Papers = None, profile: Profile = None, settings: Settings = None) -> None:
+    """Show each paper's tables of results.
+
+    Example:
+
+        tenfold results btx
+    """
+    for evidence in gather(papers or [], profile, settings or []):
+        if evidence.judged is None:
+            console.print(f"No results of {evidence.name} are up to date here: run {evidence.command}.")
+            continue
+        for table in evidence.judged.tables:
+            show_table(f"{evidence.name} at {evidence.chosen.name}", table)
 
 
 def _claims_table(evidence: Evidence) -> Table:

@@ -58,7 +58,7 @@ def predict(*, calibration: Path, config: Target, out: Path) -> None:
     fitted, draws, _ = load(calibration, config.frozen)
     rows: list[Row] = []
     for number, draw in enumerate(draws):
-        rows += [{"draw": number, **row} for row in _of_draw(draw, config)]
+        rows += [{"draw": number, **_rounded(row)} for row in _of_draw(draw, config)]
     falls = np.array([row["throughput_change"] for row in rows if row["arm"] == "7b" and "throughput_change" in row])
     rows += [
         {"arm": name, "change_correlation": float(np.corrcoef(column, falls)[0, 1])}
@@ -72,6 +72,11 @@ def predict(*, calibration: Path, config: Target, out: Path) -> None:
         ]
     write_json(out / "metrics.json", rows)
     spool.note("Every figure here is simulated, none is measured.")
+
+
+def _rounded(row: Row) -> Row:
+    """To six digits: there are thousands of draws, each is published, and no simulation is as exact as that."""
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()}
 
 
 def llama(size: str, sequence: int = 4096) -> "Workload":

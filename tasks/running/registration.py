@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
+from tasks.base.errors import UserError
 from tasks.judging.claims import Control, Judging, Statement, families, selections
 from tasks.judging.register import REGISTER, VERDICTS, entry
 
@@ -27,7 +29,7 @@ def register(params: Path, stage: str) -> None:
         judging = json.loads(params.read_text()).get(VERDICTS)
         if judging is None or not path.exists():
             return
-        known = json.loads(path.read_text())
+        known = _read(path)
         if stage in known["measured"]:
             return
         config: Judging = TypeAdapter(Judging).validate_json(json.dumps(judging))
@@ -47,12 +49,23 @@ def register(params: Path, stage: str) -> None:
         os.close(folder)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(path.read_text())
+        if isinstance(known["claims"], dict) and isinstance(known["measured"], list):
+            return known
+    except (ValueError, KeyError, TypeError):
+        pass
+    where = os.path.relpath(path)
+    raise UserError(f"{where} is damaged, and says which claims were written beforehand: git restore {where}.")
+
+
 def _measured_elsewhere(path: Path, measuring: Iterable[str]) -> dict[str, set[str]]:
     """By profile the families that the paper had measured there, out of the registers beside this one."""
     found = {}
     for other in sorted(path.parents[2].glob(f"*/{path.parent.name}/{REGISTER}")):
         if other != path:
-            stages = json.loads(other.read_text())["measured"]
+            stages = _read(other)["measured"]
             found[other.parents[1].name] = {
                 family for family in measuring if any(f"{stage}-".startswith(f"{family}-") for stage in stages)
             }

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -27,10 +27,12 @@ from tasks.base.environment import device_class, processor_model
 from tasks.base.errors import RetryableError, UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.manifest import PACKAGES, Manifest, changes, import_closure, manifest
-from tasks.running import spools
+from tasks.running import failures, spools
 from tasks.running.digests import Digests
 
 INTERRUPTED = 130
+DRIVEN = "TENFOLD_DRIVEN"
+"""Set where a driver runs the stage, and not a person or DVC, who may want it computed once more."""
 RUNNER = ("tasks.running.run", "tasks.running.registration", "tasks.running.fork_server")
 """What a stage's process loads besides the stage."""
 
@@ -95,8 +97,9 @@ def main(arguments: list[str]) -> int:
     try:
         with exclusive(command.out) as waited:
             about = describe(command)
-            if waited and is_published(command.out, about["identity"]):
-                print(f"{command.out} was computed by another process in the meantime.", flush=True)
+            # A driver asks for what the record lacks: who made it may have been killed before that, or not be so far.
+            if (waited or os.environ.get(DRIVEN)) and is_published(command.out, about["identity"]):
+                print(f"{command.out} is there already, made by another process from the same.", flush=True)
                 return 0
             with spools.opened(command.out, about):
                 compute(command, about["identity"])
@@ -109,9 +112,13 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("tenfold: interrupted.", file=sys.stderr)
         return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except Exception as problem:
+        with suppress(OSError):  # the log may lie on the disk that is full
+            if lacks := failures.sentence(problem):
+                print(f"tenfold: {lacks}", file=sys.stderr)
+            else:
+                traceback.print_exc()
+        return os.EX_IOERR if failures.is_full_disk(problem) else 1
     return 0
 
 

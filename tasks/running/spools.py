@@ -13,6 +13,8 @@ from tasks.base.files import ROOT, STATE
 from tasks.base.spool import append
 
 SPOOL = STATE / "tracking"
+UNKNOWN = "unknown"
+"""The commit where git does not say."""
 
 
 @contextmanager
@@ -58,8 +60,15 @@ def commit() -> str:
     if known := os.environ.get("TENFOLD_COMMIT"):
         return known
     git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-    dirty = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "tools", "flows", "tasks", "models"])
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        if head.returncode:  # as where the checkout belongs to another user; `tenfold doctor` has git's advice
+            return UNKNOWN
+        dirty = subprocess.run(
+            [*git, "diff", "--quiet", "HEAD", "--", "tools", "flows", "tasks", "models"], capture_output=True
+        )
+    except FileNotFoundError:
+        return UNKNOWN
     return head.stdout.strip() + ("+" if dirty.returncode else "")
 
 
@@ -86,7 +95,7 @@ def is_alive(name: str) -> bool:
     try:
         pid = int(name.partition("-")[0])
         return process(pid) == name and _stat(pid)[0] != "Z"
-    except FileNotFoundError:
+    except (OSError, ValueError):
         return False
 
 

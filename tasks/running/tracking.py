@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.running.spools import SPOOL, is_alive
 
@@ -33,6 +34,8 @@ LEADING = ("results", "verdicts")
 BATCH = 900
 """MLflow takes up to 1,000 metrics at once."""
 
+SHORT_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+"""For a server that is down: what it does not take now is pushed next time, so there is nothing to wait for."""
 REFUSED = SPOOL / "refused.jsonl"
 """What MLflow will not have, with its reason: set aside, so that the rest goes on."""
 PROBLEM = SPOOL / "problem.txt"
@@ -52,7 +55,21 @@ UNFIT = (ArithmeticError, TypeError, ValueError)
 def tracking_uri() -> str:
     """Where runs are kept: MLFLOW_TRACKING_URI, or this repository's SQLite file."""
     given = os.environ.get("MLFLOW_TRACKING_URI")
-    return given or "sqlite:///" + str(ROOT / json.loads(SETTINGS.read_text())["store"])
+    # From the root, where this module works: in the path to it there may be a "?", at which MLflow would cut it off.
+    return given or f"sqlite:///{settings()['store']}"
+
+
+def settings() -> dict[str, Any]:
+    """Where the store lies, and how its server is run.
+
+    Raises:
+        UserError: mlflow/server.json is damaged.
+    """
+    try:
+        known: dict[str, Any] = json.loads(SETTINGS.read_text())
+        return known
+    except ValueError:
+        raise UserError("mlflow/server.json is damaged: git restore mlflow/server.json.") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -61,6 +78,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--follow", action="store_true", help="go on until standard input closes")
     follow = parser.parse_args(arguments).follow
     os.nice(10)  # the stages come first
+    os.chdir(ROOT)
     SPOOL.mkdir(parents=True, exist_ok=True)
     closed = threading.Event()
     if follow:
@@ -109,7 +127,9 @@ def _is_the_items(problem: Exception) -> bool:
 
 def _tell_problem(problem: Exception) -> None:
     said = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
-    PROBLEM.write_text(f"{tracking_uri()}: {said[:300]}")
+    theirs = os.environ.get("MLFLOW_TRACKING_URI")
+    where = f"{theirs}, which MLFLOW_TRACKING_URI names" if theirs else "mlflow/mlflow.db"
+    PROBLEM.write_text(f"{where}: {said[:300]}")
 
 
 def waiting(reproduction: str) -> tuple[int, str]:
@@ -143,12 +163,13 @@ class Pusher:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), *SHORT_WAITS.items()):
+            os.environ.setdefault(name, value)
         import mlflow
 
         SPOOL.mkdir(parents=True, exist_ok=True)
         self._client = mlflow.MlflowClient(tracking_uri())
-        self._about: dict[str, str] = json.loads(EXPERIMENTS.read_text()) if EXPERIMENTS.exists() else {}
+        self._about: dict[str, str] = _read(EXPERIMENTS)
         self._experiments: dict[str, str] = {}
 
     def push(self) -> None:
@@ -338,7 +359,7 @@ class Pusher:
             elif os.environ.get("MLFLOW_TRACKING_URI"):
                 identifier = self._client.create_experiment(paper)
             else:
-                folder = ROOT / json.loads(SETTINGS.read_text())["artifacts"] / paper.replace(" ", "-")
+                folder = ROOT / settings()["artifacts"] / paper.replace(" ", "-")
                 identifier = self._client.create_experiment(paper, folder.as_uri())
             if paper in self._about:
                 self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
@@ -406,10 +427,10 @@ def _file_name(title: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads(path.read_text())
+        known = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return known
+    return known if isinstance(known, dict) else {}
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:

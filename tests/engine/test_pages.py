@@ -1,47 +1,25 @@
 """What people see in a browser: the MLflow page of an experiment, in headless Chromium."""
 
-import json
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from conftest import Clone, shoot
+from conftest import Clone, opened_pages, shoot
 from playwright.sync_api import Page
-
-from flows.engine.server import free_port
 
 
 @pytest.fixture
 def pages(done: Clone) -> Iterator[dict[str, str]]:
-    """`tenfold ui` as a user starts it, on free ports: the addresses that it prints."""
-    environment = {name: value for name, value in done.environment.items() if name != "PREFECT_API_URL"}
-    ports = [str(free_port()), str(free_port())]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tools", "ui", "--mlflow-port", ports[0], "--prefect-port", ports[1]],
-        cwd=done.root,
-        env={**environment, "PREFECT_HOME": str(done.root / ".tenfold/prefect")},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    found: dict[str, Any] = {}
-    for line in process.stdout:
-        name, _, address = line.partition(":")
-        found[name.lower()] = address.strip()
-        if "Ctrl-C" in line:
-            break
-    yield found
-    process.send_signal(2)
-    assert process.wait(30) == 0
+    """The links that `tenfold ui` prints."""
+    with opened_pages(done) as links:
+        yield links
 
 
 def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Page) -> None:
-    page.goto(pages["mlflow"] + "/#/experiments")
+    page.goto(pages["mlflow"])  # the link leaves the token in a cookie
+    origin = pages["mlflow"].partition("/?")[0]
+    page.goto(origin + "/#/experiments")
     page.get_by_text("Model training").first.click(timeout=90_000)
-    page.goto(pages["mlflow"] + "/#/experiments")
+    page.goto(origin + "/#/experiments")
     page.get_by_role("link", name="tiny", exact=True).first.click(timeout=60_000)
     page.get_by_text("quick 2").first.wait_for(timeout=60_000)
     shoot(page, "mlflow-experiment")
@@ -55,14 +33,17 @@ def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Pag
     shoot(page, "mlflow-report")
 
 
-def test_the_prefect_page_asks_its_own_server(pages: dict[str, str]) -> None:
+def test_the_prefect_page_asks_its_own_server(pages: dict[str, str], page: Page) -> None:
     """A page that asks the default port shows no runs and an error."""
-    with urllib.request.urlopen(pages["prefect"] + "/ui-settings") as answer:
-        assert json.load(answer)["api_url"] == pages["prefect"] + "/api"
+    page.goto(pages["prefect"])
+    origin = pages["prefect"].partition("/?")[0]
+    assert page.evaluate("fetch('/ui-settings').then(answer => answer.json())")["api_url"] == origin + "/api"
 
 
 def test_the_prefect_page_shows_the_verdicts(finished: Clone, page: Page) -> None:
-    page.goto(finished.environment["PREFECT_API_URL"].removesuffix("/api") + "/artifacts")
+    origin = finished.environment["PREFECT_API_URL"].removesuffix("/api")
+    page.goto(f"{origin}/?token={finished.environment['PREFECT_API_AUTH_STRING'].partition(':')[2]}")
+    page.goto(origin + "/artifacts")
     page.get_by_text("tiny-results").first.click(timeout=90_000)
     page.locator("a[href*='/artifacts/artifact/']").first.click(timeout=60_000)
     page.get_by_text("CONTRADICTED").first.wait_for(timeout=60_000)

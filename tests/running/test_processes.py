@@ -59,7 +59,7 @@ def test_a_stage_ends_as_it_would_by_itself(server: ForkServer, tmp_path: Path) 
     for name in ("first", "second"):
         with open(tmp_path / name, "wb") as log:
             child = server.start(COMMAND, log)
-        assert child.wait() == 1
+        assert child.wait().code == 1
         assert (tmp_path / name).read_text() == alone.stdout + alone.stderr
 
 
@@ -73,10 +73,10 @@ def test_a_stage_is_a_process_of_its_own(background: None, server: ForkServer, t
     wait_for(lambda: all("Waiting" in (tmp_path / str(number)).read_text() for number in range(2)), "two stages")
     first, second = children
     os.killpg(first.pid, signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
+    assert first.wait().code == -signal.SIGKILL
     assert not ended(second.pid)
     os.killpg(second.pid, signal.SIGINT)
-    assert second.wait() == 130
+    assert second.wait().code == 130
     assert "tenfold: interrupted." in (tmp_path / "1").read_text()
 
 
@@ -88,12 +88,12 @@ def test_nothing_outlives_the_server_and_another_takes_its_place(
     wait_for(lambda: "Waiting" in (tmp_path / "log").read_text(), "the stage")
     parent = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(parent, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    assert child.wait().code == -signal.SIGKILL
     wait_for(lambda: ended(child.pid), "the end of the stage")
     with open(tmp_path / "log", "wb") as log:
         again = server.start(COMMAND, log)
     server.close()
-    assert again.wait() == -signal.SIGKILL
+    assert again.wait().code == -signal.SIGKILL
     wait_for(lambda: ended(again.pid), "the end of the stage")
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_dies_before_it_forks_is_told(server: ForkServer, tmp_path
         server._process.kill()
         with pytest.raises(ChildProcessError, match="died"):
             starting.result(10)
-        assert server.start(COMMAND, log).wait() == 1
+        assert server.start(COMMAND, log).wait().code == 1
 
 
 def test_what_is_imported_before_a_fork_starts_no_thread() -> None:

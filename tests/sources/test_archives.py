@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.base.errors import UserError
+from tasks.sources import archives
 from tasks.sources.archives import _escapes, read_archive
 
 
@@ -42,6 +43,31 @@ def test_a_wheel_with_a_link_that_leads_outside(tmp_path: Path) -> None:
         file.writestr(info, "../../../etc/passwd")
     (tmp_path / "tiny.whl").write_bytes(raw.getvalue())
     with pytest.raises(UserError, match="leads outside its folder"):
+        read_archive(tmp_path / "tiny.whl", lambda path: True)
+
+
+def test_an_archive_that_unpacks_to_more_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "LARGEST", 1000)
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in ("a", "b"):
+            file.writestr(name, b"0" * 600)
+    (tmp_path / "bomb.whl").write_bytes(raw.getvalue())
+    assert read_archive(tmp_path / "bomb.whl", lambda path: path == "a"), "what is not wanted is not unpacked"
+    with pytest.raises(UserError, match="unpacks to more than"):
+        read_archive(tmp_path / "bomb.whl", lambda path: True)
+
+
+@pytest.mark.parametrize(("place", "value"), [("flag_bits", 1), ("compress_type", 99)])
+def test_an_encrypted_wheel_and_an_unknown_compression(tmp_path: Path, place: str, value: int) -> None:
+    raw = bytearray(zipped({"tiny/a.txt": b"first"}))
+    for start, offsets in (
+        (b"PK\3\4", {"flag_bits": 6, "compress_type": 8}),
+        (b"PK\1\2", {"flag_bits": 8, "compress_type": 10}),
+    ):
+        raw[raw.index(start) + offsets[place]] |= value
+    (tmp_path / "tiny.whl").write_bytes(bytes(raw))
+    with pytest.raises(UserError, match=r"tiny.whl cannot be read \(.*kind: folder"):
         read_archive(tmp_path / "tiny.whl", lambda path: True)
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows import hardware_scaling
 from flows.engine.terminal import console
 from flows.engine.trained import trained
 from tools.advise import adviser
@@ -29,6 +28,8 @@ def advise(
 
         tenfold advise --model my-model.yaml --gpu my-cluster.yaml --sweep gpus=8..4096
     """
+    from flows import hardware_scaling  # only here: `tenfold --help` need not load a paper
+
     workload, cluster = adviser.read_workload(model), adviser.read_cluster(gpu)
     batch = adviser.tokens(batch_tokens)
     numbers = adviser.span(sweep) if sweep else [gpus]

@@ -1,0 +1,69 @@
+"""The end of a reproduction: what came of each paper here, beside what is published, and where to look next."""
+
+from rich.table import Table
+
+from flows.engine.evidence import Evidence
+from flows.engine.publication import standing, tally
+from flows.engine.terminal import console, controls, verdicts_in_words
+from tasks.judging.claims import WHOSE
+
+TRIAL = "quick"
+"""The profile that shows that everything works; its seeds and steps are too few to judge by."""
+
+
+def show_summary(found: list[Evidence]) -> None:
+    """Print a table of papers and verdicts, what the profile is good for, and the next commands."""
+    table = Table("paper", "whose claims", f"here ({found[0].chosen.name})", "published", title_justify="left")
+    for evidence in found:
+        for row in _rows(evidence):
+            table.add_row(*row)
+    console.print(table)
+    for evidence in found:
+        failing = (
+            [control["id"] for control in evidence.judged.controls if not control["passed"]] if evidence.judged else []
+        )
+        if failing and evidence.chosen.base != TRIAL:
+            console.print(f"{evidence.name}: {controls(failing)} did not pass, which withholds what rests on them.")
+    first, trial = found[0], found[0].chosen.base == TRIAL
+    if trial:
+        console.print(
+            f"{TRIAL} shows that everything works. Its seeds and training steps are too few to judge by, so "
+            "controls may not pass and its figures are no evidence: verdicts come from cpu and gpu."
+        )
+    judged = [evidence for evidence in found if evidence.judged]
+    if judged:
+        again = (
+            f"tenfold reproduce {first.name} --profile cpu"
+            if trial
+            else f"tenfold compare published {first.chosen.name}"
+        )
+        console.print(
+            f"Next: tenfold report, tenfold results {judged[0].name}, tenfold claims {judged[0].name}, {again}"
+        )
+
+
+def _rows(evidence: Evidence) -> list[tuple[str, str, str, str]]:
+    """One row for each kind of claim that is counted; the first names the paper."""
+    published = evidence.published.claims if evidence.published else ()
+    before = tally((claim.whose, standing(claim)) for claim in published)
+    here = tally((claim["whose"], claim["verdict"]) for claim in evidence.judged.claims) if evidence.judged else {}
+    kinds = [kind for kind in WHOSE[:-1] if kind in before or kind in here]
+    rows: list[tuple[str, str, str, str]] = []
+    for number, kind in enumerate(kinds):
+        if evidence.chosen.base == TRIAL:
+            now = _works(evidence) if number == 0 else ""
+        else:
+            now = verdicts_in_words(here.get(kind, {})) or "not up to date"
+        stands = verdicts_in_words(before.get(kind, {})) + (
+            f" ({evidence.published.profile})" if evidence.published and number == 0 else ""
+        )
+        rows.append((evidence.name if number == 0 else "", kind, now, stands or "–"))
+    return rows
+
+
+def _works(evidence: Evidence) -> str:
+    if evidence.judged is None:
+        return "not up to date"
+    controls = evidence.judged.controls
+    passed = sum(control["passed"] for control in controls)
+    return f"works; {passed} of {len(controls)} controls pass" if controls else "works"

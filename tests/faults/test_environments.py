@@ -1,0 +1,304 @@
+"""Environments as people have them: proxies, another project's variables, ports that are taken, full disks, damage.
+
+What is ours is set for our processes; what is somebody else's is named when it is at fault; nothing waits for minutes.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Clone, runs_of, wait_for
+
+from flows.engine import catalogue
+from flows.engine.processes import ForkServer
+from flows.engine.server import free_port
+from tasks.base.errors import UserError
+from tasks.running import failures, registration, spools
+
+DEAD = "http://127.0.0.1:9"
+"""Where nobody listens."""
+BARE = ("PREFECT", "MLFLOW", "TENFOLD")
+
+
+def with_variables(clone: Clone, **variables: str) -> Clone:
+    """The clone, for a user who has these variables and no server of their own."""
+    bare = {name: value for name, value in clone.environment.items() if not name.startswith(BARE)}
+    return Clone(clone.root, {**bare, **variables})
+
+
+def assert_one_sentence(ended: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    for word in words:
+        assert word in ended.stderr
+
+
+# Another project's variables
+
+
+@pytest.mark.slow
+def test_what_another_project_left_in_the_environment_reaches_nothing(untouched: Clone, tmp_path: Path) -> None:
+    """A proxy without exceptions, a profile, a home and databases of theirs, and a path with a `?` in it."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    clone = untouched.copy(tmp_path / "my wörk #1 50%?" / "ten fold")
+    database = f"sqlite+aiosqlite:///{theirs}/users-own.db"
+    hostile = with_variables(
+        clone,
+        HTTP_PROXY=DEAD, http_proxy=DEAD, HTTPS_PROXY=DEAD, ALL_PROXY=DEAD,
+        PREFECT_PROFILE="theirs", PREFECT_HOME=str(theirs), PREFECT_API_KEY="theirs",
+        PREFECT_API_DATABASE_CONNECTION_URL=database, PREFECT_SERVER_DATABASE_CONNECTION_URL=database,
+        PREFECT_SERVER_API_AUTH_STRING="their:secret", PREFECT_API_AUTH_STRING="their:secret",
+        MLFLOW_TRACKING_URI=DEAD,
+    )  # fmt: skip
+    ended = hostile.tenfold("reproduce", "tiny")
+    assert "the tracking store did not take all" in ended.stdout.lower()
+    assert f"{DEAD}, which MLFLOW_TRACKING_URI names" in ended.stdout
+    assert list(theirs.iterdir()) == [], "their database was opened"
+    assert [path.name for path in clone.root.parent.iterdir()] == ["ten fold"]
+    assert {path.name for path in clone.root.parent.parent.iterdir()} == {"theirs", "my wörk #1 50%?"}
+    with_variables(clone).run("-m", "tasks.running.tracking")
+    assert {run["name"] for run in runs_of(with_variables(clone))["tiny"]} >= {"line-0", "line-1"}
+    assert (clone.root / ".tenfold/prefect/prefect.db").exists()
+
+
+def test_a_dead_server_of_theirs_is_named(clone: Clone) -> None:
+    ended = with_variables(clone, PREFECT_API_URL=f"{DEAD}/api").tenfold("reproduce", check=False)
+    assert_one_sentence(ended, f"{DEAD}/api, which PREFECT_API_URL names", "unset PREFECT_API_URL")
+
+
+def test_our_server_that_cannot_start_is_not_waited_for(clone: Clone) -> None:
+    (clone.root / ".tenfold/prefect").mkdir(parents=True)
+    (clone.root / ".tenfold/prefect/prefect.db").write_text("no database, by a good margin of letters" * 99)
+    assert_one_sentence(with_variables(clone).tenfold("reproduce", check=False), "ended", "server.log", "--plain")
+
+
+# Ports
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port on which a program listens that never says a word."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        yield sock.getsockname()[1]
+
+
+@pytest.mark.parametrize("option", ["--mlflow-port", "--prefect-port"])
+def test_a_port_that_is_taken_is_said_at_once(clone: Clone, silent: int, option: str) -> None:
+    """Another checkout's page was shown as one's own, and a silent listener was waited for."""
+    other = {"--mlflow-port": "--prefect-port", "--prefect-port": "--mlflow-port"}[option]
+    command = ["ui", option, str(silent), other, str(free_port())]
+    ended = with_variables(clone).tenfold(*command, check=False)
+    assert_one_sentence(ended, f"Port {silent} of this machine is taken by another program")
+    assert "http" not in ended.stdout, "no address is shown"
+
+
+KEEP = """
+import sys
+from flows.engine import server
+with server.prefect_server() as address:
+    print(server.remembered(server.KNOWN)["process"], flush=True)
+    server.wait_until_up(address)
+    print("up", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_server_of_a_deleted_checkout_ends(clone: Clone) -> None:
+    alone = with_variables(clone)
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", KEEP], cwd=clone.root, env=alone.environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert keeper.stdout
+    process = keeper.stdout.readline().strip()
+    assert keeper.stdout.readline().strip() == "up"
+    assert spools.is_alive(process)
+    try:
+        while clone.root.exists():  # the server writes into it meanwhile
+            shutil.rmtree(clone.root, ignore_errors=True)
+        wait_for(lambda: not spools.is_alive(process), "the end of the server")
+    finally:
+        keeper.kill()
+        keeper.wait()
+
+
+# Killed and interrupted runs
+
+STATES = """
+import json
+from flows.engine import server
+with server.prefect_server() as address:
+    server.wait_until_up(address)
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        print(json.dumps([run.state_name for run in client.read_flow_runs()]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_does_not_stay_running_in_prefect(clone: Clone) -> None:
+    alone = with_variables(clone)
+    process = alone.start("reproduce")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("● tiny/line-0"):
+            break
+    process.kill()
+    process.wait()
+    states = json.loads(alone.run("-c", STATES).stdout)
+    assert "Running" in states, "the killed one could say nothing"
+    alone.tenfold("reproduce")
+    after = json.loads(alone.run("-c", STATES).stdout)
+    assert sorted(set(after)) == ["Completed", "Crashed"], after
+    assert after.count("Crashed") == len(states)
+
+
+def test_a_reproduction_whose_server_is_killed_ends(clone: Clone) -> None:
+    """It asked the dead server for minutes, with pages of Prefect's errors."""
+    alone = with_variables(clone)
+    process = alone.start("reproduce")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("● tiny/line-0"):
+            break
+    known = json.loads((clone.root / ".tenfold/prefect/server.json").read_text().splitlines()[-1])
+    os.kill(int(known["process"].partition("-")[0]), signal.SIGKILL)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, said
+    assert "The Prefect server of this repository was killed" in said
+    assert "EventsWorker" not in said
+    again = alone.tenfold("reproduce").stdout
+    assert "works; 2 of 2 controls pass" in again
+    assert {run["status"] for run in runs_of(alone)["tiny"] if "reproduction" in run["tags"]} == {"KILLED", "FINISHED"}
+
+
+def test_an_interrupt_at_the_fork_is_not_forgotten() -> None:
+    """Python drops a signal that reaches a child before it has come out of fork(); its stage then ran to its end."""
+    command = ["-m", "tasks.running.run", "tasks.judging.report:nothing", "--config", "none.json:x", "--out", "x"]
+    server = ForkServer({})
+    try:
+        with open(os.devnull, "wb") as log:
+            server.start(command, log).wait()  # the libraries are imported, and the server stands ready
+            (pid,) = [server._process.pid] if server._process else []
+            blocked = next(
+                line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigBlk")
+            )
+            assert int(blocked.split()[1], 16) & 1 << (signal.SIGINT - 1) == 0, "the server can be interrupted itself"
+            for _ in range(10):
+                child = server.start(command, log)
+                os.kill(child.pid, signal.SIGINT)
+                assert child.wait().code != 0
+    finally:
+        server.close()
+
+
+# Terminals, git, full disks, memory
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp437"])
+def test_a_terminal_without_our_letters(untouched: Clone, encoding: str) -> None:
+    """`tenfold claims` stopped at a dash."""
+    other = with_variables(untouched, PYTHONIOENCODING=encoding, TENFOLD_DEBUG="1")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tools", "claims", "tiny"], cwd=other.root, env=other.environment, capture_output=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert b"half-is-more" in ended.stdout
+
+
+def test_a_checkout_of_another_user(untouched: Clone) -> None:
+    """Git refuses there; its usage filled the terminal, and results named the commit "+"."""
+    theirs = with_variables(untouched, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    ended = theirs.run("-c", "from tasks.running.spools import commit; print(commit())")
+    assert (ended.stdout, ended.stderr) == ("unknown\n", "")
+    assert "safe.directory" in theirs.tenfold("doctor", check=False).stdout
+
+
+def test_a_disk_that_is_full_is_a_sentence(clone: Clone) -> None:
+    limited = 'ulimit -f 2; exec "$0" -m tools reproduce --plain'
+    alone = with_variables(clone)
+    ended = subprocess.run(
+        ["bash", "-c", limited, sys.executable], cwd=clone.root, env=alone.environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout + ended.stderr, ended.stdout + ended.stderr
+    assert "the disk is full" in (ended.stdout + ended.stderr).lower()
+    alone.tenfold("reproduce", "--plain")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("\n\nIMPORTANT: PLEASE READ\nlibscipy.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_memory_that_ran_out_is_a_sentence(problem: BaseException) -> None:
+    assert failures.sentence(problem) == "Memory ran out: free some, or run fewer stages at once with --jobs."
+    assert failures.sentence(ValueError("allocate")) is None
+
+
+# Damaged files of ours
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0", '{"address": 7, "process": "x"}'])
+def test_a_damaged_note_is_forgotten(text: str, clone: Clone) -> None:
+    state = clone.root / ".tenfold"
+    for name in ("prefect/server.json", "tracking/runs.json", "durations.json", "token"):
+        (state / name).parent.mkdir(parents=True, exist_ok=True)
+        (state / name).write_text(text)
+    code = (
+        "from flows.engine import evidence, execute, guard, server\n"
+        "print(server._running(), evidence._known_runs(), execute.durations(), len(guard.token()))"
+    )
+    said = with_variables(clone).run("-c", code).stdout.strip()
+    known = "{'address': 7, 'process': 'x'}" if "address" in text else "{}"
+    assert said == f"None {known} {{}} 43"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"claims": []}', '{"claims": {}, "measured": {}}'])
+def test_a_damaged_register_is_named(text: str, tmp_path: Path) -> None:
+    """A traceback, and the advice that the same command goes on from here, where it did not."""
+    params = tmp_path / "params.json"
+    params.write_text('{"verdicts": {}}')
+    (tmp_path / "registered.json").write_text(text)
+    with pytest.raises(UserError, match=r"registered.json is damaged.*git restore"):
+        registration.register(params, "counted")
+    assert (tmp_path / "registered.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a", "does not name its sources"),
+        ("", "does not name its sources"),
+        ("a: [", "cannot be read"),
+        ("'a; touch b': {kind: folder, path: x}", "a source is named 'a; touch b'"),
+        ("../../b: {kind: folder, path: x}", "a source is named '../../b'"),
+        ("7: {kind: folder}", "a source is named 7"),
+        ("a:", "what it is, is missing"),
+        ("a: !!python/object/apply:os.getpid []", "cannot be read"),
+    ],
+)
+def test_a_catalogue_that_is_wrong_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name was compiled unquoted into a command that `dvc repro` gives to a shell."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/sources.yaml").write_text(text)
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path)
+    with pytest.raises(UserError, match=said.replace("../", r"\.\./")):
+        catalogue.catalogue()
