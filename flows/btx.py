@@ -469,7 +469,7 @@ paper = Paper(
         "BTM weighs experts by their posterior over the first 16 tokens with equal priors, the seed among them; the "
         "paper uses the tf-idf similarity of the context.",
     ],
-    findings=["workers-apart-beat-one-worker", "beats-dense-at-equal-data"],
+    findings=["beats-dense-at-equal-data", "workers-apart-beat-one-worker"],
     plots=[
         Plot(
             "Does more training compute buy better text?",

@@ -94,7 +94,7 @@ paper = Paper(
         "The captions that dual encoders read come from a captioner tuned on the other half of the training concepts, "
         "whose own half they do not read.",
     ],
-    findings=["beats-copy-and-neighbour", "alt-text-helps"],
+    findings=["alt-text-helps", "beats-copy-and-neighbour"],
     plots=[
         Plot(
             "How much of what is right is said in how few words?",

@@ -257,14 +257,14 @@ def publish(
     paper: Annotated[str, typer.Argument(help="A paper's short name.")],
     profile: Annotated[str, typer.Option("--profile", "-p", help="The profile whose verdicts we stand for.")] = "cpu",
 ) -> None:
-    """Write published/PAPER.json and the README's table, from a clean checkout.
+    """Write published/PAPER.json, the tables beside it and the README's findings, from a clean checkout.
 
     Example:
 
         tenfold publish btx --profile cpu
     """
     path = publishing.publish(paper, profile)
-    console.print(f"Wrote {path.relative_to(ROOT)} and the README's table. Commit both.")
+    console.print(f"Wrote {path.relative_to(ROOT)} and what people read of it. Commit README.md and published/.")
 
 
 def rejudge(

@@ -11,7 +11,7 @@ def test_the_end_says_what_came_of_each_paper_and_what_it_is_worth(done: Clone) 
     assert "its figures are no evidence" in said
     assert "supported" not in said, "quick gives no verdicts"
     assert "tenfold results tiny" in said
-    assert "letters" in done.tenfold("results", "tiny").stdout
+    assert "Letters" in done.tenfold("results", "tiny").stdout
     assert "Report: report/index.html" in said
     assert (done.root / "report/tiny.html").exists()
 
