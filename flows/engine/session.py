@@ -24,8 +24,9 @@ from flows.engine.variant import variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.judging.register import VERDICTS
+from tasks.running.pusher import REFUSED
 from tasks.running.spools import SPOOL, UNKNOWN, commit, process
-from tasks.running.tracking import REFUSED, refused, waiting
+from tasks.running.tracking import refused, waiting
 
 PUSH_SECONDS = 60
 """How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""

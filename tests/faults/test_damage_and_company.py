@@ -12,11 +12,6 @@ from minis import Minis, state, until
 from world import Oracle, World
 
 
-@pytest.fixture(scope="module")
-def oracle(minis: Minis) -> Oracle:
-    return Oracle(minis)
-
-
 @pytest.fixture
 def world(minis: Minis, oracle: Oracle) -> World:
     """A mini in which all is done."""
@@ -53,7 +48,7 @@ def test_damage(world: World, kind: str, how: str) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "at", [pytest.param(at, marks=[] if at in (40, 100) else pytest.mark.slow) for at in range(10, 150, 10)]
+    "at", [pytest.param(at, marks=[] if at == 70 else pytest.mark.slow) for at in range(10, 150, 10)]
 )
 def test_company(minis: Minis, oracle: Oracle, at: int, company: list[tuple[str, Any]]) -> None:
     """A driver stands still at one of its steps while others work."""

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, RUNS, Clone, read_json, runs_of, wait_for
 
 from flows.engine.server import free_port
-from tasks.running.tracking import accepted_name
+from tasks.running.pusher import accepted_name
 
 
 def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clone) -> None:
