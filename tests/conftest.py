@@ -20,6 +20,7 @@ from flows.engine.server import free_port
 if TYPE_CHECKING:
     from minis import Minis
     from playwright.sync_api import Page
+    from world import Oracle
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = Path(__file__).parent / "tiny"
@@ -147,7 +148,7 @@ def untouched(environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
     """A clone in which nothing has run; the tracking store's tables exist. Copy it, do not change it."""
     clone = new_clone(tmp_path_factory.mktemp("untouched") / "clone", environment)
     clone.tenfold("compile")
-    clone.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()", check=True)
+    clone.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()", check=True)
     return clone
 
 
@@ -203,6 +204,14 @@ def minis(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Minis]":
     made = Minis(tmp_path_factory.mktemp("minis"), own_environment())
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def oracle(minis: "Minis") -> "Oracle":
+    """What undisturbed reproductions of the minis give."""
+    from world import Oracle
+
+    return Oracle(minis)
 
 
 @pytest.fixture(scope="session")

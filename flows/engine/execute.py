@@ -1,6 +1,7 @@
 """Run stages' commands in processes of their own, a core each, and stop them all when asked to."""
 
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -8,22 +9,25 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
-from flows.engine.store import Store
+from flows.engine.store import EditedWhileRunning, Store
 from flows.engine.surroundings import refresh_code
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
 from tasks.running import failures
+from tasks.running.run import identity, parse, published
 
 REPLACED_SECONDS = 60
+REPLACED_TIMES = 5
+"""How long what a stage depends on may be away, and how often it may be replaced under a stage."""
 TURN_SECONDS = 0.1
 RETRY_SECONDS = (2.0, 15.0)
 """Pauses before other tries of what may pass by itself, such as a network that does not answer."""
@@ -93,19 +97,31 @@ class Executor:
             raise
 
     def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
-        if self._stopping.is_set():
-            raise Interrupted("Interrupted before the stage began.")
+        """Try until what it reads and writes stands still: a `dvc repro` beside us removes what it makes anew."""
+        for left in reversed(range(REPLACED_TIMES)):
+            refresh_code(stage)
+            before = self._snapshot(stage)
+            if self._stopping.is_set():
+                raise Interrupted("Interrupted before the stage began.")
+            try:
+                return self._made(stage, before)
+            except (FileNotFoundError, EditedWhileRunning):
+                if not left or self._snapshot(stage) != before:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _made(self, stage: ConcreteStage, before: list[str]) -> Outcome:
         start = time.monotonic()
-        refresh_code(stage)
         if not self.store.reasons(stage):
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._wait_until_there(stage.dependencies)
-        before = self.store.snapshot(stage)
-        self._tell(Outcome(stage, "started"))
+        self._tell(Outcome(stage, "started", tail=_crowd() if stage.kind == "measure" else ""))
+        _check_settings(stage)
         cpu_seconds = self._run_command(stage)
-        self._commit(stage, before)
+        self._snapshot(stage)
+        _check_made_from(stage, before)
+        self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
         return Outcome(stage, "ran", seconds, cpu_seconds)
@@ -157,7 +173,7 @@ class Executor:
                 raise Interrupted("Interrupted.")
             if _versions(stage) != inputs:
                 # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
-                self._wait_until_there(stage.dependencies)
+                self._snapshot(stage)
             elif code != os.EX_TEMPFAIL or (pause := next(pauses, None)) is None:
                 break
             elif self._stopping.wait(pause):
@@ -182,23 +198,13 @@ class Executor:
         finally:
             self._children.discard(child)
 
-    def _commit(self, stage: ConcreteStage, before: list[str]) -> None:
-        """Record what was made; where a `dvc repro` beside us removes that to make it itself, what it makes."""
+    def _snapshot(self, stage: ConcreteStage) -> list[str]:
+        """What the stage depends on; whoever removed some of it is given a while to put it back."""
         until = time.monotonic() + REPLACED_SECONDS
-        while True:
-            self._wait_until_there([*stage.dependencies, stage.out])
-            try:
-                return self.store.commit(stage, before)
-            except FileNotFoundError:
-                if self._stopping.is_set() or time.monotonic() > until:
-                    raise
-
-    def _wait_until_there(self, paths: Iterable[str]) -> None:
-        """Give whoever removed something a while to put it back."""
-        until = time.monotonic() + REPLACED_SECONDS
-        while not all((ROOT / path).exists() for path in paths):
-            if self._stopping.wait(0.1) or time.monotonic() > until:
-                return
+        while "" in (found := self.store.snapshot(stage)) and time.monotonic() < until:
+            if self._stopping.wait(TURN_SECONDS):
+                break
+        return found
 
     def _tell(self, outcome: Outcome) -> Outcome:
         for listener in self.listeners:
@@ -231,6 +237,38 @@ class Slots:
                 self._changed.notify_all()
 
 
+def _check_settings(stage: ConcreteStage) -> None:
+    """A stage reads its settings from a file, which an older or newer paper may have been compiled into meanwhile.
+
+    Raises:
+        UserError: what is in the file is not what the record would say.
+    """
+    settings = None
+    with suppress(OSError, ValueError, AttributeError):
+        settings = json.loads((ROOT / stage.params_file).read_text()).get(stage.name)
+    if settings != json.loads(json.dumps(stage.settings)):
+        raise UserError(
+            f"{stage.params_file} does not hold the settings of {stage.title} any more: another command has compiled "
+            f"other code of the paper meanwhile. Run the same command again."
+        )
+
+
+def _check_made_from(stage: ConcreteStage, before: list[str]) -> None:
+    """Compare what the output was made from, by its stage's own word, with what the record is going to say.
+
+    Raises:
+        EditedWhileRunning: something was replaced while the stage ran, if only for a moment.
+    """
+    command = parse(shlex.split(stage.command)[3:])
+    if published(stage.out).get("identity") != identity(
+        command, stage.settings, dict(zip(stage.dependencies, before, strict=True))
+    ):
+        raise EditedWhileRunning(
+            f"{stage.title}: its code, its settings or an input was edited while it ran, so its result is not kept. "
+            "Run the same command again."
+        )
+
+
 def _ending(code: int) -> str:
     """How a process ended, in words."""
     if code == os.EX_IOERR:
@@ -238,6 +276,17 @@ def _ending(code: int) -> str:
     if code == -signal.SIGKILL:
         return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+
+
+def _crowd() -> str:
+    """What to say where others want more cores at this moment than there are; nothing where no kernel tells."""
+    try:
+        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1
+    except OSError:
+        return ""
+    if running <= cores():
+        return ""
+    return f"{running} other threads want this machine's {cores()} cores: it will be slow, and so will what it measures"
 
 
 def cores() -> int:

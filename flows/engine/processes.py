@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
 from tasks.base.files import ROOT
+from tasks.running.run import DRIVEN
 
 LIBRARIES = {
     "pydantic": ("pydantic.dataclasses",),
@@ -91,7 +92,7 @@ class ForkServer:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tasks.running.fork_server"],
                     cwd=ROOT,
-                    env={**os.environ, **self.marks, "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, **self.marks, DRIVEN: "1", "PYTHONUNBUFFERED": "1"},
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     process_group=0,

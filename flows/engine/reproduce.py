@@ -2,7 +2,10 @@
 
 import json
 import os
-from contextlib import suppress
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.engine.execute import cores
 from flows.engine.schedule import run_in_order
+from flows.engine.server import has_died
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
 from flows.engine.store import Store
@@ -28,6 +32,7 @@ from tasks.running.spools import is_alive, process
 
 RUNS = STATE / "flow-runs"
 """A file for each run of a flow that was begun here, with the process that runs it."""
+WATCH_SECONDS = 2.0
 sessions: dict[str, Session] = {}
 
 
@@ -48,7 +53,7 @@ def reproduce(
     """
     _end_killed_runs()
     _note_run()
-    with opened(papers or [], profile, settings or [], jobs or cores()) as session:
+    with opened(papers or [], profile, settings or [], jobs or cores()) as session, server_watched(session):
         session.executor.marks["TENFOLD_FLOW_RUN"] = str(flow_run.id)
         sessions[session.name] = session
         work = session.plan.work
@@ -60,6 +65,30 @@ def reproduce(
         _run(session, [stage for stage in work if stage.paper == REPORT])
         session.raise_problems(work)
         return {title: outcome.state for title, outcome in session.outcomes.items()}
+
+
+@contextmanager
+def server_watched(session: Session) -> Iterator[None]:
+    """End this process when Prefect's server dies under it: Prefect would ask for an answer again and again."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_SECONDS):
+            if has_died():
+                session.executor.stop(at_once=True)
+                print(
+                    "tenfold: The Prefect server of this repository was killed, as when memory runs out: finished "
+                    "stages are kept. Run the same command again, or with --plain, which needs no server.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @task(cache_policy=NO_CACHE)

@@ -185,6 +185,13 @@ def _running() -> str | None:
     return str(known["address"]) if "address" in known and is_alive(str(known.get("process"))) else None
 
 
+def has_died() -> bool:
+    """Whether the server of this repository, which this process uses, is no more."""
+    known = remembered(KNOWN)
+    ours = known.get("address") == os.environ.get("PREFECT_API_URL")
+    return ours and not is_alive(str(known.get("process")))
+
+
 def _prefect_variables() -> list[str]:
     return [name for name in os.environ if name.startswith("PREFECT_")]
 

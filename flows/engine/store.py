@@ -141,12 +141,14 @@ class Store:
             members = self.digests.members(stage.out)
             # First the bytes, then the record that points at them.
             self._keep_all(stage, members)
-            if self.snapshot(stage) != before or self.digests.members(stage.out) != members:
+            entry = self._entry(stage, {"path": stage.out, **folder_entry(members)})
+            read = {each["path"]: each["md5"] for each in entry.get("deps", [])}
+            if [read[path] for path in stage.dependencies] != before or self.digests.members(stage.out) != members:
                 raise EditedWhileRunning(
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
                 )
-            self._save(stage, self._entry(stage, {"path": stage.out, **folder_entry(members)}))
+            self._save(stage, entry)
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""

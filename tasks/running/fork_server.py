@@ -45,13 +45,15 @@ def serve(requests: socket.socket) -> list[str] | None:
                     with suppress(Exception):  # the stage meets it again, and says so in its own log
                         importlib.import_module(library)
                 server, (log, answers) = os.getpid(), files
-                # Python forgets an interrupt that comes to the child within the fork; blocked, it waits until after.
+                # Python forgets an interrupt that comes to the child within the fork; blocked, it waits until after,
+                # and until the child has its log, where it says that it was interrupted.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                 child = os.fork()
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 if not child:
                     os.close(answers)
                     _become_stage(server, log)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+                if not child:
                     arguments: list[str] = asked["arguments"]
                     return arguments
                 os.close(log)

@@ -1,21 +1,19 @@
 """The engine for real: what runs, what is kept, what happens when it is killed, stopped or doubled."""
 
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from conftest import Clone, comparable, read_json, wait_for
 
-from flows.engine import execute
 from tasks.running.digests import Digests
 
 
@@ -270,25 +268,24 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) ->
     assert "data/quick/tiny/line-0" not in clone.digests()
 
 
-def test_an_output_that_a_dvc_repro_removes_at_the_end_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It removes the output of a stage before it makes it itself: also while this one records it."""
-    monkeypatch.setattr(execute, "ROOT", tmp_path)
-    out, tries = tmp_path / "out", []
-
-    class Store:
-        def commit(self, stage: object, before: list[str]) -> None:
-            tries.append(out.exists())
-            if len(tries) == 1:
-                out.rmdir()
-                threading.Timer(0.3, out.mkdir).start()
-                raise FileNotFoundError(out)
-
-    out.mkdir()
-    executor = execute.Executor(Store(), jobs=1)  # type: ignore[arg-type]
-    executor._commit(SimpleNamespace(dependencies=[], out="out"), [])  # type: ignore[arg-type]
-    assert tries == [True, True]
+def test_settings_that_another_command_compiles_meanwhile_do_not_get_into_the_record(clone: Clone) -> None:
+    """The record said 200 mails of an output that a stage had made of 300: it reads its settings from the file."""
+    process = clone.start("reproduce", "--plain")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("● tiny/line-0"):
+            break
+    clone.edit("flows/tiny.py", lambda code: code.replace(
+        "config=tiny.Counting())\nhalf", "config=tiny.Counting(seed=1))\nhalf"
+    ))  # fmt: skip
+    clone.tenfold("compile")
+    said = process.communicate()[0]
+    assert process.returncode == 1
+    assert "does not hold the settings of tiny/counted any more" in said
+    clone.tenfold("reproduce", "--plain")
+    made = json.loads((clone.root / ".tenfold/published/data--quick--tiny--counted").read_text())
+    assert made["digest"] == clone.digests()["data/quick/tiny/counted"]
+    assert clone.tenfold("verify", "--rerun", "counted").returncode == 0
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ class Minis:
         fresh.tenfold("compile")
         _commit(fresh.root)
         if tracked:  # the tables of the tracking store take long to make
-            fresh.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()")
+            fresh.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()")
         self._finished = folder / "finished"
         mini = self.untouched()
         ended = mini.reproduce()
@@ -224,7 +224,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain for {what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def state(pid: int) -> str:

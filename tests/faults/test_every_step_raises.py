@@ -44,11 +44,6 @@ def cases() -> Iterator[Any]:
             yield pytest.param(file, function, at, id=name, marks=[] if few else pytest.mark.slow)
 
 
-@pytest.fixture(scope="module")
-def oracle(minis: Minis) -> Oracle:
-    return Oracle(minis)
-
-
 @pytest.fixture
 def world(minis: Minis, oracle: Oracle) -> World:
     """A mini in which most has to run again."""
@@ -67,9 +62,7 @@ def test_an_error_in_a_function(world: World, file: str, function: str, at: int)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("function", FEW[:-1])
-def test_an_error_in_a_function_is_no_finished_run(
-    minis: Minis, tracked_minis: Minis, oracle: Oracle, function: str
-) -> None:
+def test_an_error_in_a_function_is_no_finished_run(tracked_minis: Minis, oracle: Oracle, function: str) -> None:
     """With Prefect and MLflow, too, which is told that the reproduction failed."""
     world = World(tracked_minis.done(), oracle, plain=False)
     world.edit("length", 1001)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from minis import Minis
 from world import EDITS, Oracle, World
 
-FEW, MANY = 8, 200
+FEW, MANY = 5, 200
 STEPS = 6
 """How much happens in a history."""
 
@@ -123,22 +123,22 @@ def number(by_default: int) -> int:
     return int(os.environ.get("TENFOLD_HISTORIES", by_default))
 
 
-def test_a_few_histories(minis: Minis) -> None:
-    Histories.minis, Histories.oracle = minis, Oracle(minis)
+def test_a_few_histories(minis: Minis, oracle: Oracle) -> None:
+    Histories.minis, Histories.oracle = minis, oracle
     run(Histories, min(number(FEW), FEW))
 
 
 @pytest.mark.slow
-def test_many_histories(minis: Minis, capsys: pytest.CaptureFixture[str]) -> None:
-    Histories.minis, Histories.oracle = minis, Oracle(minis)
+def test_many_histories(minis: Minis, oracle: Oracle, capsys: pytest.CaptureFixture[str]) -> None:
+    Histories.minis, Histories.oracle = minis, oracle
     with capsys.disabled():
         run(Histories, number(MANY))
 
 
 @pytest.mark.slow
 def test_histories_with_prefect_and_mlflow(
-    minis: Minis, tracked_minis: Minis, capsys: pytest.CaptureFixture[str]
+    tracked_minis: Minis, oracle: Oracle, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    TrackedHistories.minis, TrackedHistories.oracle = tracked_minis, Oracle(minis)
+    TrackedHistories.minis, TrackedHistories.oracle = tracked_minis, oracle
     with capsys.disabled():
         run(TrackedHistories, number(MANY) // 20)
