@@ -51,7 +51,12 @@ def ask(
 ) -> None:
     """Answer a question from your own mails and a public encyclopedia, and show what left this machine.
 
-    The mails are indexed the first time, and what is new the next times; the index stays in .tenfold/ask.
+    The mails are indexed the first time, and what is new the next times; the index stays in .tenfold/ask. What cannot
+    be read is counted, and named with --skipped. The answer is read by a small language model, which is often wrong:
+    see the passages.
+
+    Finding was measured on 150 questions written for six made-up mailboxes of a dozen mails; docs/ask.md has what came
+    of it. On a mailbox like yours nothing was measured.
 
     Examples:
 
