@@ -21,12 +21,10 @@ import numpy as np
 import torch
 
 from bench.retrieval import measured
-from tasks.altogether.texts.attributes import words
-from tasks.altogether.texts.edits import edit
 from tasks.base.determinism import set_process_environment
 from tools.annotate.alts import read_alts
 from tools.caption.cli import captioner
-from tools.caption.realigning import Realigner, open_picture, pictures_below, realign
+from tools.caption.realigning import Realigner, open_picture, pictures_below, realign, told
 
 
 def main() -> None:
@@ -46,7 +44,7 @@ def main() -> None:
     alts = {}
     if asked.alt is not None:
         alts = {path: each.text for path, each in read_alts(asked.alt, asked.images, paths)[0].items()}
-    model = Realigner(captioner(asked.profile))
+    model = Realigner(captioner(asked.profile), {}, rewrites=True)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder, "ours.jsonl"), Path(folder, "theirs.jsonl")
 
@@ -79,9 +77,8 @@ def naive(images: Path, paths: Sequence[str], alts: Mapping[str, str], model: Re
             if isinstance(seen, str):
                 line: dict[str, Any] = {"image": path, "problem": seen}
             else:
-                caption = model.captions(np.stack([seen]), [alt])[0]
-                changes = edit(words(alt), words(caption)).changes
-                line = {"image": path, "sha256": digest, "alt": alt, "caption": caption, "edit": changes}
+                (said,) = model.said(np.stack([seen]), [alt])
+                line = {"image": path, "sha256": digest, "alt": alt, **told(alt, "rewritten", said)}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

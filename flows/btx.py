@@ -15,6 +15,7 @@ from flows.engine.paper import (
     Control,
     NotTested,
     Paper,
+    Plot,
     Profiles,
     Scale,
     Source,
@@ -467,5 +468,26 @@ paper = Paper(
         "The seed model meets the plateau rule (less than 0.01 bits per byte in 500 steps) only as its cosine decays.",
         "BTM weighs experts by their posterior over the first 16 tokens with equal priors, the seed among them; the "
         "paper uses the tf-idf similarity of the context.",
+    ],
+    findings=["beats-dense-at-equal-data", "workers-apart-beat-one-worker"],
+    plots=[
+        Plot(
+            "Does more training compute buy better text?",
+            "frontier",
+            x="flops",
+            y="bits_per_byte",
+            column="mean",
+            y_is_better="lower",
+            without=["seed", "btx-noised"],
+        ),
+        Plot(
+            "Does more compute per predicted token buy better text?",
+            "frontier",
+            x="inference_flops",
+            y="bits_per_byte",
+            column="mean",
+            y_is_better="lower",
+            without=["btx-noised"],
+        ),
     ],
 )

@@ -148,7 +148,7 @@ def untouched(environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
     """A clone in which nothing has run; the tracking store's tables exist. Copy it, do not change it."""
     clone = new_clone(tmp_path_factory.mktemp("untouched") / "clone", environment)
     clone.tenfold("compile")
-    clone.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()", check=True)
+    clone.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()", check=True)
     return clone
 
 

@@ -8,7 +8,7 @@ paper's images of the web, its annotators (the levels are composed from publishe
 """
 
 from flows.altogether.claims import CLAIMS, CONTROLS
-from flows.engine.paper import Paper, Profiles, Scale
+from flows.engine.paper import Paper, Plot, Profiles, Scale
 from tasks.judging.results import Table
 
 paper = Paper(
@@ -93,5 +93,16 @@ paper = Paper(
         "has 0.144.",
         "The captions that dual encoders read come from a captioner tuned on the other half of the training concepts, "
         "whose own half they do not read.",
+    ],
+    findings=["alt-text-helps", "beats-copy-and-neighbour"],
+    plots=[
+        Plot(
+            "How much of what is right is said in how few words?",
+            "frontier",
+            x="words",
+            y="f1",
+            y_is_better="higher",
+            without=["reference"],
+        ),
     ],
 )

@@ -47,7 +47,8 @@ CLAIMS = [
     ),
     Claim(
         "beats-either-input-alone",
-        says="They are better than copying the alt-text and than what a captioner makes of the alt-text alone",
+        says="Captions from image and alt-text are better than copying the alt-text and than what a captioner makes of "
+        "the alt-text alone",
         source="the comparison with the alt-texts themselves",
         evidence="WEB",
         paper_value="CLIP score 4 % above the alt-texts, second-hand",
@@ -57,7 +58,8 @@ CLAIMS = [
     ),
     Claim(
         "beats-copy-and-neighbour",
-        says="They are better than the copied alt-text with the attributes, or attributes and keywords, of the most "
+        says="Captions from image and alt-text are better than the copied alt-text with the attributes, or attributes "
+        "and keywords, of the most "
         "similar training picture",
         source="not in the paper: the baseline that costs nothing",
         evidence="MEM-H",
@@ -89,7 +91,8 @@ CLAIMS = [
     ),
     Claim(
         "wrong-gender-is-repaired",
-        says="The same of a wrong gender",
+        says="Where the alt-text states a wrong gender, captions state the right one 0.8 times as often as captions "
+        "from the image alone, or more often",
         source="section 3.1: what does not fit the image is removed",
         evidence="MEM-H",
         paper_value="not measured there",

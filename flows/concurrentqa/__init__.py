@@ -9,7 +9,7 @@ encoders, which are trained whole there and are frozen here but for small adapte
 """
 
 from flows.concurrentqa.claims import CLAIMS, CONTROLS
-from flows.engine.paper import Paper, Profiles, Scale
+from flows.engine.paper import Paper, Plot, Profiles, Scale
 from tasks.judging.results import Table
 
 paper = Paper(
@@ -79,5 +79,15 @@ paper = Paper(
         "against 0.05): take it as the weaker for that. No other verdict changed.",
         "Under document privacy, and without quotas, how many public passages are asked about depends on how well "
         "private ones compete for the beam, though no query derives from them.",
+    ],
+    findings=["privacy-costs-accuracy", "retrieval-is-the-bottleneck"],
+    plots=[
+        Plot(
+            "What do answers cost in bytes that leave?",
+            "frontier",
+            x="sent_bytes",
+            y="f1",
+            y_is_better="higher",
+        ),
     ],
 )

@@ -48,7 +48,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=300, articles=600), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=200, articles=400), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
@@ -225,7 +225,7 @@ generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
     config=Profiles(
-        quick=Generative(seed=0, questions=4), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1700)
+        quick=Generative(seed=0, questions=2), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1700)
     ),
     each={"seed": (1,)},
 )
@@ -241,6 +241,6 @@ labels = Stage(
 planted = Stage(
     plant,
     inputs={**ENCODED, "retriever": mixed_retriever},
-    config=Profiles(quick=Leakage(questions=20), cpu=Leakage(), gpu=Leakage()),
+    config=Profiles(quick=Leakage(questions=10), cpu=Leakage(), gpu=Leakage()),
     each={"seed": (1,)},
 )

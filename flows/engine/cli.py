@@ -24,11 +24,11 @@ from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage, source_folder
 from flows.engine.store import Store
-from flows.engine.summary import show_summary
+from flows.engine.summary import show_page, show_summary
 from flows.engine.surroundings import refresh
 from flows.engine.terminal import console, show_plan, show_status
 from flows.engine.variant import Variant, variant
-from flows.engine.verdict_commands import add_to
+from flows.engine.verdict_commands import REPORT_FOLDER, add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.running import failures
@@ -138,7 +138,7 @@ def why(
 
     Example:
 
-        tenfold why btx/finetune-0
+        tenfold why btx/finetuned-0
     """
     planned = _plan(None, variant(profile, settings or []))
     chosen = find_stage(stage, planned.stages)
@@ -287,9 +287,15 @@ def _plan(papers: list[str] | None, chosen: Variant, *, record: bool = False) ->
 
 
 def _show_summary(planned: Plan, chosen: Variant) -> None:
-    """Say what came of the papers; what was just brought up to date is read anew."""
+    """Say what came of the papers, and write the report; what was just brought up to date is read anew."""
+    from flows.engine.report import write_report  # here, for its libraries are not wanted by other commands
+
     papers = sorted({stage.paper for stage in planned.stages} - {SOURCES, REPORT})
-    show_summary(gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes]))
+    found = gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes])
+    show_summary(found)
+    others = [name for name in all_papers() if name not in papers]
+    every = [*found, *(gather(others, None, []) if others else [])]
+    show_page(write_report(sorted(every, key=lambda evidence: evidence.name), REPORT_FOLDER))
 
 
 def _rerun(stage: ConcreteStage) -> None:

@@ -17,7 +17,8 @@ from flows.engine.stages import ConcreteStage, report_stage, source_stages
 from flows.engine.variant import Variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
-from tasks.judging.register import NOTHING_REGISTERED, REGISTER
+from tasks.judging.judge import EFFECTS, SUMMARY
+from tasks.judging.register import NOTHING_REGISTERED, REGISTER, VERDICTS
 
 HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this file.\n"
 WORK_POOL = "tenfold"
@@ -42,7 +43,8 @@ def compiled(
         "mlflow/experiments.json": json.dumps(_descriptions(experiments), indent=1, ensure_ascii=False) + "\n",
     }
     for stages in pipelines:
-        files[stages[0].pipeline_file] = HEADER + _yaml({"stages": {s.name: _dvc_stage(s) for s in stages}})
+        entries = {"stages": {s.name: _dvc_stage(s) for s in stages}}
+        files[stages[0].pipeline_file] = HEADER + _yaml(entries | _dvc_shows(stages))
         files[stages[0].params_file] = json.dumps({s.name: s.settings for s in stages}, indent=1) + "\n"
     return files
 
@@ -120,6 +122,19 @@ def _dvc_stage(stage: ConcreteStage) -> dict[str, Any]:
     if stage.kind == "environment":
         entry["always_changed"] = True
     return entry
+
+
+def _dvc_shows(stages: Sequence[ConcreteStage]) -> dict[str, Any]:
+    """What `dvc metrics`, `dvc plots` and `dvc exp show` show of a paper; no part of any stage."""
+    judged = [stage for stage in stages if stage.name == VERDICTS]
+    if not judged:
+        return {}
+    up = "/".join([".."] * len(judged[0].pipeline.split("/")))
+    plot = {"x": "effect", "y": "claim", "template": "bar_horizontal", "title": f"{judged[0].paper}: effects"}
+    return {
+        "metrics": [f"{up}/{judged[0].out}/{SUMMARY}"],
+        "plots": [{f"{up}/{judged[0].out}/{EFFECTS}": plot}],
+    }
 
 
 def _deployments(experiments: dict[str, Experiment]) -> dict[str, Any]:

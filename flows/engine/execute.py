@@ -1,6 +1,7 @@
 """Run stages' commands in processes of their own, a core each, and stop them all when asked to."""
 
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
 from tasks.running import failures
+from tasks.running.run import identity, parse, published
 
 REPLACED_SECONDS = 60
 REPLACED_TIMES = 5
@@ -114,9 +116,11 @@ class Executor:
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._tell(Outcome(stage, "started"))
+        self._tell(Outcome(stage, "started", tail=_crowd() if stage.kind == "measure" else ""))
+        _check_settings(stage)
         cpu_seconds = self._run_command(stage)
         self._snapshot(stage)
+        _check_made_from(stage, before)
         self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
@@ -233,6 +237,38 @@ class Slots:
                 self._changed.notify_all()
 
 
+def _check_settings(stage: ConcreteStage) -> None:
+    """A stage reads its settings from a file, which an older or newer paper may have been compiled into meanwhile.
+
+    Raises:
+        UserError: what is in the file is not what the record would say.
+    """
+    settings = None
+    with suppress(OSError, ValueError, AttributeError):
+        settings = json.loads((ROOT / stage.params_file).read_text()).get(stage.name)
+    if settings != json.loads(json.dumps(stage.settings)):
+        raise UserError(
+            f"{stage.params_file} does not hold the settings of {stage.title} any more: another command has compiled "
+            f"other code of the paper meanwhile. Run the same command again."
+        )
+
+
+def _check_made_from(stage: ConcreteStage, before: list[str]) -> None:
+    """Compare what the output was made from, by its stage's own word, with what the record is going to say.
+
+    Raises:
+        EditedWhileRunning: something was replaced while the stage ran, if only for a moment.
+    """
+    command = parse(shlex.split(stage.command)[3:])
+    if published(stage.out).get("identity") != identity(
+        command, stage.settings, dict(zip(stage.dependencies, before, strict=True))
+    ):
+        raise EditedWhileRunning(
+            f"{stage.title}: its code, its settings or an input was edited while it ran, so its result is not kept. "
+            "Run the same command again."
+        )
+
+
 def _ending(code: int) -> str:
     """How a process ended, in words."""
     if code == os.EX_IOERR:
@@ -240,6 +276,17 @@ def _ending(code: int) -> str:
     if code == -signal.SIGKILL:
         return "a kill (signal 9), as when memory runs out: free some, or run fewer stages at once with --jobs"
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+
+
+def _crowd() -> str:
+    """What to say where others want more cores at this moment than there are; nothing where no kernel tells."""
+    try:
+        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1
+    except OSError:
+        return ""
+    if running <= cores():
+        return ""
+    return f"{running} other threads want this machine's {cores()} cores: it will be slow, and so will what it measures"
 
 
 def cores() -> int:

@@ -8,7 +8,7 @@ import uvicorn
 
 from flows.engine.guard import Guard
 from tasks.base.errors import UserError
-from tasks.running.tracking import settings
+from tasks.running.mlflow_store import settings
 
 
 def serve(sock: socket.socket) -> None:

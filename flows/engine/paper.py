@@ -233,10 +233,30 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """A figure of the report, drawn for one question out of the cells of the paper's tables: a point a row.
+
+    "agreement" sets what was predicted (`y`) against what was observed (`x`), with the line on which both are equal.
+    "frontier" sets what something costs (`x`, less is better) against what it gives (`y`), with the rows that no other
+    row beats in both. `x` and `y` are quantities of tables with the same rows; `column` is that of `y` where its table
+    has several, and `without` are rows to which the question does not apply.
+    """
+
+    question: str
+    kind: Literal["agreement", "frontier"]
+    x: str
+    y: str
+    y_is_better: Literal["lower", "higher", ""] = ""
+    column: str = ""
+    without: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Paper:
     """A paper's citation, its claims and controls, the ledger of its scale against ours, the tables to show.
 
-    `caveats` are what a careful reader of the verdicts must know.
+    `caveats` are what a careful reader of the verdicts must know. `findings` are the ids of the claims with which the
+    report begins: what the paper is known for and what it does not tell, chosen whatever came of them.
     """
 
     title: str
@@ -248,3 +268,9 @@ class Paper:
     scales: Sequence[Scale]
     tables: Sequence[Table]
     caveats: Sequence[str] = ()
+    findings: Sequence[str] = ()
+    plots: Sequence[Plot] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.findings) - {claim.id for claim in self.claims}:
+            raise ValueError(f"findings names {', '.join(sorted(unknown))}, which is no claim of {self.title}")

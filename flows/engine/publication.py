@@ -179,7 +179,7 @@ def read_file(path: Path) -> Publication:
 
 
 def write(publication: Publication) -> Path:
-    """Write the paper's file; the README's table is made of all of them (readme.py)."""
+    """Write the paper's file; what people read is made of all of them (readme.py)."""
     path = FOLDER / f"{publication.paper}.json"
     FOLDER.mkdir(exist_ok=True)
     path.write_text(lines(TypeAdapter(Publication).dump_python(publication, mode="json")) + "\n")

@@ -17,7 +17,7 @@ from tasks.base.files import ROOT
 
 
 def publish(paper: str, profile: str) -> Path:
-    """Write `published/PAPER.json` and the README's table.
+    """Write `published/PAPER.json`, the tables beside it, and the README's findings.
 
     Raises:
         UserError: the checkout is not clean, the pipelines are not current, a stage is not up to date, or a

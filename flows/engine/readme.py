@@ -1,5 +1,8 @@
-"""The README's table of what is published: every comparison of every claim, whose it is, and what was withdrawn."""
+"""What is published, for people: the README's findings with their picture, and published/README.md with every claim."""
 
+from flows.engine.discover import papers
+from flows.engine.evidence import Evidence
+from flows.engine.plan import Plan
 from flows.engine.publication import (
     FOLDER,
     WITHDRAWN,
@@ -12,34 +15,85 @@ from flows.engine.publication import (
     standing,
     tally,
 )
+from flows.engine.report.front import Row, rows_of
+from flows.engine.report.picture import picture
+from flows.engine.report.shown import OURS
+from flows.engine.variant import Variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
-from tasks.judging.judge import VERDICTS
+from tasks.judging.judge import DECIDED, VERDICTS
 
 README = ROOT / "README.md"
-BEGIN = "<!-- published: written by `tenfold publish`, from published/*.json -->"
-END = "<!-- published: end -->"
+TABLES = FOLDER / "README.md"
+PICTURE = FOLDER / "findings.svg"
+BEGIN = "<!-- findings: written by `tenfold publish`, from published/*.json -->"
+END = "<!-- findings: end -->"
+ABOVE = """# What is published
+
+Written by `tenfold publish` from the files beside it. For every claim these hold each comparison with its values, the
+interval at 95 % and the one at the Holm level that decides, the machine, and the command that measures it again:
+`tenfold rejudge published/*.json` computes every verdict from them alone, and `tenfold report` shows them with figures.
+
+A claim of what was learned is about new seeds and new items (questions, documents, concepts), and its interval is over
+both; a simulation is consistent or inconsistent with a measurement, no more. A verdict is about the scale of its
+profile, never about the paper's. Claims and predictions are written before the first run that could show them; one that
+was edited afterwards, or whose sample grew after a look, is marked *post hoc*. Nothing is added up over the paper's
+claims, ours, and those that could not fail.
+"""
 COUNTED = WHOSE[:-1]
 """Whose claims are counted: all but the foregone ones."""
 
 
 def refresh() -> None:
-    """Bring the README's table up to date."""
-    README.write_text(with_table(README.read_text()))
+    """Bring the README's findings, their picture, and the tables up to date."""
+    rows = findings()
+    README.write_text(with_findings(README.read_text(), rows))
+    PICTURE.write_text(picture(rows))
+    TABLES.write_text(tables())
 
 
-def with_table(readme: str) -> str:
-    """The README with the table of what is published brought up to date.
+def tables() -> str:
+    """The text of published/README.md."""
+    return "\n".join([ABOVE, *_table()])
+
+
+def findings() -> list[Row]:
+    """The first claim of each paper's findings that was judged either way, and not after its data were seen."""
+    found = []
+    for name, experiment in papers().items():
+        # What is published, whatever is up to date here.
+        evidence = Evidence(experiment, Variant("cpu"), Plan([], {}), read(name), None)
+        rows = {row.claim.id: row for row in rows_of(evidence)}
+        led = [rows[one] for one in experiment.paper.findings]
+        found += [row for row in led if row.first and row.standing in DECIDED and not row.first.post_hoc][:1]
+    return found
+
+
+def with_findings(readme: str, rows: list[Row]) -> str:
+    """The README with its findings brought up to date.
 
     Raises:
-        UserError: the lines between which the table stands are gone.
+        UserError: the lines between which they stand are gone.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise UserError(f"README.md has no lines {BEGIN} and {END}: git restore it.")
-    return "\n".join([before + BEGIN, *_table(), END + after])
+    told = [_finding(row) for row in rows]
+    return "\n".join([before + BEGIN, f"![What was found]({PICTURE.relative_to(ROOT)})", "", *told, END + after])
+
+
+def _finding(row: Row) -> str:
+    run = row.first
+    assert run
+    assert run.leading
+    whose = "not in the paper" if row.claim.whose == OURS else f"the paper: {row.claim.paper_value}"
+    effect = effect_and_interval(run.leading.effect, run.leading.plain or run.leading.interval)
+    sample = f", {run.sample}" if run.sample else ""
+    quantity = run.leading.quantity.replace("_", " ")
+    verdict = f"**{run.standing.capitalize()}** (`{row.paper}`, {whose})"
+    return f"- {verdict}: {row.says}. Difference in {quantity}: {effect}{sample}."
 
 
 def _table() -> list[str]:
@@ -56,7 +110,7 @@ def _table() -> list[str]:
                 own = [claim for claim in found.claims if claim.whose == kind]
                 right, decided = predictions(own)
                 lines.append(
-                    f"| [`{found.paper}`](published/{found.paper}.json), {found.profile} | {kind} | "
+                    f"| [`{found.paper}`]({found.paper}.json), {found.profile} | {kind} | "
                     + " | ".join(str(counts[found.paper][kind][word]) for word in words)
                     + f" | {right} of {decided} |"
                 )

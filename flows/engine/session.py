@@ -24,8 +24,9 @@ from flows.engine.variant import variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.judging.register import VERDICTS
+from tasks.running.pusher import REFUSED
 from tasks.running.spools import SPOOL, UNKNOWN, commit, process
-from tasks.running.tracking import REFUSED, refused, waiting
+from tasks.running.tracking import refused, waiting
 
 PUSH_SECONDS = 60
 """How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""
@@ -212,18 +213,17 @@ def _say_what_waits(reproduction: str) -> None:
 
 
 def _reports(session: Session) -> Iterator[tuple[str, Path]]:
-    """Write the report and the figures of each paper with new verdicts: (paper, file), for the tracking store."""
+    """Write the page and the figures of each paper with new verdicts: (paper, file), for the tracking store."""
     judged = [stage for stage in session.plan.work if stage.name == VERDICTS and session.made(stage)]
     if not judged:
         return
-    # Only now: the report's libraries take a second to load.
     from flows.engine.evidence import gather
-    from flows.engine.report import draw, write_figures, write_report
+    from flows.engine.report import write_figures, write_page
 
     base, *changes = judged[0].profile.split("+")
     for stage, evidence in zip(judged, gather([stage.paper for stage in judged], base, changes), strict=True):
-        folder, drawn = STATE / "reports" / slug(stage.pipeline), draw(evidence)
+        folder = STATE / "reports" / slug(stage.pipeline)
         folder.mkdir(parents=True, exist_ok=True)
-        yield stage.paper, write_report([(evidence, drawn)], folder / "report.html")
-        for path in write_figures(drawn, folder):
+        yield stage.paper, write_page(evidence, folder / "report.html")
+        for path in write_figures(evidence, folder):
             yield stage.paper, path

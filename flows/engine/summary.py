@@ -1,10 +1,16 @@
 """The end of a reproduction: what came of each paper here, beside what is published, and where to look next."""
 
+import os
+import shutil
+import sys
+from pathlib import Path
+
 from rich.table import Table
 
 from flows.engine.evidence import Evidence
 from flows.engine.publication import standing, tally
 from flows.engine.terminal import console, controls, verdicts_in_words
+from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
 
 TRIAL = "quick"
@@ -40,6 +46,24 @@ def show_summary(found: list[Evidence]) -> None:
         console.print(
             f"Next: tenfold report, tenfold results {judged[0].name}, tenfold claims {judged[0].name}, {again}"
         )
+
+
+def show_page(page: Path) -> None:
+    """Name the report, and say how to call tenfold where a shell does not find it."""
+    console.print(f"Report: {os.path.relpath(page)} (tenfold report --serve shows it)", markup=False)
+    if not _found_by_the_shell():
+        bin_folder = Path(sys.executable).parent
+        place = bin_folder.relative_to(ROOT) if bin_folder.is_relative_to(ROOT) else bin_folder
+        console.print(
+            f"tenfold is not on your PATH: call {place}/tenfold, or run . {place}/activate once.", markup=False
+        )
+
+
+def _found_by_the_shell() -> bool:
+    """Whether who started this can type `tenfold`; make puts it on the PATH of its own commands alone."""
+    if os.environ.get("VIRTUAL_ENV") == sys.prefix:
+        return True
+    return "MAKELEVEL" not in os.environ and shutil.which("tenfold") is not None
 
 
 def _rows(evidence: Evidence) -> list[tuple[str, str, str, str]]:

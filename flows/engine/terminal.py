@@ -80,6 +80,8 @@ class Terminal:
             self._tasks[title] = self._progress.add_task(title, total=None, stage=outcome.stage)
             if not console.is_terminal:
                 console.print(f"● {title}")
+            if outcome.tail:
+                console.print(f"  {title}: {outcome.tail}", markup=False)
             return
         self._running.pop(title, None)
         if title in self._tasks:

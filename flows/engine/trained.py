@@ -1,6 +1,6 @@
 """What a stage made, for a tool: found by the stage's handle, and whether it is still what the code would make."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +26,39 @@ class Output:
     stale: str
 
 
-def trained(stage: Stage, profile: str, **axes: Any) -> Output:
-    """What the stage made at the profile, for these values of its axes.
+def made(stage: Stage, profile: str, **axes: Any) -> Output:
+    """What the stage made at the profile, for these values of its axes, whether or not it is up to date.
 
     Raises:
         UserError: it has not been made here; the sentence names the command that makes it.
     """
     experiment, name = _home(stage)
     concrete = _member(expand(experiment, Variant(profile)), name, axes)
-    again = f"tenfold reproduce {experiment.name} --profile {profile}"
     if not (ROOT / concrete.out).is_dir():
+        again = f"tenfold reproduce {experiment.name} --profile {profile}"
         raise UserError(f"{concrete.title} has not run here at {profile}: run {again} first.")
+    settings = TypeAdapter(type(stage.config_at(profile))).validate_python(concrete.settings, strict=False)
+    return Output(ROOT / concrete.out, settings, "")
+
+
+def trained(stage: Stage, profile: str, **axes: Any) -> Output:
+    """The same, and what has changed since: that is looked for in the whole plan, which takes a moment.
+
+    Raises:
+        UserError: it has not been made here; the sentence names the command that makes it.
+    """
+    found = made(stage, profile, **axes)
+    experiment, name = _home(stage)
+    concrete = _member(expand(experiment, Variant(profile)), name, axes)
+    again = f"tenfold reproduce {experiment.name} --profile {profile}"
     known = papers()
     planned = plan(select([experiment.name], Variant(profile), known), Store())
-    settings = TypeAdapter(type(stage.config_at(profile))).validate_python(concrete.settings, strict=False)
     reasons = planned.reasons.get(concrete.out, [])
     stale = ""
     if reasons or concrete.out in planned.waiting:
         why = str(reasons[0]) if reasons else "what it was made of is to be made anew"
         stale = f"{concrete.title} is not up to date at {profile} ({why}); to bring it up to date: {again}."
-    return Output(ROOT / concrete.out, settings, stale)
+    return replace(found, stale=stale)
 
 
 def is_here(stage: Stage, profile: str, **axes: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +60,26 @@ def settings(experiment: Experiment, chosen: Variant) -> dict[str, Any]:
             raise UserError(f"-S {key}={value}: {experiment.name} has no stage {name}.{did_you_mean(name, found)}")
         if dotted in experiment.stages[name].each:
             raise UserError(f"-S {key}={value}: {name} runs once for each {dotted}, so it cannot be set to one value.")
-        values = _put(to_json(found[name]), dotted, value, f"-S {key}={value}: {name}")
+        values = to_json(found[name])
+        values = _put(values, _whole(values, dotted), value, f"-S {key}={value}: {name}")
         try:
             found[name] = TypeAdapter(type(found[name])).validate_json(json.dumps(values))
         except ValidationError as problem:
             raise UserError(f"-S {key}={value}: {first_error(problem)}.") from problem
     return found
+
+
+def _whole(values: dict[str, Any], dotted: str) -> str:
+    """The whole name of a setting of which the end was given, as steps for optimisation.steps, if only one ends so."""
+    whole = [name for name in _names(values) if name == dotted or name.endswith(f".{dotted}")]
+    return whole[0] if len(whole) == 1 else dotted
+
+
+def _names(values: dict[str, Any], where: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{where}{name}"
+        if isinstance(value, dict):
+            yield from _names(value, f"{where}{name}.")
 
 
 def _put(values: dict[str, Any], dotted: str, text: str, where: str) -> dict[str, Any]:

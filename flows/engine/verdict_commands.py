@@ -18,6 +18,8 @@ from flows.engine.terminal import console, counted, show_table
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 
+REPORT_FOLDER = ROOT / "report"
+
 COLOURS = {
     "SUPPORTED": "green",
     "CONTRADICTED": "red",
@@ -227,32 +229,42 @@ def report(
     papers: Papers = None,
     profile: Profile = None,
     settings: Settings = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = ROOT / "report.html",
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = REPORT_FOLDER,
+    serve: Annotated[bool, typer.Option("--serve", help="Show it on this machine until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to show it; 0 takes a free one.")] = 8000,
 ) -> None:
-    """Write all verdicts, figures and their origins into one HTML file.
+    """Write all verdicts, figures and their origins as a folder of pages, which any web host can serve.
 
-    Example:
+    Examples:
 
-        tenfold report --out report.html
+        tenfold report
+
+        tenfold report btx --profile cpu --out public
+
+        tenfold report --serve --port 8123
     """
-    from flows.engine.report import draw, write_report
+    from flows.engine.report import write_report
 
-    found = gather(papers or [], profile, settings or [])
-    console.print(f"Wrote {write_report([(each, draw(each)) for each in found], out)}")
+    page = write_report(gather(papers or [], profile, settings or []), out)
+    console.print(f"Wrote {page}", markup=False)
+    if serve:
+        from flows.engine.report.serve import serve_folder
+
+        serve_folder(out, port)
 
 
 def publish(
     paper: Annotated[str, typer.Argument(help="A paper's short name.")],
     profile: Annotated[str, typer.Option("--profile", "-p", help="The profile whose verdicts we stand for.")] = "cpu",
 ) -> None:
-    """Write published/PAPER.json and the README's table, from a clean checkout.
+    """Write published/PAPER.json, the tables beside it and the README's findings, from a clean checkout.
 
     Example:
 
         tenfold publish btx --profile cpu
     """
     path = publishing.publish(paper, profile)
-    console.print(f"Wrote {path.relative_to(ROOT)} and the README's table. Commit both.")
+    console.print(f"Wrote {path.relative_to(ROOT)} and what people read of it. Commit README.md and published/.")
 
 
 def rejudge(
@@ -288,9 +300,9 @@ def compare(
 
     Examples:
 
-        tenfold compare quick cpu
+        tenfold compare published quick
 
-        tenfold compare published quick+finetuned.balance=0.0 --paper btx
+        tenfold compare quick quick+finetuned.balance=0.0 --paper btx
     """
     for title, table in comparison.compare(first, second, [paper] if paper else []):
         console.print(title)

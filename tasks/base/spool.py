@@ -1,7 +1,7 @@
 """What a stage says while it runs: metrics, tables, figures and notes, appended to a spool file.
 
 A stage never talks to a tracking server. It appends one JSON object a line to a file of its own, which
-`tasks.running.spools` opened for it and `tasks.running.tracking` pushes to MLflow, live or later: a server that is
+`tasks.running.spools` opened for it and `tasks.running.pusher` pushes to MLflow, live or later: a server that is
 down loses nothing. A stage that is called directly (in a test, by hand) has no spool, and nothing is written.
 """
 

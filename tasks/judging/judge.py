@@ -17,6 +17,8 @@ from tasks.judging.register import is_post_hoc, seen_at
 DECIDED = ("SUPPORTED", "CONTRADICTED", "CONSISTENT", "INCONSISTENT")
 VERDICTS = (*DECIDED, "INCONCLUSIVE", "NOT TESTED", "FAILED")
 Row = Mapping[str, Any]
+SUMMARY, EFFECTS = "summary.json", "effects.json"
+"""What `dvc metrics` and `dvc plots` show: verdict counts and effects as one small object, effects as rows."""
 
 SAID = (
     "id", "says", "source", "evidence", "paper_value", "whose", "expected", "method", "seen", "enlarged",
@@ -25,7 +27,7 @@ SAID = (
 
 
 def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> None:
-    """Judge every claim and control, and write `verdicts.json`.
+    """Judge every claim and control, and write `verdicts.json`; for DVC's own commands `summary.json`, `effects.json`.
 
     A claim is marked post hoc if `registered`, the pipeline's register, does not hold it as it stands, or if its sample
     grew after it had been judged. Where a control did not pass, no verdict either way is given.
@@ -49,6 +51,9 @@ def judge(*, results: Path, registered: Path, config: Judging, out: Path) -> Non
             judged["as_expected"] = None  # a prediction is made before
     rules = {"alpha": config.alpha, "minimum_seeds": config.minimum_seeds, "minimum_items": config.minimum_items}
     write_json(out / "verdicts.json", {**rules, "claims": claims, "controls": controls})
+    write_json(out / SUMMARY, summed_up(claims, controls))
+    effects = [{"claim": claim["id"], "effect": claim["effect"]} for claim in claims if claim["effect"] is not None]
+    write_json(out / EFFECTS, effects)
     _say(claims, controls)
 
 
@@ -134,12 +139,26 @@ def _say(claims: list[dict[str, Any]], controls: list[dict[str, Any]]) -> None:
         rows.append({name: told[name] for name in columns})
     if rows:
         spool.table("verdicts", rows)
-    for whose, short in TRACKED.items():
-        own = [claim for claim in claims if claim["whose"] == whose]
-        counts = Counter(claim["verdict"] for claim in own)
-        for verdict in VERDICTS if own else ():
-            spool.metric(f"verdicts/{short}/{verdict.lower().replace(' ', '-')}", counts[verdict])
+    summary = summed_up(claims, controls)
+    for short, counts in summary["verdicts"].items():
+        for verdict, count in counts.items():
+            spool.metric(f"verdicts/{short}/{verdict}", count)
     predicted = [claim["as_expected"] for claim in claims if claim["whose"] in TRACKED]
     spool.metric("verdicts/as-expected", sum(came is True for came in predicted))
-    spool.metric("controls/passed", sum(control["passed"] for control in controls))
-    spool.metric("controls/failed", sum(not control["passed"] for control in controls))
+    for word, count in summary["controls"].items():
+        spool.metric(f"controls/{word}", count)
+
+
+def summed_up(claims: list[dict[str, Any]], controls: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many claims of each counted kind came out how, how many controls passed, and each claim's effect."""
+    verdicts = {}
+    for whose, short in TRACKED.items():
+        counts = Counter(claim["verdict"] for claim in claims if claim["whose"] == whose)
+        if counts:
+            verdicts[short] = {verdict.lower().replace(" ", "-"): counts[verdict] for verdict in VERDICTS}
+    passed = sum(control["passed"] for control in controls)
+    return {
+        "verdicts": verdicts,
+        "controls": {"passed": passed, "failed": len(controls) - passed},
+        "effects": {claim["id"]: claim["effect"] for claim in claims if claim["effect"] is not None},
+    }

@@ -1,98 +1,157 @@
 """Raw messages out of a mailbox of any size, one at a time, each with an identity."""
 
+import bz2
+import gzip
+import lzma
 import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.base.errors import UserError
+from tasks.mail.message import headers_first
 
 LARGEST_MAIL = 8 << 20
 """Bytes of a mail that are kept; of a longer one (its attachments) the rest is passed over."""
 
 _LINE = 1 << 16
-_FROM = re.compile(rb"^From \S.*\d{1,2}:\d{2}")
-_FIELD = re.compile(rb"^[A-Za-z][A-Za-z0-9_-]*[ \t]*:")
-_SINGLE = (".eml", ".txt", "")
+_DATED = re.compile(rb"^From \S.*\d{1,2}:\d{2}")
+_KNOWN = re.compile(
+    rb"^(?:From|To|Cc|Date|Subject|Received|Return-Path|Delivered-To|Message-ID|Reply-To|Sender|MIME-Version"
+    rb"|Content-Type|Status|X-[\w-]+):",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(rb"^[!-9;-~]+[ \t]*:")
+_MANY = (".mbox", ".mbx")
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+"""How a file begins that is packed by itself, and what opens it."""
+_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf", b"Rar!", b"!BDN")
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A message as it lies in a mailbox: the SHA-256 of its bytes, and the first LARGEST_MAIL of them."""
+    """A message as it lies in a mailbox: the SHA-256 of its bytes, the first LARGEST_MAIL of them, and where it is."""
 
     identity: str
     data: bytes
+    name: str
 
 
-def stream(path: Path, skipped: Counter[str] | None = None) -> Iterator[Raw]:
-    """Yield the messages of an .mbox file, a maildir, or a folder of one message a file (.eml, .txt), in a fixed order.
+@dataclass
+class Skipped:
+    """What is passed over, by reason, each by its name."""
 
-    A folder is read with all that is below it, mboxes included. `skipped` counts what is passed over, by reason.
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, name: str) -> None:
+        """Note one more."""
+        self.names.setdefault(reason, []).append(name)
+
+    def counts(self) -> dict[str, int]:
+        """How many, by reason."""
+        return {reason: len(names) for reason, names in sorted(self.names.items())}
+
+
+def stream(path: Path, skipped: Skipped | None = None) -> Iterator[Raw]:
+    """Yield the messages of an mbox file, a maildir, or a folder of one message a file, in a fixed order.
+
+    A folder is read with all that is below it, mboxes included; a file is what it begins like, whatever its name, and
+    may be packed by gzip, bzip2 or xz. `skipped` notes what is passed over.
 
     Raises:
         UserError: there is no such path, it is no mailbox, or it holds no message.
     """
-    skipped = Counter() if skipped is None else skipped
+    skipped = Skipped() if skipped is None else skipped
     if not path.exists():
         raise UserError(f"There is no mailbox at {path}: give an .mbox file, a maildir or a folder of .eml files.")
     found = False
-    for raw in _file(path, skipped) if path.is_file() else _folder(path, skipped):
+    for raw in _folder(path, skipped) if path.is_dir() else _file(path, path.name, skipped):
         found = True
         yield raw
     if not found:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.counts().items())
         raise UserError(
             f"{path} holds no e-mail{f' ({reasons})' if reasons else ''}: "
             "give an .mbox file, a maildir or a folder of .eml files."
         )
 
 
-def _folder(folder: Path, skipped: Counter[str]) -> Iterator[Raw]:
+def _folder(folder: Path, skipped: Skipped) -> Iterator[Raw]:
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in inside[-1:]) or "tmp" in inside[:-1]:
-            skipped["hidden or temporary files"] += path.is_file()
-        elif path.is_file():
-            yield from _file(path, skipped, in_maildir=path.parent.name in ("cur", "new"))
+        if path.is_dir():
+            continue
+        inside = path.relative_to(folder)
+        # A name may hold bytes that are no text; it is only ever shown.
+        name = str(inside).encode(errors="backslashreplace").decode()
+        if inside.name.startswith(".") or "tmp" in inside.parts[:-1]:
+            skipped.add("hidden or temporary files", name)
+        else:
+            yield from _file(path, name, skipped)
 
 
-def _file(path: Path, skipped: Counter[str], in_maildir: bool = False) -> Iterator[Raw]:
+def _file(path: Path, name: str, skipped: Skipped) -> Iterator[Raw]:
     """The messages of one file: many of an mbox, one of any other that begins as a mail does."""
-    single = in_maildir or path.suffix.lower() in (".eml", ".txt")
-    if not single and path.suffix.lower() not in (".mbox", ".mbx", ""):
-        skipped["files that are no mails"] += 1
+    if not path.is_file():
+        # A named pipe would be waited for, for ever.
+        skipped.add("things that are no files", name)
         return
     try:
-        with open(path, "rb") as file:
-            yield from _message(file, skipped) if single else _mbox(file, skipped)
-    except OSError:
-        skipped["files that could not be read"] += 1
+        with open(path, "rb") as opened:
+            beginning = opened.read(8)
+        if beginning.startswith(_ARCHIVES):
+            skipped.add("archives, which have to be unpacked first", name)
+            return
+        unpack = next((unpack for begins, unpack in _PACKED.items() if beginning.startswith(begins)), open)
+        with unpack(path, "rb") as file:
+            many = path.suffix.lower() in _MANY or file.read(5) == b"From "
+            file.seek(0)
+            yield from _mbox(file, name, skipped) if many else _message(file, name, skipped)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        skipped.add("files that could not be read to their end", name)
 
 
-def _message(file: BinaryIO, skipped: Counter[str]) -> Iterator[Raw]:
+def _message(file: BinaryIO, name: str, skipped: Skipped) -> Iterator[Raw]:
     gathered = _Gathered()
     while block := file.read(_LINE):
         gathered.add(block)
-    yield from gathered.finish(skipped)
+        if gathered.size == len(block) and not _is_mail(block):
+            break
+    yield from gathered.finish(name, skipped)
 
 
-def _mbox(file: BinaryIO, skipped: Counter[str]) -> Iterator[Raw]:
-    """Messages between lines "From SENDER DATE" that come first or after an empty line."""
+def _mbox(file: BinaryIO, name: str, skipped: Skipped) -> Iterator[Raw]:
+    """Messages between lines "From SENDER DATE" that a header follows."""
     gathered = _Gathered()
-    blank = True
-    whole_line = True
-    while line := file.readline(_LINE):
-        if whole_line and blank and _FROM.match(line) and gathered.size:
-            yield from gathered.finish(skipped)
+    number = 1
+    blank = whole_line = True
+    line = file.readline(_LINE)
+    while line:
+        following = file.readline(_LINE)
+        if whole_line and gathered.size and _separates(line, following, blank):
+            yield from gathered.finish(f"{name}, mail {number}", skipped)
             gathered = _Gathered()
+            number += 1
         # An mbox quotes body lines that begin with "From " by ">".
-        gathered.add(line[1:] if whole_line and re.match(rb">+From ", line) else line)
+        gathered.add(line, quoted=whole_line and bool(re.match(rb">+From ", line)))
         blank = whole_line and not line.strip()
         whole_line = line.endswith(b"\n")
-    yield from gathered.finish(skipped)
+        line = following
+    yield from gathered.finish(f"{name}, mail {number}", skipped)
+
+
+def _separates(line: bytes, following: bytes, after_blank: bool) -> bool:
+    """Whether a line "From …" begins the next mail: a header follows it, which no sentence that begins so has.
+
+    Some programs leave out the sender, the date or the empty line before it, never all of them.
+    """
+    if not line.startswith(b"From "):
+        return False
+    if _DATED.match(line):
+        return bool(_KNOWN.match(following) or (after_blank and _FIELD.match(following)))
+    return after_blank and line.strip() in (b"From", b"From -") and bool(_KNOWN.match(following))
 
 
 class _Gathered:
@@ -104,26 +163,29 @@ class _Gathered:
         self.size = 0
         self.digest = sha256()
 
-    def add(self, block: bytes) -> None:
+    def add(self, block: bytes, quoted: bool = False) -> None:
         self.digest.update(block)
         self.size += len(block)
+        block = block[quoted:]
         if self.kept < LARGEST_MAIL:
             self.blocks.append(block[: LARGEST_MAIL - self.kept])
             self.kept += len(self.blocks[-1])
 
-    def finish(self, skipped: Counter[str]) -> Iterator[Raw]:
+    def finish(self, name: str, skipped: Skipped) -> Iterator[Raw]:
         data = b"".join(self.blocks)
         if not data.strip():
-            skipped["empty files"] += 1
+            skipped.add("empty files", name)
         elif not _is_mail(data):
-            skipped["files that are no mails"] += 1
+            skipped.add("files that are no mails", name)
         else:
-            yield Raw(self.digest.hexdigest(), data)
+            yield Raw(self.digest.hexdigest(), data, name)
 
 
 def _is_mail(data: bytes) -> bool:
-    """Whether it begins with header fields, perhaps after a line "From SENDER DATE"."""
-    lines = data.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 2)
-    if lines[0].startswith(b"From ") and len(lines) > 1:
-        lines = lines[1:]
-    return bool(_FIELD.match(lines[0]))
+    """Whether it begins with header fields of which one is a mail's, whatever programs leave before them."""
+    for line in headers_first(data[:_LINE]).split(b"\n"):
+        if _KNOWN.match(line):
+            return True
+        if not _FIELD.match(line) and not line[:1].isspace():
+            return False
+    return False

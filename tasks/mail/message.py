@@ -7,13 +7,21 @@ from datetime import UTC
 from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message as Parsed
+from email.parser import BytesHeaderParser
 from email.utils import parseaddr, parsedate_to_datetime
-from html.parser import HTMLParser
+from typing import Any
 
+from tasks.mail import charsets
 from tasks.mail.body import Body, separate
+from tasks.mail.page import page_to_text
 
 LARGEST_PART = 1 << 20
 """Bytes of a text part, as transferred, above which it is not decoded."""
+
+DEEPEST = 50
+"""Mails and parts inside each other that are read: what is further in is nobody's letter but a loop of forwards."""
+
+_BEFORE_HEADERS = re.compile(rb"(?:\xef\xbb\xbf|[ \t]*\r?\n|Microsoft Mail Internet Headers[^\n]*\n|>?From [^\n]*\n)+")
 
 _SPACES = re.compile(r"[\u00a0\u2007\u202f]")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad]|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f]")
@@ -21,6 +29,7 @@ _REPLY = re.compile(
     r"^\s*(?:(?:re|aw|sv|antw|fwd?|fw|wg)(?:\s?\[\d+\]|\^\d+|\(\d+\))?\s?:\s*|\[[\w .:/-]{2,40}\]\s*)+", re.IGNORECASE
 )
 _MARK = re.compile(r"^\s*(?:\[[^\]]*\]\s*)?(?:re|aw|sv|antw)(?:\s?\[\d+\]|\^\d+)?\s?:", re.IGNORECASE)
+_SPELLED = re.compile(r"^([^\s@]+) at ([^\s@]+\.[^\s@]+)(?=\s|$)")
 _ID = re.compile(r"<([^<>\s]+)>")
 
 
@@ -31,7 +40,8 @@ class Message:
     `answers` are the message ids that it replies to, nearest first. `subject` is without "Re:" and list tags;
     `is_reply` says whether it had a "Re:". `date` is YYYY-MM-DD, or empty where there is none to be read. `program` is
     the mail program. `done` names what was unusual, for counting: "only HTML", "an unknown charset",
-    "attachments", "a part too large to decode", "no date", "a broken structure".
+    "bytes that fit no letter", "attachments", "a part too large to decode", "no date", "a broken structure", "parts
+    nested too deeply".
     """
 
     id: str
@@ -50,10 +60,9 @@ class Message:
 def parse(raw: bytes) -> Message:
     """Read one mail, whatever is broken in it: this never raises, and `done` says what it met."""
     done: set[str] = set()
-    parsed = message_from_bytes(raw)
+    parsed = _parsed(headers_first(raw), done)
     text = "\n".join(_texts(parsed, done))
-    name, address = parseaddr(_header(parsed, "From"))
-    address = address.lower()
+    name, address = _writer(parsed)
     date = _date(_header(parsed, "Date"))
     if not date:
         done.add("no date")
@@ -77,6 +86,38 @@ def parse(raw: bytes) -> Message:
     )
 
 
+def headers_first(raw: bytes) -> bytes:
+    """A mail without what programs leave before its headers: a byte order mark, empty lines, a banner, mbox's line."""
+    before = _BEFORE_HEADERS.match(raw)
+    return raw[before.end() :] if before else raw
+
+
+def _parsed(raw: bytes, done: set[str]) -> Parsed:
+    """A mail in its parts; of one whose parts are nested too deeply for the parser, the headers alone."""
+    try:
+        return message_from_bytes(raw)
+    except RecursionError:
+        done.add("parts nested too deeply")
+        parsed = BytesHeaderParser().parsebytes(raw)
+        parsed.set_payload("")
+        del parsed["Content-Type"]
+        return parsed
+
+
+def _writer(parsed: Parsed) -> tuple[str, str]:
+    """Name and address. They are told apart before they are decoded, for an encoded name may hold a comma."""
+    try:
+        # Archives of lists on the web write "ada at engine.example (Ada Byron)".
+        written = next((value for name, value in parsed.raw_items() if name.lower() == "from"), "")
+        name, address = parseaddr(_SPELLED.sub(r"\1@\2", written))
+    except Exception:  # The standard library raises many kinds on broken fields.
+        name, address = "", ""
+    if "@" in address and "=?" not in address:
+        return _decoded(name), address.lower()
+    name, address = parseaddr(_header(parsed, "From"))
+    return name, address.lower()
+
+
 def bare_subject(subject: str) -> str:
     """A subject without "Re:", "Fwd:" and the tags of mailing lists in front."""
     return _REPLY.sub("", subject).strip() or subject.strip()
@@ -90,60 +131,65 @@ def normalise(text: str) -> str:
 def _header(parsed: Parsed, name: str) -> str:
     """A header's text on one line; what cannot be decoded is kept as it stands."""
     value = parsed.get(name)
-    if value is None:
-        return ""
+    return "" if value is None else _decoded(value)
+
+
+def _decoded(value: Any) -> str:
     try:
         pieces = decode_header(value)
     except Exception:  # The standard library raises many kinds on broken encoded words.
         pieces = [(str(value), None)]
-    text = "".join(
-        _decode(piece, charset or "ascii")[0] if isinstance(piece, bytes) else piece for piece, charset in pieces
-    )
+    text = ""
+    for piece, charset in pieces:
+        # The parser keeps bytes that are not ASCII as surrogates.
+        data = piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogateescape")
+        text += charsets.decode(data, charset or "utf-8")[0]
     return " ".join(normalise(text.encode("utf-8", "replace").decode("utf-8")).split())
 
 
-def _decode(data: bytes, charset: str) -> tuple[str, bool]:
-    """`data` as text, and whether its charset was known and fitted; else UTF-8, else Windows' Latin."""
-    for candidate in (charset, "utf-8"):
-        try:
-            return data.decode(candidate), candidate == charset
-        except (LookupError, ValueError):
-            continue
-    return data.decode("cp1252", "replace"), False
-
-
-def _texts(part: Parsed, done: set[str]) -> Iterator[str]:
-    """The texts that a mail shows, in order; of alternatives the plain one."""
-    kind = part.get_content_type()
-    if part.is_multipart():
-        children = [child for child in part.get_payload() if isinstance(child, Parsed)]
-        if kind == "message/rfc822":
-            for child in children:
-                inner = "\n".join(_texts(child, done))
-                yield "---- Forwarded Message ----\n" + inner
-        elif kind == "multipart/alternative":
-            plain = [child for child in children if child.get_content_type() == "text/plain"]
-            yield from _texts((plain or children[-1:] or [Parsed()])[0], done)
-        else:
-            for child in children:
-                yield from _texts(child, done)
-    elif part.get_content_disposition() == "attachment" or part.get_content_maintype() != "text":
-        done.add("attachments")
-    elif kind in ("text/plain", "text/html"):
-        payload = part.get_payload()
-        if len(str(payload)) > LARGEST_PART:
-            done.add("a part too large to decode")
-            return
-        data = part.get_payload(decode=True)
-        text, known = _decode(data if isinstance(data, bytes) else b"", _charset(part))
-        if not known:
-            done.add("an unknown charset")
-        if kind == "text/html":
-            done.add("only HTML")
-            text = html_to_text(text)
-        yield normalise(text)
+def _texts(part: Parsed, done: set[str], depth: int = 0) -> Iterator[str]:
+    """The texts that a mail shows, in order; of alternatives the plain one, unless it is blank."""
+    if depth > DEEPEST:
+        done.add("parts nested too deeply")
+        return
+    if not part.is_multipart():
+        yield from _text(part, done)
+        return
+    children = [child for child in part.get_payload() if isinstance(child, Parsed)]
+    if part.get_content_type() == "message/rfc822":
+        for child in children:
+            yield "---- Forwarded Message ----\n" + "\n".join(_texts(child, done, depth + 1))
+    elif part.get_content_type() == "multipart/alternative":
+        plain = [child for child in children if child.get_content_type() == "text/plain"]
+        for child in (*plain[:1], *children[::-1]):
+            text = "\n".join(_texts(child, done, depth + 1))
+            if any(letter.isalnum() for letter in text):
+                yield text
+                return
     else:
+        for child in children:
+            yield from _texts(child, done, depth + 1)
+
+
+def _text(part: Parsed, done: set[str]) -> Iterator[str]:
+    """What a part without parts says: its text, if it is one and no attachment."""
+    kind = part.get_content_type()
+    if part.get_content_disposition() == "attachment" or kind not in ("text/plain", "text/html"):
         done.add("attachments")
+        return
+    if len(str(part.get_payload())) > LARGEST_PART:
+        done.add("a part too large to decode")
+        return
+    data = part.get_payload(decode=True)
+    text, how = charsets.decode(data if isinstance(data, bytes) else b"", _charset(part))
+    if how == charsets.MENDED:
+        done.add("bytes that fit no letter")
+    if how == charsets.GUESSED:
+        done.add("an unknown charset")
+    if kind == "text/html":
+        done.add("only HTML")
+        text = page_to_text(text)
+    yield normalise(text)
 
 
 def _charset(part: Parsed) -> str:
@@ -181,54 +227,3 @@ def _mailing_list(parsed: Parsed) -> str:
     posted = _header(parsed, "List-Post") or _header(parsed, "X-BeenThere")
     match = re.search(r"([\w.+-]+)@", posted)
     return match[1] if match else ""
-
-
-def html_to_text(page: str) -> str:
-    """What a page says: one line a block, "> " before what it quotes, without scripts and styles."""
-    reader = _Page()
-    try:
-        reader.feed(page)
-        reader.close()
-    except (ValueError, AssertionError):  # Malformed declarations; what was read before them is kept.
-        pass
-    return reader.text()
-
-
-class _Page(HTMLParser):
-    APART = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "table", "ul", "ol", "blockquote", "dl"))
-    BLOCKS = APART | {"body", "br", "center", "dd", "div", "dt", "form", "li", "pre", "section", "td", "th", "tr"}
-    SILENT = frozenset(("script", "style", "title", "noscript", "template"))
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.lines: list[tuple[int, list[str]]] = [(0, [])]
-        self.depth = 0
-        self.silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in self.SILENT:
-            self.silent += 1
-        self._break(tag, 1)
-        if tag == "li":
-            self.lines[-1][1].append("* ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.SILENT:
-            self.silent = max(0, self.silent - 1)
-        self._break(tag, -1)
-
-    def handle_data(self, data: str) -> None:
-        if not self.silent:
-            self.lines[-1][1].append(data)
-
-    def _break(self, tag: str, by: int) -> None:
-        if tag == "blockquote":
-            self.depth = max(0, self.depth + by)
-        if tag in self.BLOCKS:
-            if tag in self.APART:
-                self.lines.append((self.depth, []))
-            self.lines.append((self.depth, []))
-
-    def text(self) -> str:
-        joined = [("> " * depth, " ".join("".join(pieces).split())) for depth, pieces in self.lines]
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(line and quote + line for quote, line in joined)).strip()

@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -65,6 +65,11 @@ class Command:
             for name, value in self.inputs.items()
             for label, folder in (value.items() if isinstance(value, dict) else [("", value)])
         }
+
+    @property
+    def given(self) -> list[str]:
+        """What describes its code and machine."""
+        return [path for path in (self.code, self.environment) if path]
 
 
 def parse(arguments: list[str]) -> Command:
@@ -130,20 +135,26 @@ def describe(command: Command) -> dict[str, Any]:
     """
     settings, digests = json.loads(Path(command.params).read_text()).get(command.key), Digests()
     inputs = {name: {"folder": folder, "digest": digests.digest(folder)} for name, folder in command.folders.items()}
-    whole = {
-        "function": command.function,
-        "settings": settings,
-        "inputs": {name: each["digest"] for name, each in inputs.items()},
-        "given": [digests.digest(given) for given in (command.code, command.environment) if given],
-    }
+    given = {path: digests.digest(path) for path in command.given}
     return {
         "function": command.function,
         "pipeline": str(Path(command.params).parent),
         "stage": command.key,
         "settings": settings,
         "inputs": inputs,
-        "identity": sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32],
+        "identity": identity(command, settings, {each["folder"]: each["digest"] for each in inputs.values()} | given),
     }
+
+
+def identity(command: Command, settings: Any, digests: Mapping[str, str]) -> str:
+    """What tells one output from another: the function, its settings, and the digests of all that it is given."""
+    whole = {
+        "function": command.function,
+        "settings": settings,
+        "inputs": {name: digests[folder] for name, folder in command.folders.items()},
+        "given": [digests[path] for path in command.given],
+    }
+    return sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @contextmanager

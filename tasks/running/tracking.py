@@ -1,75 +1,26 @@
-"""Push what stages said to MLflow: the only module that imports mlflow.
+"""The command that pushes what stages said to MLflow, and what became of it.
 
 `python -m tasks.running.tracking` pushes every spool that is left and ends; with `--follow` it goes on until its
-standard input closes. One pusher works at a time. One experiment a paper, a parent run for each
-reproduction, a child run for each stage that ran.
+standard input closes. One pusher works at a time.
 """
 
 import argparse
 import fcntl
-import json
 import os
-import re
-import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from tasks.base.errors import UserError
 from tasks.base.files import ROOT
-from tasks.running.spools import SPOOL, is_alive
+from tasks.running.pusher import REFUSED, Pusher, pending
+from tasks.running.spools import SPOOL
 
-SETTINGS = ROOT / "mlflow" / "server.json"
-EXPERIMENTS = ROOT / "mlflow" / "experiments.json"
-RUNS = SPOOL / "runs.json"
 PAUSE = 2.0
 PATIENCE = 3.0
-LEADING = ("results", "verdicts")
-"""The stages whose metrics and tables a paper's parent run carries too."""
-
-BATCH = 900
-"""MLflow takes up to 1,000 metrics at once."""
-
-SHORT_WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-"""For a server that is down: what it does not take now is pushed next time, so there is nothing to wait for."""
-REFUSED = SPOOL / "refused.jsonl"
-"""What MLflow will not have, with its reason: set aside, so that the rest goes on."""
 PROBLEM = SPOOL / "problem.txt"
 """Why the store cannot be used at the moment; gone when it can."""
-REFUSALS = (
-    "INVALID_PARAMETER_VALUE",
-    "BAD_REQUEST",
-    "RESOURCE_DOES_NOT_EXIST",
-    "RESOURCE_ALREADY_EXISTS",
-    "INVALID_STATE",
-)
-"""MLflow's codes that say something of one item; any other says something of the store."""
-UNFIT = (ArithmeticError, TypeError, ValueError)
-"""What Python raises for a value that does not fit."""
-
-
-def tracking_uri() -> str:
-    """Where runs are kept: MLFLOW_TRACKING_URI, or this repository's SQLite file."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    # From the root, where this module works: in the path to it there may be a "?", at which MLflow would cut it off.
-    return given or f"sqlite:///{settings()['store']}"
-
-
-def settings() -> dict[str, Any]:
-    """Where the store lies, and how its server is run.
-
-    Raises:
-        UserError: mlflow/server.json is damaged.
-    """
-    try:
-        known: dict[str, Any] = json.loads(SETTINGS.read_text())
-        return known
-    except ValueError:
-        raise UserError("mlflow/server.json is damaged: git restore mlflow/server.json.") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +35,7 @@ def main(arguments: list[str]) -> int:
     if follow:
         threading.Thread(target=_wait_for_end_of_input, args=(closed,), daemon=True).start()
     with _only_pusher(patience=float("inf") if follow else PATIENCE) as alone:
-        if alone and (follow or _pending()):
+        if alone and (follow or pending()):
             try:
                 _push_all(follow, closed)
             except Exception as problem:
@@ -102,27 +53,13 @@ def _push_all(follow: bool, closed: threading.Event) -> None:
     pusher.push()
     # What asked us to follow may be dying at this moment; its run is marked when it is dead.
     deadline = time.monotonic() + PATIENCE
-    while follow and _pending() and time.monotonic() < deadline:
+    while follow and pending() and time.monotonic() < deadline:
         time.sleep(PAUSE / 4)
         pusher.push()
     # A `dvc repro` says nothing at its end: wait for it, taking up what its later stages say.
-    while any(folder.name.startswith("dvc-") for folder in _pending()):
+    while any(folder.name.startswith("dvc-") for folder in pending()):
         time.sleep(PAUSE)
         pusher.push()
-
-
-def _is_the_items(problem: Exception) -> bool:
-    """Whether an error says something of the item that was pushed, so that trying again would not help.
-
-    A number too large for the database, say, is the cause of what MLflow calls an internal error.
-    """
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(problem, MlflowException):
-        return problem.error_code in REFUSALS or isinstance(problem.__cause__, UNFIT)
-    if isinstance(problem, OSError):  # a network or a disk that fails; but a file that is gone stays gone
-        return isinstance(problem, FileNotFoundError)
-    return isinstance(problem, UNFIT)
 
 
 def _tell_problem(problem: Exception) -> None:
@@ -144,299 +81,9 @@ def refused() -> int:
     return len(REFUSED.read_text().splitlines()) if REFUSED.exists() else 0
 
 
-def accepted_name(name: str) -> str:
-    """A metric's or parameter's name with what MLflow does not accept in it replaced."""
-    plain = re.sub(r"[^\w\-. :/]+", " -", name)
-    return "/".join(part.strip(" .") or "-" for part in plain.split("/"))[:250]
-
-
 def _wait_for_end_of_input(closed: threading.Event) -> None:
     sys.stdin.read()
     closed.set()
-
-
-class Pusher:
-    """Pushes spools to one MLflow store, remembering in a file beside each spool how far it has come."""
-
-    def __init__(self) -> None:
-        import logging
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        for name, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), *SHORT_WAITS.items()):
-            os.environ.setdefault(name, value)
-        import mlflow
-
-        SPOOL.mkdir(parents=True, exist_ok=True)
-        self._client = mlflow.MlflowClient(tracking_uri())
-        self._about: dict[str, str] = _read(EXPERIMENTS)
-        self._experiments: dict[str, str] = {}
-
-    def push(self) -> None:
-        """Push all that has been said since the last time; forget a reproduction that is over."""
-        for folder in _pending():
-            ended = _end_of(folder)
-            done = [self._pushed(spool, ended) for spool in sorted(folder.glob("*.jsonl")) if spool.stem != "own"]
-            self._try({"reproduction": folder.name}, self._push_own, folder, ended)
-            if ended and all(done):
-                for parent in _read(folder / "parents.json").values():
-                    self._try({"run": parent}, self._client.set_terminated, parent, ended)
-                shutil.rmtree(folder)
-
-    def _pushed(self, spool: Path, ended: str | None) -> bool:
-        """Push one stage's spool, and say whether it is at its end; where its run is refused, that is the end."""
-        over = [True]
-        self._try({"spool": spool.name}, lambda: over.append(self._push_spool(spool, ended)))
-        return over[-1]
-
-    def _push_spool(self, spool: Path, ended: str | None) -> bool:
-        """Push one stage's spool; whether it is at its end."""
-        state = _read(spool.with_suffix(".state"))
-        events = list(_events(spool, state))
-        if events and events[0]["kind"] == "start" and "run" not in state:
-            state |= self._start_run(events[0], spool.parent)
-        self._push_events(events, state)
-        over = next((event for event in events if event["kind"] == "end"), None)
-        if over or (ended and "ended" not in state):
-            state["ended"] = over["status"] if over else "KILLED"
-            for run in filter(None, [state.get("run"), *state.get("arms", {}).values()]):
-                self._client.set_terminated(run, state["ended"], _milliseconds(over))
-        _write(spool.with_suffix(".state"), state)
-        return "ended" in state
-
-    def _try(self, item: Mapping[str, Any], call: Callable[..., object], *arguments: Any, **named: Any) -> None:
-        """Push one item; one that MLflow refuses is set aside with the reason, and the rest goes on."""
-        try:
-            call(*arguments, **named)
-        except Exception as problem:
-            if not _is_the_items(problem):
-                raise
-            said = {"reason": " ".join(str(problem).split())[:500], "item": str(dict(item))[:500]}
-            with open(REFUSED, "a", encoding="utf-8") as file:
-                file.write(json.dumps(said) + "\n")
-
-    def _start_run(self, start: dict[str, Any], folder: Path) -> dict[str, Any]:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
-
-        profile, paper = _profile_and_paper(start["pipeline"])
-        parent = self._parent(folder, paper, profile, start)
-        tags = {
-            "mlflow.parentRunId": parent,
-            "mlflow.source.name": start["function"],
-            "mlflow.source.git.commit": start["commit"].rstrip("+"),
-            "stage": start["stage"],
-            "profile": profile,
-            "commit": start["commit"],
-            "dvc": f"{start['pipeline']}/dvc.yaml:{start['stage']}",
-            "identity": start["identity"],
-            "prefect_flow_run": start["flow_run"],
-        }
-        run = self._client.create_run(
-            self._experiment(paper), start_time=_milliseconds(start), tags=tags, run_name=start["stage"]
-        )
-        identifier: str = run.info.run_id
-        params = [Param(accepted_name(name), str(value)) for name, value in _flat(start["settings"] or {})]
-        self._try(start, self._client.log_batch, identifier, params=params, tags=[RunTag("code", start["function"])])
-        datasets = [
-            DatasetInput(
-                Dataset(given["folder"], given["digest"], "dvc", json.dumps({"path": given["folder"]})),
-                [InputTag("mlflow.data.context", name)],
-            )
-            for name, given in start["inputs"].items()
-        ]
-        if datasets:
-            self._try(start, self._client.log_inputs, identifier, datasets)
-        _write(RUNS, {**_read(RUNS), start["out"]: identifier})
-        return {"run": identifier, "out": start["out"], "parent": parent if start["stage"] in LEADING else None}
-
-    def _push_events(self, events: list[dict[str, Any]], state: dict[str, Any]) -> None:
-        from mlflow.entities import Metric
-
-        run = state.get("run")
-        if not run:
-            return
-        metrics = [
-            Metric(accepted_name(event["name"]), event["value"], _milliseconds(event), event["step"])
-            for event in events
-            if event["kind"] == "metric"
-        ]
-        # What a paper's results and verdicts say leads its parent run, where reproductions are compared.
-        for target in filter(None, [run, state.get("parent")]):
-            for start in range(0, len(metrics), BATCH):
-                self._try(events[0], self._client.log_batch, target, metrics=metrics[start : start + BATCH])
-            for metric in metrics:
-                if metric.key.startswith("verdicts/"):
-                    self._client.set_tag(target, metric.key.replace("/", "."), f"{metric.value:.0f}")
-            for event in events:
-                if event["kind"] == "table":
-                    columns = {name: [row.get(name) for row in event["rows"]] for name in event["rows"][0]}
-                    self._try(event, self._client.log_table, target, columns, f"{_file_name(event['name'])}.json")
-        if state.get("parent"):
-            self._push_arms(events, metrics, state)
-        notes = [event["text"] for event in events if event["kind"] == "note"]
-        if notes:
-            before = self._client.get_run(run).data.tags.get("mlflow.note.content", "")
-            self._client.set_tag(run, "mlflow.note.content", "\n\n".join(filter(None, [before, *notes])))
-        state.setdefault("artifacts", []).extend(e["name"] for e in events if e["kind"] == "artifact")
-        if any(event["kind"] == "end" and event["status"] == "FINISHED" for event in events):
-            for name in state["artifacts"]:
-                self._try({"artifact": name}, self._client.log_artifact, run, str(ROOT / state["out"] / name))
-
-    def _push_arms(self, events: list[dict[str, Any]], metrics: list[Any], state: dict[str, Any]) -> None:
-        """A run for each row of the result tables, in an experiment of their own, whose charts so compare arms.
-
-        What the parent calls `bits_per_byte/btx/mean` is `bits_per_byte/mean` in the run of btx. The arms of an
-        earlier reproduction at the same profile leave the page (MLflow keeps deleted runs).
-        """
-        from mlflow.entities import Metric
-
-        arms = state.setdefault("arms", {})
-        parent = self._client.get_run(state["parent"])
-        profile = parent.data.tags.get("profile", "")
-        experiment = self._experiment(f"{self._client.get_experiment(parent.info.experiment_id).name} arms")
-        rows = [
-            row for event in events if event["kind"] == "table" and event["name"] != "verdicts" for row in event["rows"]
-        ]
-        names = dict.fromkeys(str(next(iter(row.values()))) for row in rows)
-        if names and not arms:
-            for earlier in self._client.search_runs([experiment], f"tags.profile = '{profile}'", max_results=1000):
-                self._client.delete_run(earlier.info.run_id)
-        for arm in names:
-            if arm not in arms:
-                tags = {"arm": arm, "profile": profile, "parent": state["parent"]}
-                made = self._client.create_run(experiment, tags=tags, run_name=f"{arm} ({profile})")
-                arms[arm] = made.info.run_id
-        for arm, run in arms.items():
-            batch = [
-                Metric(f"/{metric.key}/".replace(part, "/", 1).strip("/"), metric.value, metric.timestamp, 0)
-                for part in [f"/{accepted_name(arm)}/"]
-                for metric in metrics
-                if part in f"/{metric.key}/"
-            ]
-            for start in range(0, len(batch), BATCH):
-                self._try({"arm": arm}, self._client.log_batch, run, metrics=batch[start : start + BATCH])
-
-    def _push_own(self, folder: Path, ended: str | None) -> None:
-        """Push what the reproduction itself says: the table of its stages, with the run that made each."""
-        state = _read(folder / "own.state")
-        for event in _events(folder / "own.jsonl", state):
-            if event["kind"] == "stages":
-                rows = [{**row, "run": _read(RUNS).get(row["out"], "")} for row in event["rows"]]
-                parent = self._parent(folder, event["paper"], event["tags"]["profile"], event)
-                columns = {name: [row[name] for row in rows] for name in rows[0]}
-                self._try({"paper": event["paper"]}, self._client.log_table, parent, columns, "stages.json")
-                for name, value in event["tags"].items():
-                    self._client.set_tag(parent, name, value)
-            if event["kind"] == "file":
-                parent = self._parent(folder, event["paper"], event["profile"], event)
-                self._try(event, self._client.log_artifact, parent, event["path"])
-        _write(folder / "own.state", state)
-
-    def _parent(self, folder: Path, paper: str, profile: str, event: dict[str, Any]) -> str:
-        """The run of a paper's part in this reproduction, made when it is first needed."""
-        parents = _read(folder / "parents.json")
-        if paper not in parents:
-            engine = "dvc repro" if folder.name.startswith("dvc-") else "tenfold reproduce"
-            started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
-            run = self._client.create_run(
-                self._experiment(paper),
-                start_time=_milliseconds(event),
-                tags={"reproduction": folder.name, "profile": profile, "engine": engine},
-                run_name=f"{profile} {started}".strip(),
-            )
-            parents[paper] = run.info.run_id
-            _write(folder / "parents.json", parents)
-        identifier: str = parents[paper]
-        return identifier
-
-    def _experiment(self, paper: str) -> str:
-        if paper not in self._experiments:
-            found = self._client.get_experiment_by_name(paper)
-            if found:
-                identifier = found.experiment_id
-                if found.lifecycle_stage == "deleted":  # in the page's bin, where nothing could be pushed to it
-                    self._client.restore_experiment(identifier)
-            elif os.environ.get("MLFLOW_TRACKING_URI"):
-                identifier = self._client.create_experiment(paper)
-            else:
-                folder = ROOT / settings()["artifacts"] / paper.replace(" ", "-")
-                identifier = self._client.create_experiment(paper, folder.as_uri())
-            if paper in self._about:
-                self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
-            self._experiments[paper] = identifier
-        return self._experiments[paper]
-
-
-def _pending() -> list[Path]:
-    return sorted(folder for folder in SPOOL.iterdir() if folder.is_dir())
-
-
-def _end_of(folder: Path) -> str | None:
-    """How a reproduction ended, or None while it lives; one that died without a word was killed."""
-    lines = (folder / "own.jsonl").read_text().splitlines() if (folder / "own.jsonl").exists() else []
-    events = [json.loads(line) for line in lines if line.endswith("}")]
-    if events and events[-1]["kind"] == "end":
-        status: str = events[-1]["status"]
-        return status
-    owner = events[0]["process"] if events else folder.name.removeprefix("dvc-")
-    if is_alive(owner):
-        return None
-    if not folder.name.startswith("dvc-"):
-        return "KILLED"
-    ends = [spool.read_text().rpartition('"status": "')[2].partition('"')[0] for spool in folder.glob("*.jsonl")]
-    return "FINISHED" if all(end == "FINISHED" for end in ends) else "FAILED"
-
-
-def _events(spool: Path, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The whole lines written since `state["offset"]`, which moves on."""
-    if spool.exists():
-        with open(spool, "rb") as file:
-            file.seek(state.get("offset", 0))
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                state["offset"] = state.get("offset", 0) + len(line)
-                try:
-                    event: dict[str, Any] = json.loads(line)
-                except ValueError:  # cut off by a full disk or a kill
-                    continue
-                yield event
-
-
-def _profile_and_paper(pipeline: str) -> tuple[str, str]:
-    """What a pipeline's folder says: pipelines/PROFILE/PAPER, pipelines/sources, or the root for the report."""
-    parts = pipeline.split("/")
-    return (parts[1], parts[2]) if len(parts) == 3 else ("", {".": "report"}.get(pipeline, parts[-1]))
-
-
-def _flat(values: dict[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{where}{name}.")
-        else:
-            yield f"{where}{name}", value
-
-
-def _milliseconds(event: dict[str, Any] | None) -> int:
-    return int((event["time"] if event else time.time()) * 1000)
-
-
-def _file_name(title: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    fresh = path.with_name(f"{path.name}.fresh")
-    fresh.write_text(json.dumps(data))
-    fresh.replace(path)
 
 
 @contextmanager

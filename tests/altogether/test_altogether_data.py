@@ -164,7 +164,7 @@ ENTITIES = (
         ("a.png", bomb(), "decompression bomb"),
         ("b.png", square("red")[:40], "damaged image"),
         ("c.png", b"", "damaged image"),
-        ("d.svg", b"<svg", "root node|invalid|unknown|data"),
+        ("d.svg", b"<svg", "not well-formed SVG"),
         ("e.svg", b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "nothing drawn"),
         ("f.svg", (ENTITIES + "<svg>&a69;</svg>").encode(), "hostile entities"),
         ("g.svg", b'<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>', "hostile entities"),

@@ -1,8 +1,6 @@
 """Facts, names and descriptions read out of articles: small articles with the traps that real ones set."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tasks.concurrentqa.corpora.leads import noun_heads, read_lead
 from tasks.concurrentqa.corpora.names import Titles, aliases
@@ -233,11 +231,10 @@ def test_singulars(plural: str, noun: str) -> None:
     assert singular(plural) == noun
 
 
-@given(st.sampled_from(sorted(COARSE)))
-@settings(max_examples=300)
-def test_the_singular_of_a_plural_is_in_the_lexicon(noun: str) -> None:
+def test_the_singular_of_a_plural_is_in_the_lexicon() -> None:
     """A type written in the plural ("are rivers of") must not be lost."""
-    regular = not noun.endswith(("s", "x", "z", "h", "y", "f", "fe", "man", "us", "um", "on", "a", "people"))
-    assert singular(noun) == noun
-    if regular:
-        assert singular(noun + "s") == noun
+    irregular = ("s", "x", "z", "h", "y", "f", "fe", "man", "us", "um", "on", "a", "people")
+    for noun in COARSE:
+        assert singular(noun) == noun
+        if not noun.endswith(irregular):
+            assert singular(noun + "s") == noun

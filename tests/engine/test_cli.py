@@ -1,10 +1,19 @@
 """What the command says: help with examples, and one plain sentence for whatever is wrong."""
 
+import shlex
 import subprocess
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, Clone
+from typer.models import CommandInfo
+
+from flows.engine.cli import app
+from flows.engine.discover import papers
+from flows.engine.variant import settings, variant
+from tasks.base.errors import UserError
 
 
 def tenfold(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +38,7 @@ def tenfold(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["reproduce", "btx", "-S", "expert.general=NaN"], "general"),
         (["reproduce", "btx", "-S", "expert.general=lots"], "valid number"),
         (["reproduce", "--jobs", "-3"], "greater than or equal to 1"),
+        (["trace", "btx/mixture-beats-soop"], "Did you mean btx/mixture-beats-soup?"),
         (["why", "expert-cod-0"], "Did you mean btx/expert-code-0?"),
         (["verify", "--rerun", "nothing"], "There is no stage nothing."),
         (["reproduse"], "No such command 'reproduse'"),
@@ -50,6 +60,41 @@ def test_help_has_an_example(command: str) -> None:
     ended = tenfold(command, "--help")
     assert ended.returncode == 0
     assert f"tenfold {command}" in ended.stdout.split("Example", 1)[1]
+
+
+def named(command: CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "")
+
+
+COMMANDS = tuple(named(command) for command in app.registered_commands)
+LONG = ("reproduce", "ui", "publish", "new")
+"""Examples that run for long or write into the checkout: only their settings are tried."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_the_help_work(command: str, tmp_path: Path) -> None:
+    """Or say in one sentence what has to run before: an example with a stage or a setting that is not there teaches
+    nothing."""
+    (shown,) = (one.callback.__doc__ or "" for one in app.registered_commands if one.callback and named(one) == command)
+    examples = [line.strip() for line in shown.splitlines() if line.strip().startswith(f"tenfold {command}")]
+    assert examples, "help without an example"
+    for example in examples:
+        words = shlex.split(example.partition("&&")[0])[1:]
+        if command not in LONG and not {"--serve", "--rerun"} & set(words) and "+" not in example:
+            words = [str(tmp_path) if word in ("public",) else word for word in words]
+            ended = tenfold(*words)
+            needs = "tenfold reproduce" in ended.stdout + ended.stderr or "damaged or missing" in ended.stderr
+            assert ended.returncode == 0 or needs, f"{example}: {ended.stderr}"
+        for name, following in pairwise(words):
+            if name == "-S":
+                settings(papers()["btx"], variant("quick", [following]))
+
+
+def test_a_setting_is_known_by_the_end_of_its_name() -> None:
+    found = settings(papers()["btx"], variant("quick", ["expert.steps=500"]))
+    assert found["expert"].optimisation.steps == 500
+    with pytest.raises(UserError, match="has no setting steps"):
+        settings(papers()["btx"], variant("quick", ["dense.steps=500"]))  # of the expert, or of the finetuning
 
 
 def test_debug_shows_the_traceback() -> None:

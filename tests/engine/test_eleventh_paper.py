@@ -71,7 +71,7 @@ def test_what_the_walk_through_adds_shows_up_everywhere(done: Clone) -> None:
     assert "✓ tiny/" not in output, "the other papers are left alone"
     assert "vowels: Bits a letter" in (done.root / "data/report/report.md").read_text()
     done.tenfold("report", "vowels")
-    assert "Two letters of context foretell a letter" in (done.root / "report.html").read_text()
+    assert "Two letters of context foretell a letter" in (done.root / "report/vowels.html").read_text()
     query = (
         "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
         "experiment = client.get_experiment_by_name('vowels')\n"

@@ -9,8 +9,9 @@ from conftest import ROOT, Clone, read_json, runs_of
 
 from flows.engine import publication
 from flows.engine.discover import papers
-from flows.engine.readme import README, with_table
+from flows.engine.readme import PICTURE, README, TABLES, findings, tables, with_findings
 from flows.engine.rejudge import differences, recomputable
+from flows.engine.report.picture import picture
 
 
 def commit(clone: Clone) -> None:
@@ -27,9 +28,10 @@ def refusal(clone: Clone) -> str:
 
 
 def test_the_readme_shows_what_is_published() -> None:
-    assert with_table(README.read_text()) == README.read_text(), (
-        "run tenfold publish, or edit between the lines no more"
-    )
+    """And so do the tables and the picture: all are made of the same files."""
+    assert with_findings(README.read_text(), findings()) == README.read_text(), "edit between the lines no more"
+    assert tables() == TABLES.read_text()
+    assert picture(findings()) == PICTURE.read_text()
 
 
 def test_every_publication_has_the_shape_and_its_controls_passed() -> None:
@@ -67,13 +69,13 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     check_that_it_recomputes(done)
     assert found["figures"]["letters/line-0/all"]["value"] > 0
     assert found["environment"]["processor"]
-    readme = (done.root / "README.md").read_text()
+    readme = (done.root / "published/README.md").read_text()
     assert "| SUPPORTED |" in readme
-    assert "| [`tiny`](published/tiny.json), quick | paper, with a number | 2 | 1 | 0 | 0 | 1 |" in readme
+    assert "| [`tiny`](tiny.json), quick | paper, with a number | 2 | 1 | 0 | 0 | 1 |" in readme
     assert "1 of tiny" in readme, "foregone claims are named, and counted nowhere"
     assert "published (quick)" in done.tenfold("claims").stdout
     done.tenfold("report")
-    report = (done.root / "report.html").read_text()
+    report = (done.root / "report/tiny.html").read_text()
     assert "we published (quick)" in report
     assert found["commit"][:12] in report
     assert found["claims"][0]["command"].replace("&&", "&amp;&amp;") in report
@@ -149,7 +151,7 @@ def test_every_published_verdict_follows_from_its_pairs(path: Path) -> None:
 
 
 def test_what_was_withdrawn_is_shown_with_its_reason() -> None:
-    readme = README.read_text()
+    readme = TABLES.read_text()
     withdrawn = [
         c for path in (ROOT / "published").glob("*.json") for c in publication.read_file(path).claims if c.withdrawn
     ]

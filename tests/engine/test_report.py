@@ -1,10 +1,11 @@
 """The report, `claims`, `trace` and `compare`: every number with its chain, and none without."""
 
-import re
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -17,14 +18,15 @@ from flows.engine.paper import Paper
 from tasks.base.errors import UserError
 from tasks.judging.results import Table
 
+PAGE = "report/tiny.html"
 CLAIMS = {"half-is-more", "third-is-more", "halves-agree", "one-half-is-more", "lines-count-alike", "all-languages"}
 
 
 @pytest.fixture(scope="module")
 def report(finished: Clone) -> str:
-    """The report on the tiny paper."""
+    """The tiny paper's page."""
     finished.tenfold("report")
-    return (finished.root / "report.html").read_text()
+    return (finished.root / PAGE).read_text()
 
 
 class _Links(HTMLParser):
@@ -76,18 +78,24 @@ def test_two_tables_cannot_show_one_number_for_two() -> None:
         figures_of(read(module), [row, other])
 
 
-def test_the_report_has_every_claim_and_fetches_nothing(report: str) -> None:
+@pytest.mark.parametrize("name", ["index", "tiny"])
+def test_a_page_has_every_claim_and_fetches_nothing(report: str, finished: Clone, name: str) -> None:
+    page = (finished.root / f"report/{name}.html").read_text()
     parser = _Links()
-    parser.feed(report)
+    parser.feed(page)
     assert parser.fetched == []
     assert len(parser.ids) == len(set(parser.ids))
     assert set(parser.targets) <= set(parser.ids)
     assert "script" not in parser.tags
-    assert "@import" not in report
-    assert "url(" not in re.sub(r"url\(#", "", report)
+    assert "@import" not in page
+    assert "url(" not in page
     for claim in CLAIMS:
-        assert f'id="tiny-{claim}"' in report
-    for word in ("There are only two texts.", "The letters are few.", "1000", "3 of 3"):
+        assert f'#claim-{claim}"' in page
+        assert f'id="claim-{claim}"' in report
+
+
+def test_the_paper_page_has_reasons_scale_and_predictions(report: str) -> None:
+    for word in ("There are only two texts.", "The letters are few.", "1000", "came true: 3 of 3"):
         assert word in report
 
 
@@ -113,7 +121,7 @@ def test_a_number_names_stage_digest_commit_and_command(report: str, finished: C
 def test_no_number_without_an_unbroken_chain(done: Clone, broken: str) -> None:
     mean = read_json(done.root / "data/quick/tiny/verdicts/verdicts.json")["claims"][0]["parts"][0]["pairs"][0]["left"]
     done.tenfold("report", "--profile", "quick")
-    unbroken = (done.root / "report.html").read_text()
+    unbroken = (done.root / PAGE).read_text()
     assert f"{mean:#.4g}" in unbroken
     assert 'class="number"' in unbroken
     if broken == "code":
@@ -123,7 +131,7 @@ def test_no_number_without_an_unbroken_chain(done: Clone, broken: str) -> None:
     else:
         done.edit("flows/tiny.py", lambda code: code.replace("margin=0.1", "margin=0.01"))
     done.tenfold("report", "--profile", "quick")
-    page = (done.root / "report.html").read_text()
+    page = (done.root / PAGE).read_text()
     assert f"{mean:#.4g}" not in page
     assert 'class="number"' not in page
     assert "The chain from the data to the verdicts is broken here" in page
@@ -188,14 +196,16 @@ def test_compare_shows_what_a_setting_changes(done: Clone) -> None:
     assert "Did you mean quick?" in wrong.stderr
 
 
-def test_the_report_in_a_browser(report: str, finished: Clone, page: Page) -> None:
-    """On a telephone nothing overflows; a number opens its card; in the dark the page is dark; print unfolds all."""
-    page.goto((finished.root / "report.html").as_uri())
+def test_a_page_in_a_browser(report: str, finished: Clone, page: Page) -> None:
+    """On a telephone nothing overflows; a number opens its card; in the dark the page is dark; print unfolds tests."""
+    address = (finished.root / PAGE).as_uri()
+    page.goto(address)
     shoot(page, "report")
     number = page.locator(".claim details.number").first
     number.locator("summary").first.click()
     assert number.locator(".card").is_visible()
     assert "Student t over pairs by seed" in number.inner_text()
+    assert number.locator("svg .pair").count() == 9, "each seed's two values are joined"
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -210,14 +220,55 @@ def test_the_report_in_a_browser(report: str, finished: Clone, page: Page) -> No
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     assert page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill") != "rgb(0, 0, 0)"
-    page.reload()
+    page.goto(f"{address}#n-letters-line-0-all")
+    assert page.locator("#n-letters-line-0-all").is_visible(), "a link to a number opens its card"
+    page.goto("about:blank")
+    page.goto(address)
     page.emulate_media(media="print")
     assert page.locator("details[open]").count() == 0
-    for unfolded in (".claim .card", ".controls .card", ".values table", ".stages .stage"):
+    for unfolded in (".claim .card", ".stage"):
         assert page.locator(unfolded).first.is_visible(), f"{unfolded} is not printed"
+    assert not page.locator("aside").is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
 
 
+def test_the_front_page_in_a_browser(report: str, finished: Clone, page: Page) -> None:
+    """Claims are told apart by the filters, each lies where its interval says, and leads to its page."""
+    page.goto((finished.root / "report/index.html").as_uri())
+    rows = page.locator(".forest .row:not(.heading)")
+    assert rows.count() == len(CLAIMS)
+    page.locator("label:has(#verdict-contradicted)").click()
+    shown = [row for row in rows.all() if row.is_visible()]
+    assert [row.locator(".says a").inner_text() for row in shown] == ["A third is more than a half"]
+    strip = shown[0].locator(".strip")
+    dot, edge = strip.locator(".dot").bounding_box(), strip.locator(".edge").bounding_box()
+    assert dot
+    assert edge
+    assert dot["x"] + dot["width"] < edge["x"], "what is contradicted lies on the other side of the edge"
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "report-front")
+    shown[0].locator(".says a").click()
+    assert page.url.endswith("tiny.html#claim-third-is-more")
+    assert page.locator("#claim-third-is-more").is_visible()
+
+
 def test_the_report_is_written_where_it_is_asked_for(finished: Clone, tmp_path: Path) -> None:
-    finished.tenfold("report", "tiny", "--out", str(tmp_path / "here.html"))
-    assert "Which claims hold?" in (tmp_path / "here.html").read_text()
+    finished.tenfold("report", "tiny", "--out", str(tmp_path / "here"))
+    assert "Which claims hold?" in (tmp_path / "here/index.html").read_text()
+    assert (tmp_path / "here/tiny.html").exists()
+
+
+def test_the_served_report_answers_this_machine_alone(finished: Clone, tmp_path: Path) -> None:
+    """A page elsewhere that names our address as its own must read nothing."""
+    serving = finished.start("report", "tiny", "--out", str(tmp_path / "here"), "--serve", "--port", "0")
+    assert serving.stdout
+    address = next(line.split()[1] for line in serving.stdout if line.startswith("Report:"))
+    try:
+        with urlopen(address) as answer:
+            assert b"Which claims hold?" in answer.read()
+        with pytest.raises(HTTPError, match="403"):
+            urlopen(Request(address, headers={"Host": "elsewhere.example"}))
+    finally:
+        serving.send_signal(2)
+        assert serving.wait(60) == 0

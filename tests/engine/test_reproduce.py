@@ -1,5 +1,6 @@
 """The engine for real: what runs, what is kept, what happens when it is killed, stopped or doubled."""
 
+import json
 import os
 import random
 import shutil
@@ -265,6 +266,26 @@ def test_an_edit_while_a_stage_runs_is_not_taken_for_its_result(clone: Clone) ->
     assert process.returncode == 1
     assert "was edited while it ran" in output
     assert "data/quick/tiny/line-0" not in clone.digests()
+
+
+def test_settings_that_another_command_compiles_meanwhile_do_not_get_into_the_record(clone: Clone) -> None:
+    """The record said 200 mails of an output that a stage had made of 300: it reads its settings from the file."""
+    process = clone.start("reproduce", "--plain")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("● tiny/line-0"):
+            break
+    clone.edit("flows/tiny.py", lambda code: code.replace(
+        "config=tiny.Counting())\nhalf", "config=tiny.Counting(seed=1))\nhalf"
+    ))  # fmt: skip
+    clone.tenfold("compile")
+    said = process.communicate()[0]
+    assert process.returncode == 1
+    assert "does not hold the settings of tiny/counted any more" in said
+    clone.tenfold("reproduce", "--plain")
+    made = json.loads((clone.root / ".tenfold/published/data--quick--tiny--counted").read_text())
+    assert made["digest"] == clone.digests()["data/quick/tiny/counted"]
+    assert clone.tenfold("verify", "--rerun", "counted").returncode == 0
 
 
 @pytest.fixture

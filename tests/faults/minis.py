@@ -155,7 +155,7 @@ class Minis:
         fresh.tenfold("compile")
         _commit(fresh.root)
         if tracked:  # the tables of the tracking store take long to make
-            fresh.run("-c", "from tasks.running.tracking import Pusher; Pusher().push()")
+            fresh.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()")
         self._finished = folder / "finished"
         shutil.copytree(MINI / "texts", folder / ELSEWHERE)
         mini = self.untouched()

@@ -59,7 +59,7 @@ def test_an_altered_number_is_shown_by_nobody(done: Clone, file: str) -> None:
         assert f"{name} is not what the record says" in ended.stderr, command
         assert len(ended.stderr.strip().splitlines()) == 1, command
         assert "SUPPORTED" not in ended.stdout, command
-    assert not (done.root / "report.html").exists()
+    assert not (done.root / "report/tiny.html").exists()
     assert not (done.root / "published/tiny.json").exists()
     mend = ended.stderr.strip().rpartition(": ")[2]
     folder, _, again = mend.removeprefix("rm -rf ").partition(" && tenfold ")

@@ -1,7 +1,6 @@
 """E-mail: whose words are whose, what is masked, and mailboxes that are broken, huge or empty."""
 
 import mailbox as standard
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ from hypothesis import strategies as st
 from tasks.base.errors import UserError
 from tasks.mail import message as reading
 from tasks.mail.body import separate
-from tasks.mail.mailbox import LARGEST_MAIL, stream
+from tasks.mail.mailbox import LARGEST_MAIL, Skipped, stream
 from tasks.mail.masking import ADDRESS, TELEPHONE, mask
-from tasks.mail.message import html_to_text, parse
+from tasks.mail.message import parse
+from tasks.mail.page import page_to_text
 from tasks.mail.senders import named_alike, without_closings
 from tasks.mail.sentences import join, parts, sentences
 from tasks.mail.threads import thread_numbers
@@ -109,7 +109,7 @@ def test_html_is_read_as_text_without_scripts_and_only_where_there_is_no_plain_t
     """Catches style sheets in a passage, and a mail that is read twice."""
     page = "<html><head><style>p{}</style><title>t</title><script>evil()</script></head><body><p>One &amp; two"
     page += "<blockquote>old</blockquote><ul><li>three</ul></body>"
-    assert html_to_text(page).split("\n\n") == ["One & two", "> old", "* three"]
+    assert page_to_text(page).split("\n\n") == ["One & two", "> old", "* three"]
     read = parse(mail(page, Content_Type="text/html"))
     assert "only HTML" in read.done
     assert (read.body.own, read.body.quoted) == ("One & two\n\n* three", "old")
@@ -322,9 +322,9 @@ def test_what_is_no_mail_is_counted_and_said(tmp_path: Path) -> None:
     (tmp_path / "empty.eml").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("Buy milk and bread")
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
-    skipped: Counter[str] = Counter()
+    skipped = Skipped()
     assert len(list(stream(tmp_path, skipped))) == 1
-    assert skipped == {"empty files": 1, "files that are no mails": 2}
+    assert skipped.counts() == {"empty files": 1, "files that are no mails": 2}
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty folder", "empty file", "no mailbox"])

@@ -129,4 +129,4 @@ def test_an_edited_claim_is_post_hoc_and_retrains_nothing(done: Clone) -> None:
     assert "(post hoc)" in done.tenfold("claims").stdout
     assert ", post hoc" in done.tenfold("trace", "third-is-more").stdout
     done.tenfold("report")
-    assert (done.root / "report.html").read_text().count('class="posthoc"') == 2  # the legend and the claim
+    assert (done.root / "report/tiny.html").read_text().count('class="posthoc"') == 2  # the legend and the claim

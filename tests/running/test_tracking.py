@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, RUNS, Clone, read_json, runs_of, wait_for
 
 from flows.engine.server import free_port
-from tasks.running.tracking import accepted_name
+from tasks.running.pusher import accepted_name
 
 
 def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clone) -> None:
@@ -18,7 +18,7 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert parent["status"] == "FINISHED"
     assert parent["tags"]["engine"] == "tenfold reproduce"
     assert parent["metrics"]["letters/line-0/all"] > 0
-    assert {"stages.json", "report.html", "claims.svg", "letters.svg"} <= set(parent["files"])
+    assert {"stages.json", "report.html"} <= set(parent["files"])
     assert parent["metrics"]["verdicts/number/supported"] == 2
     assert parent["tags"]["verdicts.number.contradicted"] == "1"
     arms = {run["name"]: run for run in runs_of(finished)["tiny arms"]}

@@ -155,11 +155,13 @@ def test_what_is_odd_is_counted_and_said(box: Path, tmp_path: Path) -> None:
     found = index(box, tmp_path / "index", Hashing())
     counts = found.counts()
     assert (counts["mails"], counts["new mails"], counts["copies of the same mail"], counts["passages"]) == (6, 6, 1, 5)
-    assert counts["new mails with no words of their own"] == 1
+    assert found.unread.names["mails without words of their own"] == ["quote.eml"]
     assert counts["new mails with an unknown charset"] == counts["new mails with attachments"] == 1
-    assert counts["skipped empty files"] == counts["skipped files that are no mails"] == 1
+    assert counts["not read: empty files"] == counts["not read: files that are no mails"] == 1
     assert any("picture of the bridge" in text for text in found.index.texts(range(5)))
-    assert index(box, tmp_path / "index", Hashing(stop_after=0)).progress.added == 0  # the one without words as well
+    again = index(box, tmp_path / "index", Hashing(stop_after=0))
+    assert again.progress.added == 0  # the one without words as well
+    assert again.unread.names == found.unread.names
 
 
 @pytest.fixture
@@ -319,6 +321,11 @@ def test_the_command_over_http_shows_what_left(box: Path, small: list[str]) -> N
     for words in ("3 mails, 3 new mails", "confidence 0.90", "a reader for tests", "private", "What left this machine"):
         assert words in shown.output
     assert "PRIVATE" not in shown.output
+    assert "not read" not in shown.output
+    (box / "quote.eml").write_bytes(mail("quote", "> all of this is quoted"))
+    shown = run(QUESTION, "--private", str(box), "--policy", "query", "--skipped", *small)
+    assert "not read: quote.eml: mails without words of their own" in shown.output
+    (box / "quote.eml").unlink()
     said = run(QUESTION, "--private", str(box), "--policy", "query", "--json", *small)
     answer = json.loads(said.output)
     assert answer["left"] == []

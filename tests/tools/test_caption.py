@@ -25,7 +25,7 @@ from tasks.altogether.captioner.encoder import Encoding, encoded, load_encoder
 from tasks.altogether.captioner.stored import Sizes, new_writer, save_writer
 from tasks.altogether.captioner.subwords import load_subwords, trained
 from tasks.base.errors import UserError
-from tools.caption.realigning import Folders, Realigner, pictures_below, realign
+from tools.caption.realigning import Folders, Realigner, Said, pictures_below, realign
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9" fill="{}"/></svg>'
 HOSTILE = '<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg xmlns="http://www.w3.org/2000/svg">&a;</svg>'
@@ -35,13 +35,15 @@ class Echo:
     """In the place of a captioner: says the alt-text and how red the picture is; remembers what it was asked."""
 
     size = 8
+    rewrites = True
 
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def captions(self, pixels: Any, alts: Sequence[str]) -> list[str]:
+    def said(self, pixels: Any, alts: Sequence[str]) -> list[Said]:
         self.asked.append(len(alts))
-        return [f"{alt} {seen[..., 0].mean():.0f}".strip() for seen, alt in zip(pixels, alts, strict=True)]
+        texts = [f"{alt} {seen[..., 0].mean():.0f}".strip() for seen, alt in zip(pixels, alts, strict=True)]
+        return [Said(text, 0.5) for text in texts]
 
 
 def bomb() -> bytes:
@@ -178,12 +180,18 @@ def test_a_caption_does_not_depend_on_the_pictures_beside_it(tmp_path: Path) -> 
     sizes = Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6)
     save_writer(new_writer(tmp_path / "subwords", *seen.sizes, sizes), tmp_path / "captioner")
     places = {name: tmp_path / name for name in ("encoder", "dual", "captioner")}
-    model = Realigner(Folders(**places, size=32, encoding=encoding))
+    kept = dict.fromkeys(("features", "levels", "titled"), tmp_path)
+    folders = Folders(**places, size=32, encoding=encoding, held_out_style="noto", **kept)
     alts = ["", "a red square", "dark", "", "a blue circle: round, dark, round"]
-    together = model.captions(pixels, alts)
-    alone = [model.captions(pixels[n : n + 1], alts[n : n + 1])[0] for n in range(5)]
-    assert together == alone
-    assert len(set(together)) > 1
+    for rewrites in (True, False):
+        model = Realigner(folders, dict.fromkeys(("colour",), 0.0), rewrites=rewrites)
+        together = model.said(pixels, alts)
+        alone = [model.said(pixels[n : n + 1], alts[n : n + 1])[0] for n in range(5)]
+        assert [each.caption for each in together] == [each.caption for each in alone]
+        assert [each.confidence or 0 for each in together] == pytest.approx(
+            [each.confidence or 0 for each in alone], rel=1e-3
+        )
+        assert len({each.caption for each in together}) > 1
 
 
 @pytest.mark.parametrize(
@@ -191,7 +199,8 @@ def test_a_caption_does_not_depend_on_the_pictures_beside_it(tmp_path: Path) -> 
     [
         (["nowhere"], "There is no folder nowhere"),
         (["docs", "--profile", "gpu"], "holds no picture"),
-        (["images", "--profile", "gpu"], "run tenfold reproduce altogether --profile gpu first"),
+        (["images", "--profile", "gpu"], "There is no alt-text to mend"),
+        (["images", "--rewrite", "--profile", "gpu"], "run tenfold reproduce altogether --profile gpu first"),
         (["images", "--alt", "none.csv"], "none.csv"),
     ],
 )

@@ -1,6 +1,7 @@
 """Advise on a user's own cluster: search strategies with the calibrated simulator, and draw how they scale."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,31 @@ def read_calibration(folder: Path) -> "Calibration":
         raise UserError("There is no calibration here yet: run tenfold reproduce hardware_scaling (two minutes).")
     found: Calibration = TypeAdapter(Calibration).validate_json(json.dumps(json.loads(path.read_text())["calibration"]))
     return found
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How far the simulator was off on step times of other people's runs that it was not fitted to."""
+
+    figures: int
+    mean_error: float
+    worst_error: float
+
+    def __str__(self) -> str:
+        return (
+            f"On {self.figures} step times of other people's runs that it had not seen, the simulator was off by "
+            f"{self.mean_error:.0%} on average and {self.worst_error:.0%} at worst."
+        )
+
+
+def read_held_out(folder: Path) -> HeldOut | None:
+    """What the pipeline measured on figures held out, over all their sources; None where it has not."""
+    path = folder / "metrics.json"
+    if not path.exists():
+        return None
+    rows = [row for row in json.loads(path.read_text()) if "error" in row]
+    errors = [row["error"] for row in rows]
+    return HeldOut(len(errors), sum(errors) / len(errors), max(errors)) if errors else None
 
 
 def read_workload(name: str) -> "Workload":
@@ -172,13 +198,19 @@ def ask(
 
 
 def sweep(
-    workload: "Workload", cluster: "Cluster", calibration: "Calibration", gpus: list[int], batch_tokens: int
+    workload: "Workload",
+    cluster: "Cluster",
+    calibration: "Calibration",
+    gpus: list[int],
+    batch_tokens: int,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> list[Scaled]:
     """The best strategy for each number of GPUs at which there is one, with the same batch throughout."""
     from models.hardware.search import search
 
     found = {}
-    for number in [*gpus, 2 * gpus[-1]]:
+    for done, number in enumerate([*gpus, 2 * gpus[-1]]):
+        tell(done)
         answer = search(workload, cluster, calibration, gpus=number, batch_tokens=batch_tokens, best=1)
         if answer.options:
             found[number] = answer.options[0]

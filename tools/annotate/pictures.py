@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -114,10 +115,18 @@ def _files(folder: Path, found: Found) -> Iterator[str]:
                 continue
             if ending in NOT_SHOWN:
                 found.not_shown[ending] += 1
-            elif ending in SHOWN and not path.isprintable():
+            elif ending in SHOWN and not sayable(path):
                 found.unreadable[ascii(path)] = "has a name with control or undecodable characters: rename it"
             elif ending in SHOWN:
                 yield path
+
+
+def sayable(path: str) -> bool:
+    """Whether a path can be shown and written: without control characters and bytes that are no text.
+
+    The no-break spaces that macOS puts into the names of screenshots can.
+    """
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in path)
 
 
 def _natural(path: str) -> list[tuple[str, int]]:
@@ -130,6 +139,8 @@ def _look(folder: Path, path: str, size: int) -> dict[str, Any]:
     try:
         if size > LARGEST:
             raise Unreadable(f"has more than {LARGEST >> 20} MiB")
+        if not (folder / path).is_file():
+            raise Unreadable("is no file")  # a named pipe would be waited for, for ever
         data = (folder / path).read_bytes()
         media, width, height = _vector(data) if path.lower().endswith(".svg") else _raster(data)
     except Unreadable as problem:

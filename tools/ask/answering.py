@@ -1,11 +1,13 @@
 """Answer a question from one's own mails and the public encyclopedia, and say what of it left the machine."""
 
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +17,7 @@ from tasks.concurrentqa.corpora.passages import Passage
 from tasks.concurrentqa.corpora.prepare import Corpora, Mail, mail_passages, read_articles
 from tasks.concurrentqa.retrieval.client import PublicClient, connect
 from tasks.concurrentqa.retrieval.service import seen, serve
-from tasks.mail.mailbox import stream
+from tasks.mail.mailbox import Raw, Skipped, stream
 from tasks.mail.message import parse
 from tools.ask.passage_index import Encoder, Item, PassageIndex, Progress
 from tools.ask.reading import Reader
@@ -78,12 +80,12 @@ class Answer:
 
 @dataclass
 class Mailbox:
-    """A user's mails as an index, and what was met on the way there."""
+    """A user's mails as an index, and what was met on the way there; `unread` names what gave no passage, by reason."""
 
     index: PassageIndex
     progress: Progress
     met: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
+    unread: Skipped = field(default_factory=Skipped)
 
     def counts(self) -> dict[str, int]:
         """What to tell the user, by what is counted."""
@@ -96,12 +98,12 @@ class Mailbox:
             "passages": len(self.index.ids),
         }
         counts |= {f"new mails with {what}": count for what, count in sorted(self.met.items())}
-        return counts | {f"skipped {what}": count for what, count in sorted(self.skipped.items())}
+        return counts | {f"not read: {reason}": count for reason, count in self.unread.counts().items()}
 
 
 def index_folder(state: Path, mailbox: Path) -> Path:
     """Where the index of a mailbox lies: a folder named by the digest of the mailbox's path."""
-    return state / sha256(str(mailbox.resolve()).encode()).hexdigest()[:16]
+    return state / sha256(os.fsencode(mailbox.resolve())).hexdigest()[:16]
 
 
 def index_mailbox(mailbox: Path, folder: Path, encoder: Encoder, model: str, watch: Watch = lambda _: None) -> Mailbox:
@@ -111,23 +113,32 @@ def index_mailbox(mailbox: Path, folder: Path, encoder: Encoder, model: str, wat
         UserError: there is no mail at `mailbox`.
     """
     found = Mailbox(PassageIndex(folder, model), Progress())
-    found.progress = found.index.update(_mails(mailbox, found), encoder, watch)
+    names: dict[str, str] = {}
+    found.progress = found.index.update(_mails(mailbox, found, names), encoder, watch)
+    for identity in found.index.without_passages():
+        # Known from the index alone, so that mails of earlier runs are named as well.
+        if identity in names:
+            found.unread.add("mails without words of their own", names[identity])
     return found
 
 
-def _mails(mailbox: Path, found: Mailbox) -> Iterator[Item]:
-    config = Corpora()
-    for raw in stream(mailbox, found.skipped):
+def _mails(mailbox: Path, found: Mailbox, names: dict[str, str]) -> Iterator[Item]:
+    for raw in stream(mailbox, found.unread):
+        names[raw.identity] = raw.name
+        yield Item(raw.identity, partial(_mail, raw, found))
 
-        def passages(data: bytes = raw.data, identity: str = raw.identity) -> list[Passage]:
-            message = parse(data)
-            found.met.update(message.done)
-            made = mail_passages(Mail(int(identity[:15], 16), message, thread=-1, reply_to=-1), config)
-            found.met["no words of their own"] += not made
-            # What is quoted is in the mails that are quoted; the index is searched by a mail's own words.
-            return [replace(passage, quoted="") for passage in made]
 
-        yield Item(raw.identity, passages)
+def _mail(raw: Raw, found: Mailbox) -> list[Passage]:
+    """A mail's passages; none of one that cannot be read, which is counted among those without words."""
+    try:
+        message = parse(raw.data)
+        made = mail_passages(Mail(int(raw.identity[:15], 16), message, thread=-1, reply_to=-1), Corpora())
+    except Exception as problem:  # whatever a damaged mail provokes: it must not keep the others from being read
+        found.met[f"damage ({type(problem).__name__})"] += 1
+        return []
+    found.met.update(message.done)
+    # What is quoted is in the mails that are quoted; the index is searched by a mail's own words.
+    return [replace(passage, quoted="") for passage in made]
 
 
 def index_encyclopedia(

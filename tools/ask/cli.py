@@ -44,6 +44,9 @@ def ask(
     ] = "document",
     hops: Annotated[int, typer.Option(min=1, max=4, help="Passages in a chain.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="Name each mail and file that was not read, and why.")
+    ] = False,
     sources: Annotated[
         Path | None, typer.Option(help="A folder with wikipedia-summaries, minilm and smollm2; else data/sources.")
     ] = None,
@@ -81,9 +84,14 @@ def ask(
 
     answer = asking.ask(question, policy, mailbox.index, articles, encoder, reader, hops)
     if as_json:
-        print(json.dumps({**asdict(answer), "mailbox": mailbox.counts()}, indent=1, ensure_ascii=False))
+        told = {**asdict(answer), "mailbox": mailbox.counts(), "not read": mailbox.unread.names}
+        print(json.dumps(told, indent=1, ensure_ascii=False))
         return
     _show_mailbox(private, mailbox.counts())
+    if skipped:
+        for reason, names in sorted(mailbox.unread.names.items()):
+            for name in names:
+                console.print(f"not read: {name}: {reason}", markup=False)
     _show_answer(answer)
     _show_left(answer)
 

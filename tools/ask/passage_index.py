@@ -120,6 +120,11 @@ class PassageIndex:
             self._ids = [name for shard in self._shards() for name in _column(shard, "id") if name]
         return self._ids
 
+    def without_passages(self) -> list[str]:
+        """The identities of the items that gave no passage."""
+        rows = (zip(_column(shard, "identity"), _column(shard, "id"), strict=True) for shard in self._shards())
+        return [identity for shard in rows for identity, name in shard if not name]
+
     def permits(self, query: "Query") -> "Mask":
         """Every row."""
         import numpy as np

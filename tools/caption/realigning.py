@@ -1,4 +1,4 @@
-"""Captions for a user's own pictures: each alt-text re-aligned with its picture, written as soon as it is there.
+"""Alt-texts of a user's own pictures, each re-aligned with its picture, written as soon as it is there.
 
 A picture that cannot be read gets a line that says why, and the others go on. What is in the output already, of the
 same bytes and the same alt-text, is not done again.
@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.altogether.captioner.captioning import Seen, Writing, captioned
+from tasks.altogether.captioner.captioning import Seen, captioned
 from tasks.altogether.captioner.dual import load_dual, picture_vectors
 from tasks.altogether.captioner.encoder import Encoding, Features, encoded, load_encoder
 from tasks.altogether.captioner.stored import load_writer
@@ -25,17 +26,15 @@ from tasks.altogether.drawn.rendering import Unreadable, bitmap, on_background, 
 from tasks.altogether.texts.attributes import words
 from tasks.altogether.texts.edits import edit
 from tasks.base.errors import UserError
-from tools.annotate.pictures import LARGEST, SHOWN
+from tools.annotate.pictures import LARGEST, SHOWN, sayable
+from tools.caption.mending import Checked, check, likelihoods, mended
+from tools.caption.trust import GREEDY
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Opened = tuple[str, NDArray[np.uint8] | str]
-
-GREEDY = Writing(seed=0, top_p=1e-9)
-"""The likeliest token each time: a picture's caption does not depend on those that are beside it."""
-
 
 CORES = len(os.sched_getaffinity(0))
 AHEAD = 2
@@ -46,13 +45,18 @@ FEW = 4
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the parts of a trained captioner are, and the size in pixels and the encoding that it was trained with."""
+    """Where the parts of a trained captioner are, the size in pixels and the encoding that it was trained with, and
+    what it is measured on."""
 
     encoder: Path
     dual: Path
     captioner: Path
     size: int
     encoding: Encoding
+    features: Path
+    levels: Path
+    titled: Path
+    held_out_style: str
 
 
 @dataclass
@@ -61,22 +65,37 @@ class Counts:
 
     pictures: int = 0
     captioned: int = 0
+    changed: int = 0
     known: int = 0
     without_alt: int = 0
     unreadable: int = 0
 
 
-class Realigner:
-    """A trained captioner with its encoders."""
+@dataclass(frozen=True)
+class Said:
+    """What is said of a picture: the alt-text as it was, or changed. `confidence` is that of the least sure part of it,
+    None where there was nothing to be sure of; `checked` what of the alt-text was looked for in the picture."""
 
-    def __init__(self, folders: Folders) -> None:
-        self.size, self._encoding = folders.size, folders.encoding
+    caption: str
+    confidence: float | None
+    checked: tuple[Checked, ...] = ()
+
+
+class Realigner:
+    """A trained captioner with its encoders, and how sure it has to be: `least` of each attribute that it may change,
+    or `least_caption` of a whole caption where it writes those (`rewrites`)."""
+
+    def __init__(
+        self, folders: Folders, least: Mapping[str, float], least_caption: float = 0.0, rewrites: bool = False
+    ) -> None:
+        self.size, self.rewrites = folders.size, rewrites
+        self._least, self._least_caption, self._encoding = least, least_caption, folders.encoding
         self._encoder = load_encoder(folders.encoder)
         self._dual = load_dual(folders.dual)
         self._writer = load_writer(folders.captioner)
 
-    def captions(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[str]:
-        """A caption of each picture (n, size, size, 3) with its alt-text, which may be empty."""
+    def said(self, pixels: "NDArray[np.uint8]", alts: Sequence[str]) -> list[Said]:
+        """What is said of each picture (n, size, size, 3) with its alt-text, which may be empty."""
         import torch
 
         parts = [pixels[start : start + FEW] for start in range(0, len(pixels), FEW)]
@@ -85,7 +104,23 @@ class Realigner:
         tokens, palettes = ([getattr(each, name) for each in found] for name in ("tokens", "palette"))
         features = Features(torch.cat(tokens), torch.cat(palettes))
         seen = Seen(features, picture_vectors(self._dual, features), {})
-        return captioned(self._writer, seen, range(len(alts)), alts, GREEDY)
+        return self._rewritten(seen, alts) if self.rewrites else self._mended(seen, alts)
+
+    def _mended(self, seen: Seen, alts: Sequence[str]) -> list[Said]:
+        checked = check(self._writer, seen, range(len(alts)), alts)
+        return [
+            Said(mended(alt, some, self._least), min((each.confidence for each in some), default=None), tuple(some))
+            for alt, some in zip(alts, checked, strict=True)
+        ]
+
+    def _rewritten(self, seen: Seen, alts: Sequence[str]) -> list[Said]:
+        rows = range(len(alts))
+        captions = captioned(self._writer, seen, rows, alts, GREEDY)
+        confidences = likelihoods(self._writer, seen, rows, alts, captions, each_token=True).exp().tolist()
+        return [
+            Said(caption if confidence >= self._least_caption else alt, confidence)
+            for caption, alt, confidence in zip(captions, alts, confidences, strict=True)
+        ]
 
 
 def pictures_below(folder: Path) -> list[str]:
@@ -116,46 +151,61 @@ def realign(
 ) -> Counts:
     """Append a line a picture to `out`, and return what was done.
 
-    A line has image, sha256, alt, caption and edit (words kept, added and removed), or image and problem. It is on the
-    disk before the next batch begins, so a run that was broken off goes on where it was.
+    A line has image, sha256, alt, caption, how it was made, confidence, checked (each attribute that the alt-text
+    states, with what is likeliest by the picture), and edit (words kept, added and removed); or image and problem. It
+    is on the disk before the next batch begins, so a run that was broken off goes on where it was.
     """
     import numpy as np
 
     known = _known(out)
+    how = "rewritten" if model.rewrites else "mended"
     counts = Counts()
     parts = [paths[start : start + batch] for start in range(0, len(paths), batch)]
     with open(out, "a", encoding="utf-8") as file:
         for part, opened in zip(parts, _opened(images, parts, model.size), strict=True):
-            lines: dict[str, dict[str, Any]] = {}
+            lines: dict[int, dict[str, Any]] = {}
             asked = []
-            for path, (digest, seen) in zip(part, opened, strict=True):
+            for place, (path, (digest, seen)) in enumerate(zip(part, opened, strict=True)):
                 alt = alts.get(path, "")
+                # A name may hold bytes that are no text, and JSON is text.
+                name = path.encode(errors="backslashreplace").decode()
                 counts.pictures += 1
                 counts.without_alt += not alt
                 if isinstance(seen, str):
                     counts.unreadable += 1
-                    if known.get(path) != seen:
-                        lines[path] = {"image": path, "problem": seen}
-                elif known.get(path) == (digest, alt):
+                    if known.get(name) != seen:
+                        lines[place] = {"image": name, "problem": seen}
+                elif known.get(name) == (digest, alt, how):
                     counts.known += 1
                 else:
-                    asked.append((path, digest, alt, seen))
+                    lines[place] = {"image": name, "sha256": digest, "alt": alt}
+                    asked.append((lines[place], seen))
             if asked:
-                said = model.captions(np.stack([seen for *_, seen in asked]), [alt for _, _, alt, _ in asked])
-                counts.captioned += len(said)
-                for (path, digest, alt, _), caption in zip(asked, said, strict=True):
-                    lines[path] = {
-                        "image": path,
-                        "sha256": digest,
-                        "alt": alt,
-                        "caption": caption,
-                        "edit": edit(words(alt), words(caption)).changes,
-                    }
-            file.writelines(json.dumps(lines[path], ensure_ascii=False) + "\n" for path in part if path in lines)
+                made = model.said(np.stack([seen for _, seen in asked]), [line["alt"] for line, _ in asked])
+                counts.captioned += len(made)
+                for (line, _), said in zip(asked, made, strict=True):
+                    counts.changed += said.caption != line["alt"]
+                    line |= told(line["alt"], how, said)
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for _, line in sorted(lines.items()))
             file.flush()
             os.fsync(file.fileno())
             tell(counts)
     return counts
+
+
+def told(alt: str, how: str, said: Said) -> dict[str, Any]:
+    """What a line has of what was said."""
+    checked = [
+        {"attribute": each.attribute, "stated": each.stated, "seen": each.seen, "confidence": round(each.confidence, 3)}
+        for each in said.checked
+    ]
+    return {
+        "caption": said.caption,
+        "how": how,
+        "confidence": None if said.confidence is None else round(said.confidence, 3),
+        "checked": checked,
+        "edit": edit(words(alt), words(said.caption)).changes,
+    }
 
 
 def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterator[list[Opened]]":
@@ -182,8 +232,13 @@ def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterato
 
 def open_picture(images: Path, path: str, size: int) -> "Opened":
     """The digest of a file and its picture, or why there is none; no file can stop the others."""
+    if not sayable(path):
+        return "", "has a name with control or undecodable characters: rename it"
     try:
-        if (images / path).stat().st_size > LARGEST:
+        about = (images / path).stat()
+        if not stat.S_ISREG(about.st_mode):
+            return "", "is no file"  # a named pipe would be waited for, for ever
+        if about.st_size > LARGEST:
             return "", f"has more than {LARGEST >> 20} MiB"
         data = (images / path).read_bytes()
     except OSError as problem:
@@ -198,8 +253,10 @@ def open_picture(images: Path, path: str, size: int) -> "Opened":
         return digest, f"damaged image ({type(error).__name__})"
 
 
-def _known(out: Path) -> dict[str, tuple[str, str] | str]:
-    """What the output has of each picture: digest and alt-text, or the problem. A line that was cut off is removed.
+def _known(out: Path) -> dict[str, tuple[str, str, str] | str]:
+    """What the output has of each picture: digest, alt-text and how it was made, or the problem.
+
+    A line that was cut off is removed.
 
     Raises UserError where the file is something else.
     """
@@ -207,10 +264,11 @@ def _known(out: Path) -> dict[str, tuple[str, str] | str]:
         return {}
     data = out.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    found: dict[str, tuple[str, str] | str] = {}
+    found: dict[str, tuple[str, str, str] | str] = {}
     try:
         for line in _lines(whole):
-            found[line["image"]] = line["problem"] if "problem" in line else (line["sha256"], line["alt"])
+            done = (line["sha256"], line["alt"], line.get("how", "")) if "problem" not in line else line["problem"]
+            found[line["image"]] = done
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{out} is not what tenfold caption writes: name another --out.") from None
     if len(whole) < len(data):
@@ -220,4 +278,5 @@ def _known(out: Path) -> dict[str, tuple[str, str] | str]:
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in data.decode().splitlines() if line.strip())
+    # Not splitlines, which ends a line at characters that names and alt-texts may hold.
+    return (json.loads(line) for line in data.decode().split("\n") if line.strip())

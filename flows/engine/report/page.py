@@ -1,174 +1,250 @@
-"""Write `report.html`. Numbers reach the template only through `Evidence.judged`, that is with their chain."""
+"""Write the report: a front page, and a page a paper. Yours are only numbers whose chain is unbroken."""
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.engine.evidence import SHOWN, Evidence, Judged, measured_by, sources
+from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, sources
 from flows.engine.paper import Profiles, Scale
-from flows.engine.publication import WITHDRAWN, effect_and_interval, predictions, standing, tally
-from flows.engine.report import figures
+from flows.engine.publication import effect_and_interval, predictions, standing, tally
+from flows.engine.report import charts, drawn, front, graph, shown
+from flows.engine.report.axis import Axis, short
+from flows.engine.report.front import slug
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
-from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
 
 TEMPLATE = Path(__file__).parent
-CLAIMS = "claims"
-DRAWN = 5
-"""A table of at most so many quantities is drawn too."""
+INDEX = "index.html"
+LONG = 24
+"""A table with more rows is folded."""
 
 
-def write_report(papers: Iterable[tuple[Evidence, Mapping[str, str]]], out: Path) -> Path:
-    """Write the report on papers, each with what `draw` drew of it, to one file that needs no other."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"cell": _cell, "shown": _shown, "slug": _slug, "measured_by": measured_by}
-    environment.filters["deciding"] = _deciding
-    page = environment.get_template("report.html.jinja").render(
-        papers=[_paper(evidence, drawn) for evidence, drawn in papers],
-        verdict_words=(*VERDICTS, WITHDRAWN),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        commit=_commit(),
-        shown_pairs=SHOWN,
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one run, and the page that shows them."""
+
+    run: str
+    page: str
+    cells: dict[str, shown.Cell]
+    grids: list[shown.Grid]
+
+
+def write_report(every: Sequence[Evidence], folder: Path) -> Path:
+    """Write the pages into a folder that any web host can serve; returns the front page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for evidence in every:
+        runs = _runs(evidence)
+        _put(folder / f"{evidence.name}.html", _paper_page(evidence, runs[:1], runs[1:]))
+        for one in runs[1:]:
+            _put(folder / one.page, _paper_page(evidence, [one], runs[:1]))
+    page = (
+        _environment()
+        .get_template("index.html.jinja")
+        .render(
+            papers=[(evidence, front.groups(evidence), _tallies(evidence)) for evidence in every],
+            findings=front.findings(every),
+            choices=front.choices(every),
+            **_common(),
+        )
     )
-    fresh = out.with_name(f".{out.name}.fresh")
-    fresh.write_text(page)
-    os.replace(fresh, out)
-    return out
+    _put(folder / INDEX, page)
+    return folder / INDEX
 
 
-def draw(evidence: Evidence) -> dict[str, str]:
-    """The paper's figures by the titles of their tables, the claims' effects first; none where the chain is broken."""
-    judged = evidence.judged
-    if judged is None:
-        return {}
-    plotted = [table for table in evidence.experiment.paper.tables if len(table.quantities) <= DRAWN]
-    return {CLAIMS: figures.forest(judged)} | {table.title: figures.drawn(table, judged) for table in plotted}
+def write_page(evidence: Evidence, path: Path) -> Path:
+    """Write one paper's page with the reader's own tables, to one file that needs no other."""
+    _put(path, _paper_page(evidence, _runs(evidence)[-1:], None))
+    return path
 
 
-def write_figures(drawn: Mapping[str, str], folder: Path) -> list[Path]:
-    """Write figures as SVG files of their own."""
+def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
+    """Write a paper's figures as SVG files of their own; none where the chain is broken."""
     paths = []
-    for title, svg in drawn.items():
-        if svg:
-            paths.append(folder / f"{_slug(title)}.svg")
-            paths[-1].write_text(figures.standalone(svg))
+    if evidence.judged:
+        cells = shown.judged_cells(evidence)
+        tables = evidence.experiment.paper.tables
+        for figure in drawn.figures(evidence.experiment.paper, cells, shown.grids(tables, cells)):
+            for title, svg in figure.panels:
+                paths.append(folder / f"{slug(f'{figure.title} {title}')}.svg")
+                paths[-1].write_text(charts.standalone(svg))
     return paths
 
 
-def _paper(evidence: Evidence, drawn: Mapping[str, str]) -> dict[str, Any]:
-    judged = evidence.judged
+def _put(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.write_text(text)
+    os.replace(fresh, path)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"cell": _cell, "slug": slug, "short": short, "effect": _effect, "deciding": _deciding}
+    made.globals |= {"paired": _paired, "claim_axis": _claim_axis}
+    return made
+
+
+def _common() -> dict[str, Any]:
     return {
-        "evidence": evidence,
-        "paper": evidence.experiment.paper,
-        "judged": judged,
-        "published": evidence.published,
-        "published_claims": {c.id: c for c in evidence.published.claims} if evidence.published else {},
-        "judged_claims": {c["id"]: c for c in judged.claims} if judged else {},
-        "tallies": _tallies(evidence),
-        "foregone": sum(claim.whose == WHOSE[-1] for claim in evidence.experiment.paper.claims),
-        "scales": [(scale, _here(scale, evidence)) for scale in evidence.experiment.paper.scales],
-        "graph": Markup(figures.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
-        "forest": Markup(drawn.get(CLAIMS, "")),  # noqa: S704
-        "plots": {title: Markup(svg) for title, svg in drawn.items() if title != CLAIMS},  # noqa: S704
-        "tables": [_table(table, judged) for table in judged.tables] if judged else [],
-        "card": _cards(judged) if judged else None,
-        "to_run": len(evidence.plan.work),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
+        "shown_pairs": SHOWN,
+        "long": LONG,
     }
 
 
-def _table(table: dict[str, Any], judged: Judged) -> dict[str, Any]:
-    """A table whose cells are figures with their cards."""
-    rows = []
-    for label, *_ in table["rows"]:
-        names = [
-            "/".join([table["quantity"], str(label), str(column)]) if table["quantity"] else f"{column}/{label}"
-            for column in table["columns"][1:]
-        ]
-        rows.append((label, [judged.figures.get(name) for name in names]))
-    stages = sorted({stage for _, cells in rows for figure in cells if figure for stage in figure.stages})
-    return {"title": table["title"], "columns": table["columns"], "rows": rows, "stages": stages}
+def _paper_page(evidence: Evidence, runs: list[Tables], others: list[Tables] | None) -> str:
+    """A paper's page with the tables of one run; `others` are those of other pages, none where it stands alone."""
+    paper = evidence.experiment.paper
+    page = (
+        _environment()
+        .get_template("paper.html.jinja")
+        .render(
+            evidence=evidence,
+            paper=paper,
+            others=others,
+            claims=[(claim, shown.shown_claim(claim, evidence)) for claim in paper.claims],
+            seen=list(dict.fromkeys(claim.seen for claim in paper.claims if claim.seen)),
+            enlarged=list(dict.fromkeys(claim.enlarged for claim in paper.claims if claim.enlarged)),
+            tables=runs[0] if runs else None,
+            figures=drawn.figures(paper, runs[0].cells, runs[0].grids) if runs else [],
+            meanings=shown.meanings(evidence.experiment),
+            tallies=_tallies(evidence),
+            scales=[(scale, _here(scale, evidence)) for scale in paper.scales],
+            graph=Markup(graph.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
+            card=_Cards(evidence.judged) if evidence.judged else None,
+            **_common(),
+        )
+    )
+    return "\n".join(line for line in page.splitlines() if line.strip())
 
 
-def _cards(judged: Judged) -> Any:
-    """What stands behind a number that some stages measured: the stages, where they ran, the data they rest on."""
-    known: dict[tuple[str, ...], dict[str, Any]] = {}
+def _runs(evidence: Evidence) -> list[Tables]:
+    """The runs whose tables are shown: the reader's own, after what is published where it is only a trial."""
+    tables = evidence.experiment.paper.tables
+    found = []
+    if evidence.judged:
+        cells = shown.judged_cells(evidence)
+        run, page = f"yours ({evidence.chosen.name})", f"{evidence.name}-{slug(evidence.chosen.name)}.html"
+        found.append(Tables(run, page, cells, shown.grids(tables, cells)))
+    if evidence.published and (evidence.judged is None or evidence.chosen.base == shown.TRIAL):
+        cells = shown.published_cells(evidence.published)
+        run, page = f"published ({evidence.published.profile})", f"{evidence.name}.html"
+        found.insert(0, Tables(run, page, cells, shown.grids(tables, cells)))
+    return [replace(found[0], page=f"{evidence.name}.html"), *found[1:]] if found else []
 
-    def card(stages: list[str]) -> dict[str, Any]:
+
+class _Cards:
+    """What stands behind numbers that some stages measured, written once for each group of stages."""
+
+    def __init__(self, judged: Judged) -> None:
+        self._judged = judged
+        self.groups: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def __call__(self, stages: Sequence[str]) -> dict[str, Any]:
         key = tuple(stages)
-        if key not in known:
-            origins = [judged.origins[name] for name in stages]
+        if key not in self.groups:
+            origins = [self._judged.origins[name] for name in stages]
             times = sorted(origin.made["finished"] for origin in origins if origin.made)
-            known[key] = {
+            self.groups[key] = {
+                "id": f"made-{len(self.groups) + 1}",
                 "stages": origins,
                 "machines": list(dict.fromkeys(origin.machine for origin in origins)),
                 "finished": list(dict.fromkeys([times[0], times[-1]])) if times else [],
-                "data": sources(judged.behind(stages)),
+                "data": sources(self._judged.behind(list(stages))),
             }
-        return known[key]
+        return self.groups[key]
 
-    return card
+    def alike(self) -> list[list[Origin]]:
+        """All stages, those of one function together."""
+        found: dict[str, list[Origin]] = {}
+        for origin in self._judged.origins.values():
+            found.setdefault(f"{origin.stage.paper} {origin.stage.function}", []).append(origin)
+        return list(found.values())
 
 
-def _tallies(evidence: Evidence) -> list[dict[str, Any]]:
-    """By whose claim it is, but for the foregone ones: the verdicts published and here, and predictions come true."""
+@dataclass(frozen=True)
+class Tally:
+    """How many claims of one kind came out how in one run, and how many predictions came true, of how many decided."""
+
+    whose: str
+    run: str
+    counts: dict[str, int]
+    came_true: tuple[int, int]
+
+
+def _tallies(evidence: Evidence) -> list[Tally]:
+    """Of every kind but the foregone claims, which could not fail; a trial counts where nothing is published."""
+    found = []
     published = evidence.published.claims if evidence.published else ()
-    judged = evidence.judged.claims if evidence.judged else []
+    trial = evidence.published is not None and evidence.chosen.base == shown.TRIAL
+    judged = evidence.judged.claims if evidence.judged and not trial else []
     before = tally((claim.whose, standing(claim)) for claim in published)
     here = tally((claim["whose"], claim["verdict"]) for claim in judged)
-    tallies = []
     for whose in WHOSE[:-1]:
-        if any(claim.whose == whose for claim in evidence.experiment.paper.claims):
+        if evidence.published and whose in before:
+            run = f"published ({evidence.published.profile})"
+            came_true = predictions(claim for claim in published if claim.whose == whose)
+            found.append(Tally(whose, run, dict(before[whose]), came_true))
+        if whose in here:
             came = [one["as_expected"] for one in judged if one["whose"] == whose and one["as_expected"] is not None]
-            tallies.append(
-                {
-                    "whose": whose,
-                    "published": before.get(whose),
-                    "published_predictions": predictions(claim for claim in published if claim.whose == whose),
-                    "here": here.get(whose),
-                    "predictions": (sum(came), len(came)),
-                }
-            )
-    return tallies
+            found.append(Tally(whose, f"yours ({evidence.chosen.name})", dict(here[whose]), (sum(came), len(came))))
+    return found
 
 
 def _here(scale: Scale, evidence: Evidence) -> str:
-    return scale.here.at(evidence.chosen.base) if isinstance(scale.here, Profiles) else scale.here
+    profile = evidence.published.profile if evidence.published and not evidence.judged else evidence.chosen.base
+    return scale.here.at(profile) if isinstance(scale.here, Profiles) else scale.here
 
 
 def _cell(value: Any) -> str:
     return cell(value).removesuffix(".")
 
 
-def _shown(claim: Any) -> str:
-    """An effect with its 95 % interval; claims and their parts come as judged (a dictionary) or as published.
-
-    Of what was published before levels were kept, the interval at its unknown level is all that there is.
-    """
-    if isinstance(claim, dict):
-        return effect_and_interval(claim["effect"], claim["plain"])
-    return effect_and_interval(claim.effect, claim.plain or claim.interval)
+def _effect(part: shown.Compared) -> str:
+    """An effect with its 95 % interval; where levels were not kept, the interval that there is."""
+    return effect_and_interval(part.effect, part.plain or part.interval)
 
 
-def _deciding(part: Any) -> str:
+def _deciding(part: shown.Compared) -> str:
     """The interval that decides, where it is another one than that of 95 %."""
-    told = part if isinstance(part, dict) else vars(part)
-    if not told["interval"] or not told["level"] or list(told["interval"]) == list(told["plain"] or ()):
+    if not part.interval or not part.level or part.interval == part.plain:
         return ""
-    low, high = told["interval"]
-    return f"{low:+.3g} to {high:+.3g} at {100 * told['level']:.2f} %"
+    low, high = part.interval
+    return f"{low:+.3g} to {high:+.3g} at {100 * part.level:.2f} %"
 
 
-def _slug(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-")
+def _claim_axis(runs: Sequence[shown.Shown]) -> Axis | None:
+    """One axis for all comparisons of a claim, where something was measured."""
+    parts = [part for run in runs for part in run.parts if part.effect is not None]
+    return Axis.around(value for part in parts for value in part.reach) if parts else None
 
 
+def _paired(part: shown.Compared) -> Markup:
+    """The comparison's pairs joined, where they are few enough to be told apart."""
+    if part.paired != "seed" or not 2 <= len(part.pairs) <= SHOWN:
+        return Markup("")
+    left, _, right = part.name.partition(" against ")
+    svg = charts.paired(part.pairs, left, right.partition(" on ")[0], part.quantity.replace("_", " "))
+    return Markup(svg)  # noqa: S704 - drawn by us, with its text escaped
+
+
+@cache
 def _commit() -> str:
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
     return head.stdout.strip()

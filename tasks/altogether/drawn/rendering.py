@@ -1,4 +1,7 @@
-"""One file of a picture to pixels: SVG by resvg, anything else by Pillow; nothing that is hostile is decoded."""
+"""One file of a picture to pixels: SVG by resvg, anything else by Pillow; nothing that is hostile is decoded.
+
+No other file is opened, whatever a picture names.
+"""
 
 import html
 import io
@@ -6,6 +9,7 @@ import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from tasks.altogether.texts.attributes import COLOURS
 
@@ -48,11 +52,28 @@ def vector(svg: str, size: int) -> "NDArray[np.uint8]":
 
     if _EXPANDS.search(svg):
         raise Unreadable("hostile entities")
+    svg = _by_itself(svg)
     try:
         png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, dpi=96, skip_system_fonts=True)
     except ValueError as error:
         raise Unreadable(str(error).split("\n")[0][:60]) from None
     return bitmap(bytes(png), size)
+
+
+def _by_itself(svg: str) -> str:
+    """An SVG without its references to other files, which resvg would open: anywhere on this machine, pipes as well."""
+    try:
+        root = ElementTree.fromstring(svg)  # noqa: S314 (entities that grow or name files were refused before)
+    except ElementTree.ParseError as error:
+        raise Unreadable(f"not well-formed SVG ({error})"[:60]) from None
+    found = False
+    for element in root.iter():
+        # As the parser gives them, entities have been put in: none can hide a name.
+        for name in [name for name in element.attrib if name.rpartition("}")[2] == "href"]:
+            if not element.attrib[name].strip().startswith(("#", "data:")):
+                del element.attrib[name]
+                found = True
+    return ElementTree.tostring(root, encoding="unicode") if found else svg
 
 
 def on_background(rgba: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
@@ -123,7 +144,7 @@ def bitmap(data: bytes, size: int) -> "NDArray[np.uint8]":
             if opened.width * opened.height > MOST_PIXELS:
                 raise Unreadable("decompression bomb")
             opened.draft("RGB", (2 * size, 2 * size))
-            image = ImageOps.contain(ImageOps.exif_transpose(opened).convert("RGBA"), (size, size))
+            image = ImageOps.contain(_eight_bits(ImageOps.exif_transpose(opened)).convert("RGBA"), (size, size))
     except Image.DecompressionBombError:
         raise Unreadable("decompression bomb") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:
@@ -134,3 +155,14 @@ def bitmap(data: bytes, size: int) -> "NDArray[np.uint8]":
     if not canvas[..., 3].any():
         raise Unreadable("nothing drawn")
     return canvas
+
+
+def _eight_bits(image: Any) -> Any:
+    """A grey picture of 16 bits in 8, of which Pillow would make white whatever is above 255."""
+    import numpy as np
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    return Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8))

@@ -15,7 +15,7 @@ from tasks.base.errors import UserError
 from tasks.concurrentqa.corpora.foldoc import links_between, read_foldoc
 from tasks.concurrentqa.corpora.passages import Passage, write_passages
 from tasks.mail.body import Body
-from tasks.mail.mailbox import stream
+from tasks.mail.mailbox import Skipped, stream
 from tasks.mail.masking import ADDRESS, TELEPHONE, mask
 from tasks.mail.message import Message, normalise, parse
 from tasks.mail.senders import named_alike, without_closings
@@ -75,7 +75,7 @@ def prepare(*, wikipedia: Path, mails: Path, chats: Path, foldoc: Path, config: 
 
 def read_mails(folder: Path, config: Corpora, sizes: dict[str, int]) -> list[Mail]:
     """The mails of a folder in order of date, without copies and those that say too little."""
-    skipped: Counter[str] = Counter()
+    skipped = Skipped()
     seen: set[str] = set()
     met: Counter[str] = Counter()
     messages: list[tuple[str, str, Message]] = []
@@ -96,7 +96,7 @@ def read_mails(folder: Path, config: Corpora, sizes: dict[str, int]) -> list[Mai
     ]
     met["mails too short"] = len(messages) - len(ordered)
     sizes |= {reason if reason.startswith("mails") else f"mails with {reason}": met[reason] for reason in met}
-    sizes |= {f"skipped {reason}": count for reason, count in skipped.items()}
+    sizes |= {f"skipped {reason}": count for reason, count in skipped.counts().items()}
     threads, replies = thread_numbers(ordered)
     return [Mail(*each) for each in zip(range(len(ordered)), ordered, threads, replies, strict=True)]
 

@@ -1,0 +1,212 @@
+"""The report's figures as SVG, narrow enough for a telephone, that take their colours and font from the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from flows.engine.report.axis import Axis, short
+
+WIDTH, HEIGHT = 360, 270
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38
+LETTER, LINE = 5.9, 12
+"""The width of a letter and the height of a line of a label, in the units of a drawing."""
+LONGEST = 24
+"""Letters of a name in a figure; the rest shows when one points at it."""
+NAMED = 4
+"""So many of the points that lie farthest off have their names beside them."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A named point with the interval of its height, where there is one."""
+
+    name: str
+    x: float
+    y: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass
+class Drawing:
+    """An SVG that grows: two axes, and marks and labels in their coordinates."""
+
+    x: Axis
+    y: Axis
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
+    marks: list[str] = field(default_factory=list)
+    taken: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        across = self.left + self.x.at(x) * (self.width - self.left - self.right)
+        return round(across, 1), round(TOP + (1 - self.y.at(y)) * (self.height - TOP - BOTTOM), 1)
+
+    def axes(self, x_title: str, y_title: str, x_ticks: Mapping[float, str] | None = None) -> None:
+        """Grid lines with their numbers, and what is measured along either side."""
+        low, written = self.height - BOTTOM, 0.0
+        for tick in self.y.ticks():
+            _, y = self.place(self.x.low, tick)
+            self.marks.append(f'<path class="grid" d="M{self.left} {y}H{self.width - self.right}"/>')
+            self.marks.append(f'<text class="tick end" x="{self.left - 4}" y="{y + 4}">{short(tick)}</text>')
+        for tick, said in (x_ticks or {tick: short(tick) for tick in self.x.ticks()}).items():
+            x, _ = self.place(tick, self.y.low)
+            self.marks.append(f'<path class="grid" d="M{x} {TOP}V{low}"/>')
+            wide = LETTER * len(said) / 2
+            if x - wide > written:  # numbers that would touch are left out
+                self.marks.append(f'<text class="tick middle" x="{x}" y="{low + 14}">{escape(said)}</text>')
+                written = x + wide
+        middle = (self.left + self.width - self.right) / 2
+        self.marks.append(f'<text class="axis middle" x="{middle}" y="{self.height - 6}">{escape(x_title)}</text>')
+        if y_title:
+            self.marks.append(f'<text class="axis" x="2" y="9">{escape(y_title)}</text>')
+
+    def line(self, points: Sequence[tuple[float, float]], kind: str) -> None:
+        path = "L".join(f"{x} {y}" for x, y in (self.place(*point) for point in points))
+        self.marks.append(f'<path class="{kind}" d="M{path}"/>')
+
+    def dot(self, point: Point, kind: str) -> None:
+        """A point with its interval; what it is called shows when one points at it."""
+        x, y = self.place(point.x, point.y)
+        if point.interval:
+            low, high = (self.place(point.x, end)[1] for end in point.interval)
+            self.marks.append(f'<path class="{kind}" d="M{x} {low}V{high}"/>')
+        title = f"<title>{escape(point.name)}: {short(point.x)}, {short(point.y)}</title>"
+        self.marks.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="3.6">{title}</circle>')
+        self.taken.append((x - 4, y - 4, x + 4, y + 4))
+
+    def name(self, point: Point) -> bool:
+        """Write a point's name beside it, where there is room; says whether there was."""
+        x, y = self.place(point.x, point.y)
+        called = _cut(point.name)
+        wide = LETTER * len(called)
+        for start, level in (
+            (x + 7, y + 4),
+            (x - 7 - wide, y + 4),
+            (x - wide / 2, y - 8),
+            (x - wide / 2, y + 16),
+            (x + 5, y - 8),
+            (x + 5, y + 16),
+            (x - 5 - wide, y - 8),
+            (x - 5 - wide, y + 16),
+        ):
+            box = (start, level - LINE + 2, start + wide, level + 2)
+            across = box[0] >= self.left and box[2] <= self.width
+            down = box[1] >= TOP - 4 and box[3] <= self.height - BOTTOM
+            if across and down and not any(_overlap(box, other) for other in self.taken):
+                self.taken.append(box)
+                self.marks.append(f'<text x="{start:.1f}" y="{level:.1f}">{escape(called)}</text>')
+                return True
+        return False
+
+    def svg(self, said: str) -> str:
+        return (
+            f'<svg role="img" aria-label="{escape(said)}" viewBox="0 0 {self.width} {self.height}" class="chart">'
+            f"{''.join(self.marks)}</svg>"
+        )
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def agreement(points: Sequence[Point], x_title: str, y_title: str) -> str:
+    """What was predicted against what was observed; on the line both are equal, and the worst are named."""
+    positive = all(min(point.x, point.y) > 0 for point in points)
+    both = Axis.around([value for point in points for value in (point.x, point.y)], log=positive)
+    drawing = Drawing(both, both, height=WIDTH - 20)
+    drawing.axes(x_title, y_title)
+    drawing.line([(both.low, both.low), (both.high, both.high)], "equal")
+    for point in points:
+        drawing.dot(point, "series")
+    off = sorted(points, key=lambda point: -abs(both.at(point.y) - both.at(point.x)))
+    for point in off[:NAMED]:
+        drawing.name(point)
+    return drawing.svg(f"{y_title} against {x_title}, {len(points)} points, with the line on which both are equal")
+
+
+def frontier(points: Sequence[Point], x_title: str, y_title: str, *, lower: bool) -> str:
+    """Cost against quality; the rows that no other one beats in both are joined."""
+    costs = [point.x for point in points]
+    x = Axis.around(costs, log=min(costs) > 0 and max(costs) > 5 * min(costs), room=0.12)
+    drawing = Drawing(x, Axis.around([value for p in points for value in (p.y, *(p.interval or ()))], room=0.1))
+    drawing.axes(x_title, y_title)
+    best = unbeaten(points, lower=lower)
+    drawing.line([(point.x, point.y) for point in best], "frontier")
+    for point in points:
+        drawing.dot(point, "series" if point in best else "beaten")
+    for point in [*best, *(point for point in points if point not in best)]:
+        drawing.name(point)
+    return drawing.svg(f"{y_title} against {x_title}; unbeaten: {', '.join(point.name for point in best)}")
+
+
+def unbeaten(points: Sequence[Point], *, lower: bool) -> list[Point]:
+    """Those to which no other point is better in one and as good in the other, from the cheapest on."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.x, p.y if lower else -p.y)):
+        if not found or (point.y < found[-1].y if lower else point.y > found[-1].y):
+            found.append(point)
+    return found
+
+
+def curves(rows: Mapping[str, Sequence[Point]], x_title: str, y_title: str, y: Axis) -> str:
+    """A line a row, with its band and its name at its end; the points' names are what stands at the ticks."""
+    every = [point for row in rows.values() for point in row]
+    ticks = {point.x: point.name for point in every}
+    steps = {round(after - before, 9) for before, after in pairwise(sorted(ticks))}
+    x = Axis.around(ticks, log=min(ticks) > 0 and len(steps) > 1)
+    longest = max(len(name) for name in rows)
+    drawing = Drawing(x, y, right=int(min(150, LETTER * longest + 12)))
+    drawing.axes(x_title, y_title, ticks)
+    ends = []
+    for number, (name, row) in enumerate(rows.items()):
+        kind = f"series s{number % 6 + 1}" + (" dashed" if number >= 6 else "")
+        if all(point.interval for point in row):
+            low = [drawing.place(point.x, point.interval[0]) for point in row if point.interval]
+            high = [drawing.place(point.x, point.interval[1]) for point in row if point.interval]
+            path = "L".join(f"{across} {down}" for across, down in [*high, *reversed(low)])
+            drawing.marks.append(f'<path class="band s{number % 6 + 1}" d="M{path}Z"/>')
+        drawing.line([(point.x, point.y) for point in row], kind)
+        ends.append((drawing.place(row[-1].x, row[-1].y), name, kind))
+    for (x_end, level), name, kind in _apart(ends):
+        drawing.marks.append(f'<text class="{kind}" x="{x_end + 5}" y="{level + 4:.1f}">{escape(name)}</text>')
+    return drawing.svg(f"{y_title} over {x_title} for {', '.join(rows)}")
+
+
+def _apart(ends: list[tuple[tuple[float, float], str, str]]) -> list[tuple[tuple[float, float], str, str]]:
+    """The same labels, moved where they would lie on one another or below the drawing."""
+    room = HEIGHT - LINE / 2
+    moved: list[tuple[tuple[float, float], str, str]] = []
+    for place, ((x, y), name, kind) in enumerate(sorted(ends, key=lambda end: end[0][1])):
+        above = moved[-1][0][1] + LINE if moved else y
+        moved.append(((x, min(max(y, above), room - LINE * (len(ends) - 1 - place))), name, kind))
+    return moved
+
+
+def paired(pairs: Sequence[tuple[Any, float, float]], left: str, right: str, said: str) -> str:
+    """The two sides of a comparison, each seed's values joined."""
+    y = Axis.around([value for _, one, other in pairs for value in (one, other)], room=0.08)
+    drawing = Drawing(Axis(-0.35, 1.35), y, width=300, height=190, right=8)
+    drawing.axes("", said, {0.0: _cut(left), 1.0: _cut(right)})
+    for label, one, other in pairs:
+        drawing.line([(0, one), (1, other)], "pair up" if other > one else "pair down")
+        drawing.dot(Point(str(label), 0, one), "series")
+        drawing.dot(Point(str(label), 1, other), "series")
+    return drawing.svg(f"{said} of {left} and {right}, {len(pairs)} pairs joined")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+LIGHT = """text{font:11px sans-serif;fill:#1c1d20}.end{text-anchor:end}.middle{text-anchor:middle}.grid{stroke:#ddd}
+path{fill:none;stroke:#17646e}circle{fill:#17646e}.equal,.frontier{stroke:#555}.band{stroke:none;fill:#17646e2b}"""
+
+
+def standalone(svg: str) -> str:
+    """A figure of the report as a file of its own, on white."""
+    named = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background:#fff"', 1)
+    return named.replace(">", f"><style>{LIGHT}</style>", 1)

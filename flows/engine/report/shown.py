@@ -1,0 +1,321 @@
+"""What the report shows, in one shape for what was judged here and for what is published."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flows.engine.discover import Experiment
+from flows.engine.evidence import Evidence, measured_by
+from flows.engine.paper import AtLeast, Claim, Measurement, Test
+from flows.engine.publication import Publication
+from flows.engine.report.axis import Axis
+from tasks.judging.intervals import edges
+from tasks.judging.results import Table
+
+OURS = "ours"
+FOREGONE = "foregone"
+TRIAL = "quick"
+"""The profile that shows that everything works; it is drawn beside nothing that is evidence."""
+
+Interval = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison: the difference left minus right, its intervals, and the edges of what is claimed.
+
+    `interval` decides, at `level`; `plain` is that of 95 %. `kind` is empty where a publication kept no comparisons.
+    """
+
+    name: str
+    quantity: str
+    kind: str
+    margin: float
+    size: float | None
+    effect: float | None
+    interval: Interval
+    plain: Interval
+    level: float | None
+    p: float | None
+    verdict: str
+    items: str
+    paired: str
+    pairs: tuple[tuple[Any, float, float], ...]
+
+    @property
+    def edges(self) -> list[float]:
+        """The finite edges of what is claimed."""
+        return [edge for edge in edges(self.kind, self.margin) if math.isfinite(edge)] if self.kind else []  # type: ignore[arg-type]
+
+    @property
+    def claimed(self) -> tuple[float, float] | None:
+        """Where the whole interval must lie for the comparison to hold."""
+        return edges(self.kind, self.margin) if self.kind else None  # type: ignore[arg-type]
+
+    @property
+    def reach(self) -> list[float]:
+        """The values that an axis must hold."""
+        ends = [*(self.interval or ()), *(self.plain or ())]
+        return [value for value in (self.effect, self.size, 0.0, *self.edges, *ends) if value is not None]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What came of one claim in one run: the published one, or the reader's own."""
+
+    published: bool
+    profile: str
+    says: str
+    method: str
+    verdict: str
+    post_hoc: bool
+    withdrawn: str
+    reason: str
+    statistic: str
+    n: int
+    parts: tuple[Compared, ...]
+    leading: Compared | None
+    stages: tuple[str, ...]
+    command: str
+
+    @property
+    def whose_run(self) -> str:
+        return f"{'published' if self.published else 'yours'} ({self.profile})"
+
+    @property
+    def standing(self) -> str:
+        if self.withdrawn:
+            return "WITHDRAWN"
+        return "WITHHELD" if self.reason.startswith("withheld") else self.verdict
+
+    @property
+    def sample(self) -> str:
+        """On how many seeds, questions or draws it rests, in words."""
+        part = self.leading
+        if part is None or self.n < 2:
+            return ""
+        if not part.paired:  # published before pairs were kept
+            return f"{self.n} draws" if self.method == "simulated" else f"n = {self.n}"
+        return f"{self.n} {part.paired}s" + (f" × {part.items}s" if part.items else "")
+
+
+def shown_claim(claim: Claim, evidence: Evidence) -> list[Shown]:
+    """What is published of a claim, and what was judged here; either may be missing."""
+    found = []
+    if evidence.published:
+        found += [_published(one, evidence.published, claim) for one in evidence.published.claims if one.id == claim.id]
+    if evidence.judged:
+        found += [_judged(one, evidence) for one in evidence.judged.claims if one["id"] == claim.id]
+    return found
+
+
+def _published(one: Any, published: Publication, claim: Claim) -> Shown:
+    told = vars(one)
+    parts = tuple(_compared(vars(part)) for part in one.parts)
+    leading = _leading(parts, one.effect, one.interval)
+    if not parts and one.effect is not None:
+        leading = _without_pairs(told, claim, published)
+    return Shown(
+        published=True,
+        profile=published.profile,
+        parts=parts or ((leading,) if leading else ()),
+        leading=leading,
+        stages=(),
+        **{
+            name: told[name]
+            for name in ("says", "method", "verdict", "post_hoc", "withdrawn", "reason", "statistic", "n", "command")
+        },
+    )
+
+
+def _without_pairs(told: Mapping[str, Any], claim: Claim, published: Publication) -> Compared:
+    """What was published before pairs were kept: an effect and an interval, with no margin to set them against."""
+    first = tests_of(claim)[:1]
+    over_seeds = any(len(figure.seeds) == told["n"] for figure in published.figures.values())
+    return Compared(
+        name="",
+        quantity=first[0].left.quantity if first else "",
+        kind="",
+        margin=0.0,
+        size=None,
+        effect=told["effect"],
+        interval=told["interval"],
+        plain=told["plain"],
+        level=None,
+        p=told["p"],
+        verdict=told["verdict"],
+        items="",
+        paired="seed" if over_seeds else "",
+        pairs=(),
+    )
+
+
+def _judged(one: Mapping[str, Any], evidence: Evidence) -> Shown:
+    parts = tuple(_compared(part) for part in one["parts"])
+    return Shown(
+        published=False,
+        profile=evidence.chosen.name,
+        withdrawn="",
+        parts=parts,
+        leading=_leading(parts, one["effect"], one["interval"]),
+        stages=tuple(measured_by(one)),
+        command=f"{evidence.command} && tenfold trace {evidence.name}/{one['id']} --profile {evidence.chosen.base}",
+        **{name: one[name] for name in ("says", "method", "verdict", "post_hoc", "reason", "statistic", "n")},
+    )
+
+
+def _compared(part: Mapping[str, Any]) -> Compared:
+    left = part["left"] if isinstance(part["left"], Mapping) else vars(part["left"])
+    given = part["pairs"]
+    pairs = (
+        [(pair["pair"], pair["left"], pair["right"]) for pair in given]
+        if isinstance(given, list)
+        else zip(given.labels, given.left, given.right, strict=True)
+    )
+    same = ("name", "kind", "margin", "size", "effect", "level", "p", "verdict", "items", "paired")
+    return Compared(
+        quantity=left["quantity"],
+        interval=_ends(part["interval"]),
+        plain=_ends(part["plain"]),
+        pairs=tuple(pairs),
+        **{name: part[name] for name in same},
+    )
+
+
+def _ends(interval: Any) -> Interval:
+    return (interval[0], interval[1]) if interval else None
+
+
+def _leading(parts: tuple[Compared, ...], effect: float | None, interval: Any) -> Compared | None:
+    """The comparison that speaks for the claim."""
+    same = [part for part in parts if part.effect == effect and part.interval == _ends(interval)]
+    return next(iter(same or parts), None)
+
+
+def tests_of(claim: Claim) -> list[Test]:
+    """A claim's comparisons as its paper states them."""
+    if isinstance(claim.test, AtLeast):
+        return list(claim.test.tests)
+    return [claim.test] if isinstance(claim.test, Test) else []
+
+
+def meanings(experiment: Experiment) -> dict[str, str]:
+    """What each quantity of the paper's comparisons is, in the words of the stage that measures it."""
+    found: dict[str, str] = {}
+    for stage in experiment.stages.values():
+        found |= getattr(stage.function, "measures", {})
+    for claim in experiment.paper.claims:
+        for test in tests_of(claim):
+            for side in (test.left, test.right):
+                if isinstance(side, Measurement):
+                    found[side.quantity] = side.stage.function.measures[side.quantity]  # type: ignore[attr-defined]
+    return found
+
+
+# The tables
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table: a mean with its interval and, where it was measured here, each value and its stages."""
+
+    name: str
+    meaning: str
+    value: float
+    interval: Interval
+    over: str
+    count: int
+    values: tuple[tuple[Any, float], ...]
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as it is shown: a label and cells a row, and the axis of each column's intervals."""
+
+    title: str
+    columns: tuple[str, ...]
+    columns_label: str
+    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    axes: tuple[Axis, ...]
+    meanings: tuple[str, ...]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(sorted({stage for _, cells in self.rows for cell in cells if cell for stage in cell.stages}))
+
+
+def judged_cells(evidence: Evidence) -> dict[str, Cell]:
+    """The reader's own numbers, by name."""
+    assert evidence.judged
+    return {
+        name: Cell(
+            name,
+            figure.meaning,
+            figure.value,
+            figure.interval,
+            figure.over,
+            len(figure.values),
+            tuple((label, value) for label, value, _ in figure.values),
+            tuple(figure.stages),
+        )
+        for name, figure in evidence.judged.figures.items()
+    }
+
+
+def published_cells(published: Publication) -> dict[str, Cell]:
+    """The published numbers, by name."""
+    return {
+        name: Cell(
+            name,
+            figure.unit,
+            figure.value,
+            figure.interval,
+            "seed" if figure.seeds else "draw",
+            len(figure.seeds) or 1,
+            (),
+            (),
+        )
+        for name, figure in published.figures.items()
+    }
+
+
+def grids(tables: Iterable[Table], cells: Mapping[str, Cell]) -> list[Grid]:
+    """The paper's tables out of their cells' names: `quantity/row/column`, or `quantity/row`.
+
+    Tables of one quantity that only their rows tell apart are shown as one.
+    """
+    shape: dict[tuple[tuple[str, ...], bool], list[Table]] = {}
+    for table in tables:
+        shape.setdefault((table.quantities, bool(table.columns)), []).append(table)
+    wide = {quantity for quantities, columns in shape if columns for quantity in quantities}
+    plain = {quantity for quantities, columns in shape if not columns for quantity in quantities}
+    found = []
+    for (quantities, has_columns), alike in shape.items():
+        placed: dict[str, dict[str, Cell]] = {}
+        columns = [] if has_columns else list(quantities)
+        for name, cell in cells.items():
+            quantity, _, rest = name.partition("/")
+            if quantity not in quantities:
+                continue
+            if has_columns and "/" in rest:
+                row, _, column = rest.rpartition("/")
+                columns += [column] if column not in columns else []
+                placed.setdefault(row, {})[column] = cell
+            elif not has_columns and ("/" not in rest or quantity not in wide & plain):
+                placed.setdefault(rest, {})[quantity] = cell
+        if placed:
+            title = "; ".join(table.title for table in alike)
+            found.append(_grid(title, alike[0], columns, placed))
+    return found
+
+
+def _grid(title: str, table: Table, columns: list[str], placed: dict[str, dict[str, Cell]]) -> Grid:
+    rows = tuple((row, tuple(own.get(column) for column in columns)) for row, own in placed.items())
+    axes = []
+    for place in range(len(columns)):
+        own = [cells[place] for _, cells in rows]
+        axes.append(Axis.around([end for cell in own if cell for end in cell.interval or (cell.value,)]))
+    every = [cell.meaning for _, cells in rows for cell in cells if cell]
+    return Grid(title, (table.rows, *columns), table.columns, rows, tuple(axes), tuple(dict.fromkeys(every)))

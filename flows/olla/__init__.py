@@ -1,0 +1,134 @@
+"""OLLA: optimizing the lifetime and location of arrays (Steiner et al. 2022; MODeL at ICML 2023).
+
+Attempted here: the paper's planning of real training graphs (forward, backward and update, traced anew with today's
+PyTorch), its integer programs and prunings, and around them what the paper does not have: bounds that prove orders
+without a solver, a simulator that shares nothing with the planners, and the plan run for real, in one arena, bit for
+bit. Not attempted: its GPUs. What a caching allocator would reserve comes from a model of the allocator's rules.
+"""
+
+from flows.engine.paper import Paper, Profiles, Scale
+from flows.olla.claims import CLAIMS, CONTROLS
+from tasks.judging.results import Table
+
+paper = Paper(
+    title="OLLA: Optimizing the Lifetime and Location of Arrays to Reduce the Memory Usage of Neural Networks",
+    authors="Steiner et al.",
+    year=2022,
+    arxiv="2210.12924",
+    claims=CLAIMS,
+    controls=CONTROLS,
+    scales=[
+        Scale(
+            "training graphs",
+            paper="17 networks at batch 1 and 32",
+            here=Profiles(
+                "2 networks at batch 1 and 32",
+                "18 networks at batch 1 and 32, with SGD and Adam: 72",
+                "18 networks at batch 1 and 32, with SGD and Adam: 72",
+            ),
+        ),
+        Scale("tracing", paper="torch 1.13", here="torch 2.13, on fake tensors"),
+        Scale("solver", paper="Gurobi 9, half an hour a program", here="HiGHS and CBC, 1 to 60 s a program"),
+        Scale("memory that was measured", paper="A100, 40 GB", here="storages of real steps on a CPU, smaller ones"),
+        Scale(
+            "plans that were run",
+            paper="not read",
+            here=Profiles("1 network", "11 networks", "11 networks"),
+        ),
+    ],
+    tables=[
+        Table(
+            title="Peak of what the step creates, MiB, by order",
+            rows="graph",
+            quantities=("peak_mib",),
+            columns="order",
+        ),
+        Table(
+            title="MiB below which no order's peak can be, by bound",
+            rows="graph",
+            quantities=("bound_mib",),
+            columns="bound",
+        ),
+        Table(
+            title="Share of all bytes that each part saves against PyTorch's order",
+            rows="graph",
+            quantities=("saved",),
+            columns="part",
+        ),
+        Table(
+            title="The same of the bytes that the step creates alone",
+            rows="graph",
+            quantities=("saved_of_created",),
+            columns="part",
+        ),
+        Table(
+            title="Share saved by order and addresses together, against what an allocator reserves",
+            rows="graph",
+            quantities=("combined",),
+            columns="against",
+        ),
+        Table(title="Means over graphs, by batch", rows="share", quantities=("mean_share",), columns="at_batch"),
+        Table(
+            title="Share of the allocator's reserved bytes that is wasted",
+            rows="allocated",
+            quantities=("fragmented",),
+            columns="definition",
+        ),
+        Table(
+            title="Arena above the bytes live at once, by rule of placement",
+            rows="graph",
+            quantities=("arena_excess",),
+            columns="placement",
+        ),
+        Table(title="Memory over a step, MiB", rows="curve", quantities=("live_mib",), columns="percent"),
+        Table(
+            title="Graphs",
+            rows="graph",
+            quantities=("nodes", "operators", "weights_mib", "resident_mib", "gap", "plan_seconds"),
+        ),
+        Table(title="Orders that forget overwrites", rows="graph", quantities=("forgetful", "refused")),
+        Table(
+            title="Integer programs, mean over graphs",
+            rows="program",
+            quantities=("variables", "constraints", "build_seconds", "solve_seconds", "optimal", "above_plan"),
+        ),
+        Table(
+            title="Objective of the programs after so many seconds, MiB",
+            rows="run",
+            quantities=("course_mib",),
+            columns="second",
+        ),
+        Table(title="A small step below a limit", rows="limit", quantities=("again_share", "moved_share")),
+        Table(
+            title="Planted packings: excess over the optimum by blocks",
+            rows="method",
+            quantities=("pack_excess",),
+            columns="blocks",
+        ),
+        Table(
+            title="Planted packings: seconds by blocks", rows="method", quantities=("pack_seconds",), columns="blocks"
+        ),
+        Table(title="Real runs: error of the foretold peak", rows="graph", quantities=("peak_error",), columns="run"),
+        Table(
+            title="Real runs in the arena",
+            rows="graph",
+            quantities=("run_arena_mib", "outside_share", "outside_peak_mib"),
+        ),
+        Table(title="MiB computed outside of the arena, by operator", rows="operator", quantities=("outside_mib",)),
+        Table(title="Seconds of a step", rows="graph", quantities=("step_seconds",), columns="in_order"),
+    ],
+    caveats=[
+        "A peak counts the storages that the step creates and, where that is said, weights, buffers, optimiser state "
+        "and inputs. Kernels' own workspaces are in neither.",
+        "PyTorch's order is that in which eager PyTorch runs forward, backward and then the optimiser, weight by "
+        "weight; each storage is freed after its last use.",
+        "The caching allocator is a model of its published rules (sizes of segments, best fit, splitting, joining), "
+        "never measured here; it never gives segments back. Weights and state are allocated first.",
+        "Programs with fewer time steps than operators count all operators of a step at once: neither their optimum "
+        "nor their bound is that of the real peak, and none is told as such.",
+        "What the released code's control edges are was built anew from a description of it.",
+        "On a CPU, operators without a kernel that writes where it is told to compute elsewhere and are copied into "
+        "the arena; the tables say how much that is.",
+        "The packings are planted by us, in the size class of MiniMalloc's published ones, which were not at hand.",
+    ],
+)
