@@ -326,4 +326,4 @@ def test_a_deployment_gives_the_same_digests(worker: Clone, finished: Clone) -> 
     again = worker.run("-m", "prefect", "deployment", "run", "reproduce/tiny", "--watch")
     assert "Completed" in again.stdout
     said = worker.run("-m", "prefect", "artifact", "inspect", "up-to-date").stdout
-    assert "12 stages are up to date: nothing to do." in said, said
+    assert "11 stages are up to date: nothing to do." in said, "a run without tasks looks broken"
