@@ -81,7 +81,8 @@ def test_names_are_followed_one_by_one() -> None:
     ways = ways_on(
         "Where does Tom live?", "From: Ada | Subject: Tom\nTom moved to Brinmouth. His landlord is Mr Oduya."
     )
-    assert ways[1:] == [f"Where does Tom live? {name}" for name in ("Brinmouth", "His", "Mr Oduya")]
+    names = ("Brinmouth", "His", "Mr Oduya")
+    assert ways[1:] == [way for name in names for way in (f"Where does Tom live? {name}", name)]
 
 
 @pytest.mark.parametrize(("mails", "articles"), [(0, 20), (1, 20), (20, 20), (20, 2)])

@@ -96,11 +96,13 @@ def find(
 
 
 def ways_on(question: str, passage: str) -> list[str]:
-    """What to ask next: the question with all of a passage, and with each name in it that the question lacks."""
+    """What to ask next: the question with all of a passage, and each name in it that the question lacks, alone and with
+    the question, whose words would otherwise bring back what is worded like it."""
     known = set(_words(question))
     body = passage.partition("\n")[2] or passage
     names = dict.fromkeys(name for name in _NAME.findall(body) if not set(_words(name)) <= known)
-    return [f"{question} {passage}", *(f"{question} {name}" for name in list(names)[:NAMES])]
+    asked = [way for name in list(names)[:NAMES] for way in (f"{question} {name}", name)]
+    return [f"{question} {passage}", *asked]
 
 
 def with_shares(found: Sequence[Found], needed: Sequence[str]) -> list[Found]:
