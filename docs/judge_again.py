@@ -25,10 +25,9 @@ def judge(part: Part, margin: float) -> str:
     level = part.level or 0.95
     low, high = of_pairs(differences).interval(level)
     verdict = decide(part.kind, margin, (low, high))  # type: ignore[arg-type]
-    return (
-        f"{part.name}: {differences.mean():+.4g} [{low:+.4g}, {high:+.4g}] at {level:.2%} over {len(differences)} pairs, "
-        f"{part.kind} with margin {margin:g}: {verdict} (published with margin {part.margin:g}: {part.verdict})"
-    )
+    found = f"{differences.mean():+.4g} [{low:+.4g}, {high:+.4g}] at {level:.2%} over {len(differences)} pairs"
+    published = f"published with margin {part.margin:g}: {part.verdict}"
+    return f"{part.name}: {found}, {part.kind} with margin {margin:g}: {verdict} ({published})"
 
 
 def main() -> None:
