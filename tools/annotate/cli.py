@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
+from flows.engine.progress import progress
 from flows.engine.terminal import console
 from tasks.base.errors import UserError
 
@@ -47,6 +46,8 @@ def annotate(
     export: Annotated[Path | None, typer.Option(help="Write the accepted records to this new JSON file.")] = None,
 ) -> None:
     """Re-align alt-texts to what the pictures show, in rounds by different people, on a page of this machine.
+
+    The page is tested in Chromium; how much it helps people who annotate has not been measured.
 
     Examples:
 
@@ -97,8 +98,10 @@ def _pictures(images: Path, files: dict[str, dict[str, Any]]) -> "Found":
 
 
 def _progress(what: str, paths: list[str]) -> Iterable[str]:
-    shown = Console(stderr=True)
-    return track(paths, what, console=shown, transient=True, disable=not shown.is_terminal)
+    with progress(what, len(paths)) as tell:
+        for done, path in enumerate(paths):
+            tell(done)
+            yield path
 
 
 def _alts(alt: Path | None, images: Path, found: "Found") -> dict[str, "Alt"]:

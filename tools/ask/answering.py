@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError
 from tasks.concurrentqa.corpora.passages import Passage
@@ -19,19 +19,16 @@ from tasks.concurrentqa.retrieval.client import PublicClient, connect
 from tasks.concurrentqa.retrieval.service import seen, serve
 from tasks.mail.mailbox import Raw, Skipped, stream
 from tasks.mail.message import parse
+from tools.ask.finding import Found, Searched, find
 from tools.ask.passage_index import Encoder, Item, PassageIndex, Progress
 from tools.ask.reading import Reader
 
 if TYPE_CHECKING:
     from models.retrieval.index import Hits
-    from models.retrieval.scopes import Chain, Integers, Mask, Query, Values
+    from models.retrieval.scopes import Mask, Query
 
-BEAM = 8
-"""Passages of each scope that a path goes on with. The same number of each, so that what is sent says nothing of how
-the private passages compare."""
-
-TOP = 10
-"""Paths that are read."""
+CHAINS = 4
+"""Single passages, and as many pairs of a passage and the one that led to it, that are read."""
 
 LEAST_LIKE = 0.3
 """The least similarity (a cosine) of question and first passage at which passages count as being about it."""
@@ -122,6 +119,11 @@ def index_mailbox(mailbox: Path, folder: Path, encoder: Encoder, model: str, wat
     return found
 
 
+def mails_in(mailbox: Path) -> int:
+    """How many mails there are: a look at each, which takes far less time than to index them."""
+    return sum(1 for _ in stream(mailbox))
+
+
 def _mails(mailbox: Path, found: Mailbox, names: dict[str, str]) -> Iterator[Item]:
     for raw in stream(mailbox, found.unread):
         names[raw.identity] = raw.name
@@ -142,11 +144,16 @@ def _mail(raw: Raw, found: Mailbox) -> list[Passage]:
 
 
 def index_encyclopedia(
-    wikipedia: Path, folder: Path, encoder: Encoder, model: str, watch: Watch = lambda _: None
+    wikipedia: Path,
+    folder: Path,
+    encoder: Encoder,
+    model: str,
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> PassageIndex:
-    """Bring the index of the public articles in `folder` up to date."""
+    """Bring the index of the public articles in `folder` up to date; `tell` hears how many of how many are there."""
     index = PassageIndex(folder, model)
-    index.update((_article(passage) for passage in read_articles(wikipedia)), encoder, watch)
+    articles = read_articles(wikipedia)
+    index.update(map(_article, articles), encoder, lambda done: tell(done.items, len(articles)))
     return index
 
 
@@ -166,19 +173,6 @@ def model_digest(folder: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-class _Scope(Protocol):
-    """An index that can say what its passages say."""
-
-    @property
-    def ids(self) -> list[str]: ...
-
-    def permits(self, query: "Query") -> "Mask": ...
-
-    def search(self, query: "Query", k: int) -> "Hits": ...
-
-    def texts(self, positions: Sequence[int]) -> list[str]: ...
 
 
 class _Public:
@@ -223,35 +217,18 @@ def ask(
     The public index is served by a process of its own, which logs what it sees; where the policy lets nothing leave,
     it is not even started. `public` and `reader` are called only when they are needed.
     """
-    from models.retrieval.scopes import Policy, Query, Scope
-    from models.retrieval.search import Beam, beam_search
+    from models.retrieval.scopes import Policy, Scope
 
     rule = Policy(policy)
     with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
         sent, noticed = Path(scratch) / "sent.jsonl", Path(scratch) / "seen.jsonl"
-        indexes: dict[Scope, _Scope] = {Scope.PRIVATE: private}
+        indexes: dict[Scope, Searched] = {Scope.PRIVATE: private}
         if not rule.question_is_private:
             address = stack.enter_context(_served(public(), noticed))
             indexes[Scope.PUBLIC] = _Public(connect(address, rule, sent))
-
-        def compose(_: "Integers", chain: "Chain", passages: "Integers") -> "Values":
-            # q∘d1: the question with what was found so far, encoded together (MDR, section 2.1).
-            columns = [indexes[scope].texts(column) for scope, column in zip(chain, passages.T.tolist(), strict=True)]
-            return encoder.encode([" ".join((question, *texts)) for texts in zip(*columns, strict=True)])
-
-        beam = Beam(hops=hops, beam=2 * BEAM, top=TOP, quota=dict.fromkeys(indexes, BEAM))
-        asked = Query(encoder.encode([question]), rule)
-        paths = beam_search(asked, indexes, compose, beam)
-        rows = zip(paths.passages(), paths.chains(), paths.positions.tolist(), paths.hop_scores.tolist(), strict=True)
-        found = [
-            [
-                Shown(name, str(scope), indexes[scope].texts([at])[0], score)
-                for name, scope, at, score in zip(*row, strict=True)
-            ]
-            for row in rows
-        ]
+        found, alike = find(question, rule, indexes, encoder, hops)
         left, service = _requests(sent), _noticed(noticed)
-    answer = _read(question, policy, found, reader)
+    answer = _read(question, policy, found, alike, reader)
     return replace(answer, left=tuple(left), service=service)
 
 
@@ -262,15 +239,17 @@ def _served(public: PassageIndex, audit: Path) -> Any:
     return serve(audit, public.ids, vectors, public.texts(range(len(public.ids))))
 
 
-def _read(question: str, policy: str, found: Sequence[Sequence[Shown]], make: Callable[[], Reader]) -> Answer:
-    """The answer in the chains that were found, with their passages, those of the chain that says it first."""
-    likeness = max((chain[0].score for chain in found), default=0.0)
-    if likeness < LEAST_LIKE:
-        reason = f"no passage is about this (the most similar one has {likeness:.2f} of 1)"
-        return Answer(question, policy, "", 0.0, reason, "", _passages(found), (), {})
+def _read(question: str, policy: str, found: Sequence[Found], alike: float, make: Callable[[], Reader]) -> Answer:
+    """The answer in the passages that were found, with them: first those that it was read in."""
+    shown = [Shown(each.id, str(each.scope), each.text, each.score) for each in found]
+    if alike < LEAST_LIKE:
+        reason = f"no passage is about this (the most similar one has {alike:.2f} of 1)"
+        return Answer(question, policy, "", 0.0, reason, "", tuple(shown), (), {})
+    chains = chains_of(found)
     reader = make()
-    read = reader.read(question, [[shown.text for shown in chain] for chain in found])
-    passages = _passages([found[read.chain], *found])
+    read = reader.read(question, [[each.text for each in chain] for chain in chains])
+    first = [each.id for each in chains[read.chain]] if read.answer else []
+    passages = tuple(sorted(shown, key=lambda each: first.index(each.id) if each.id in first else len(first)))
     if read.answer and read.confidence >= reader.least:
         return Answer(question, policy, read.answer, read.confidence, "", reader.name, passages, (), {})
     guess = f"; its best guess is “{read.answer}”" if read.answer else ""
@@ -278,12 +257,10 @@ def _read(question: str, policy: str, found: Sequence[Sequence[Shown]], make: Ca
     return Answer(question, policy, "", read.confidence, reason, reader.name, passages, (), {})
 
 
-def _passages(chains: Sequence[Sequence[Shown]]) -> tuple[Shown, ...]:
-    """The passages of some chains, each once, where it comes first."""
-    found: dict[str, Shown] = {}
-    for shown in (shown for chain in chains for shown in chain):
-        found.setdefault(shown.id, shown)
-    return tuple(found.values())
+def chains_of(found: Sequence[Found]) -> list[list[Found]]:
+    """What is read: the likeliest passages each by itself, then the likeliest with those that led to them."""
+    led = [[*each.by, each] for each in found if each.by]
+    return [[each] for each in found[:CHAINS]] + led[:CHAINS]
 
 
 def _requests(log: Path) -> list[Request]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.retrieval.index import Hits
     from models.retrieval.scopes import Floats, Mask, Query
 
-SHARD = 1024
+SHARD = 256
 """Passages in a shard, or a few more: those of one item stay together."""
 
 
