@@ -225,7 +225,7 @@ generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
     config=Profiles(
-        quick=Generative(seed=0, questions=2), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1700)
+        quick=Generative(seed=0, questions=4), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1700)
     ),
     each={"seed": (1,)},
 )

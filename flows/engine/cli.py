@@ -15,6 +15,7 @@ from rich.table import Table
 from flows.engine import doctor as examination
 from flows.engine.catalogue import catalogue
 from flows.engine.compile import compiled, stale, write
+from flows.engine.discover import broken
 from flows.engine.discover import papers as all_papers
 from flows.engine.evidence import gather
 from flows.engine.execute import Interrupted, cores
@@ -163,6 +164,8 @@ def compile_command(
         tenfold compile --check
     """
     files = compiled(all_papers())
+    if unread := broken():
+        raise UserError(f"{', '.join(unread)}: cannot be compiled as long as it cannot be read; see above for why.")
     changed = stale(files) if check else write(files)
     if check and changed:
         raise UserError(f"{', '.join(changed)}: not what the papers compile to. Run tenfold compile.")

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from flows.engine.discover import Experiment, choose
+from flows.engine.discover import Experiment, broken, choose
 from flows.engine.expand import expand
 from flows.engine.paper import PROFILES
-from flows.engine.stages import ConcreteStage, report_stage, source_stages
+from flows.engine.stages import SOURCES, ConcreteStage, report_stage, source_stages
 from flows.engine.variant import Variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -22,6 +22,7 @@ from tasks.judging.register import NOTHING_REGISTERED, REGISTER, VERDICTS
 
 HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this file.\n"
 WORK_POOL = "tenfold"
+SHARED = f"pipelines/{SOURCES}/"
 
 
 def compiled(
@@ -60,6 +61,9 @@ def stale(files: dict[str, str]) -> list[str]:
 def write(files: dict[str, str]) -> list[str]:
     """Bring the compiled files up to date; returns those that changed."""
     changed = stale(files)
+    if broken():  # its pipelines stay, and what all papers share still names it
+        changed = [path for path in changed if path.startswith("pipelines/") and not path.startswith(SHARED)]
+        changed = [path for path in changed if path in files or path in _registers(files)]
     for path in changed:
         if path in files or path in _registers(files):
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)

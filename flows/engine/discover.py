@@ -4,7 +4,10 @@ A paper's stages are the variables of its module that hold a `Stage`; a package 
 """
 
 import importlib
+import os
 import pkgutil
+import sys
+import traceback
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -12,6 +15,7 @@ import flows
 from flows.engine.errors import did_you_mean
 from flows.engine.paper import Paper, Stage
 from tasks.base.errors import UserError
+from tasks.base.files import ROOT
 
 ENGINE = "engine"
 
@@ -28,9 +32,42 @@ class Experiment:
 
 
 def papers() -> dict[str, Experiment]:
-    """All papers by their short names, sorted."""
-    names = sorted(found.name for found in pkgutil.iter_modules(flows.__path__) if found.name != ENGINE)
-    return {name: read(importlib.import_module(f"flows.{name}")) for name in names}
+    """All papers by their short names, sorted; one that cannot be read is named, and stops no other."""
+    found = {}
+    for name in sorted(module.name for module in pkgutil.iter_modules(flows.__path__) if module.name != ENGINE):
+        try:
+            found[name] = read(importlib.import_module(f"flows.{name}"))
+        except Exception as problem:
+            _name_broken(name, _why(problem))
+    return found
+
+
+def broken() -> dict[str, str]:
+    """Why papers could not be read, by their names, as far as that has been tried."""
+    return dict(_broken)
+
+
+_broken: dict[str, str] = {}
+
+
+def _name_broken(name: str, why: str) -> None:
+    """Say it once: a command looks for the papers several times."""
+    if _broken.get(name) != why:
+        print(f"tenfold: The paper {name} cannot be read and is left out: {why}", file=sys.stderr)
+        _broken[name] = why
+
+
+def _why(problem: Exception) -> str:
+    """What is wrong with a paper's file, and in which line."""
+    if isinstance(problem, UserError):
+        return str(problem)
+    if isinstance(problem, SyntaxError):
+        file, line = problem.filename or "", problem.lineno
+    else:
+        place = traceback.extract_tb(problem.__traceback__)[-1]
+        file, line = place.filename, place.lineno
+    where = os.path.relpath(file, ROOT) if file.startswith(str(ROOT)) else file
+    return f"{where}, line {line}: {type(problem).__name__}: {problem}"
 
 
 def read(module: ModuleType) -> Experiment:
@@ -59,6 +96,8 @@ def choose(names: list[str], known: dict[str, Experiment]) -> list[Experiment]:
         UserError: a name is not a paper's.
     """
     for name in names:
+        if name in _broken and name not in known:
+            raise UserError(f"The paper {name} cannot be read: {_broken[name]}")
         if name not in known:
             raise UserError(f"There is no paper {name}.{did_you_mean(name, known)}")
     return [known[name] for name in sorted(set(names))] if names else list(known.values())

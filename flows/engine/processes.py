@@ -68,12 +68,16 @@ class ForkServer:
         try:
             # Where the server has just died nothing is sent, and no answer comes.
             with self._lock, suppress(BrokenPipeError, ConnectionResetError):
-                socket.send_fds(self._connected(), [request], [log.fileno(), writing])
+                requests = self._connected()
+                socket.send_fds(requests, [request], [log.fileno(), writing])
         finally:
             os.close(writing)
         answers = os.fdopen(reading, "rb", buffering=0)
         if not (pid := answers.readline()):
             answers.close()
+            with self._lock:
+                if self._requests is requests:
+                    self._requests = None  # its death may not be seen yet, and the next stage needs another server
             raise ChildProcessError("The server that forks the stages died, as when memory runs out.")
         return Child(int(pid), answers)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.compile import compiled, stale
-from flows.engine.discover import choose, papers
+from flows.engine.discover import broken, choose, papers
 from flows.engine.evidence import Evidence, Judged, command, gather
 from flows.engine.paper import Profiles
 from flows.engine.publication import Figure, Pairs, Part, Publication, PublishedClaim, PublishedControl, Side, write
@@ -24,6 +24,8 @@ def publish(paper: str, profile: str) -> Path:
             control did not pass; the sentence says which and what to do.
     """
     known = papers()
+    if unread := broken():
+        raise UserError(f"{', '.join(unread)} cannot be read, so what is compiled cannot be checked: mend it first.")
     choose([paper], known)
     if changed := stale(compiled(known)):
         raise UserError(f"{changed[0]} is not what the papers compile to: run tenfold compile and commit.")

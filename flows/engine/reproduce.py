@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
@@ -25,7 +26,7 @@ from flows.engine.server import has_died
 from flows.engine.session import Session, opened
 from flows.engine.stages import REPORT, SOURCES, ConcreteStage
 from flows.engine.store import Store
-from tasks.base.files import STATE
+from tasks.base.files import ROOT, STATE
 from tasks.judging.register import VERDICTS
 from tasks.judging.report import markdown, verdict_lines
 from tasks.running.spools import is_alive, process
@@ -43,10 +44,13 @@ def reproduce(
     settings: list[str] | None = None,
     jobs: int | None = None,
 ) -> dict[str, str]:
-    """Bring papers up to date (all by default) and return what became of each stage.
+    """Bring papers up to date and return what became of each stage.
 
-    `settings` are changes such as "expert.steps=500"; `jobs` bounds how many stages run at once, by
-    default one a core.
+    Args:
+        papers: Short names, such as btx; all papers by default.
+        profile: quick shows that everything works; cpu and gpu are those to judge by.
+        settings: Changes such as expert.steps=500.
+        jobs: How many stages run at once; by default one a core.
 
     Raises:
         UserError: a name or a setting is wrong, or a stage failed.
@@ -57,6 +61,8 @@ def reproduce(
         session.executor.marks["TENFOLD_FLOW_RUN"] = str(flow_run.id)
         sessions[session.name] = session
         work = session.plan.work
+        if not work:
+            _say_up_to_date(len(session.plan.stages))
         _run(session, [stage for stage in work if stage.paper == SOURCES])
         papers_with_work = sorted({stage.paper for stage in work} - {SOURCES, REPORT})
         subflows = [_paper.with_options(name=name) for name in papers_with_work]
@@ -107,13 +113,44 @@ def reproduce_paper(session: str, paper: str) -> None:
     _note_run()
     here = sessions[session]
     stages = [stage for stage in here.plan.work if stage.paper == paper]
+    before = _verdicts(stages)
     _run(here, stages)
+    _tell_changes(paper, before, _verdicts(stages))
     key = paper.replace("_", "-")
     rows = [row for row in here.rows() if row["paper"] == paper]
     create_table_artifact(key=f"{key}-stages", table=rows, description=f"What became of the stages of {paper}")
     here.raise_problems(stages)
     lines = "\n".join(_result_lines(here.executor.store, stages))
     create_markdown_artifact(key=f"{key}-results", markdown=lines, description=f"Verdicts and tables of {paper}")
+
+
+def _say_up_to_date(stages: int) -> None:
+    """Leave a word in the log and an artifact where there is nothing to do: a run without tasks looks broken."""
+    said = f"{stages} stages are up to date: nothing to do."
+    get_run_logger().info(said)
+    create_markdown_artifact(key="up-to-date", markdown=said, description="Nothing to do")
+
+
+def _verdicts(stages: list[ConcreteStage]) -> dict[str, str]:
+    """The verdicts that lie on the disk, by claim; none where nothing was judged."""
+    for stage in stages:
+        if stage.name == VERDICTS:
+            with suppress(OSError, ValueError):
+                found = json.loads((ROOT / stage.out / "verdicts.json").read_text())
+                return {claim["id"]: claim["verdict"] for claim in found["claims"]}
+    return {}
+
+
+def _tell_changes(paper: str, before: dict[str, str], after: dict[str, str]) -> None:
+    """Emit an event, on which an automation can act, where a verdict is another than that of the run before."""
+    told = [(claim, before.get(claim, verdict), verdict) for claim, verdict in after.items()]
+    changed = [f"{claim}: {earlier} → {verdict}" for claim, earlier, verdict in told if earlier != verdict]
+    if changed:
+        emit_event(
+            "tenfold.verdicts.changed",
+            resource={"prefect.resource.id": f"tenfold.paper.{paper}", "prefect.resource.name": paper},
+            payload={"changes": changed},
+        )
 
 
 def _note_run() -> None:

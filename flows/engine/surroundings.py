@@ -25,8 +25,8 @@ def refresh(stages: Iterable[ConcreteStage]) -> None:
             function, settings = load(parse(command[2:]))
             function(config=settings, out=fresh)
             made = {path.name: path.read_text() for path in fresh.iterdir()}
-            if not out.is_dir():
-                remove(out)
+            if out.is_symlink() or not out.is_dir():
+                remove(out)  # the link, not what lies behind it
             with suppress(FileNotFoundError):
                 for path in out.iterdir():
                     if path.name not in made or not path.is_file():

@@ -19,6 +19,8 @@ from tasks.running.spools import SPOOL, is_alive
 
 EXPERIMENTS = ROOT / "mlflow" / "experiments.json"
 RUNS = SPOOL / "runs.json"
+KIND = ("mlflow.experimentKind", "custom_model_development")
+"""With this tag MLflow's page opens an experiment under Model training, rather than as traces of an application."""
 LEADING = ("results", "verdicts")
 """The stages whose metrics and tables a paper's parent run carries too."""
 
@@ -37,7 +39,7 @@ REFUSALS = (
     "INVALID_STATE",
 )
 """MLflow's codes that say something of one item; any other says something of the store."""
-UNFIT = (ArithmeticError, TypeError, ValueError)
+UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises for a value that does not fit."""
 
 
@@ -178,8 +180,7 @@ class Pusher:
                     self._client.set_tag(target, metric.key.replace("/", "."), f"{metric.value:.0f}")
             for event in events:
                 if event["kind"] == "table":
-                    columns = {name: [row.get(name) for row in event["rows"]] for name in event["rows"][0]}
-                    self._try(event, self._client.log_table, target, columns, f"{_file_name(event['name'])}.json")
+                    self._try(event, self._log_table, target, event)
         if state.get("parent"):
             self._push_arms(events, metrics, state)
         notes = [event["text"] for event in events if event["kind"] == "note"]
@@ -190,6 +191,12 @@ class Pusher:
         if any(event["kind"] == "end" and event["status"] == "FINISHED" for event in events):
             for name in state["artifacts"]:
                 self._try({"artifact": name}, self._client.log_artifact, run, str(ROOT / state["out"] / name))
+
+    def _log_table(self, run: str, event: dict[str, Any]) -> None:
+        """A table as MLflow keeps it, which is nothing where there are no rows."""
+        if rows := event["rows"]:
+            columns = {name: [row.get(name) for row in rows] for name in rows[0]}
+            self._client.log_table(run, columns, f"{_file_name(event['name'])}.json")
 
     def _push_arms(self, events: list[dict[str, Any]], metrics: list[Any], state: dict[str, Any]) -> None:
         """A run for each row of the result tables, in an experiment of their own, whose charts so compare arms.
@@ -270,6 +277,7 @@ class Pusher:
             else:
                 folder = ROOT / settings()["artifacts"] / paper.replace(" ", "-")
                 identifier = self._client.create_experiment(paper, folder.as_uri())
+            self._client.set_experiment_tag(identifier, *KIND)
             if paper in self._about:
                 self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
             self._experiments[paper] = identifier

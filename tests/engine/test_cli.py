@@ -97,6 +97,25 @@ def test_a_setting_is_known_by_the_end_of_its_name() -> None:
         settings(papers()["btx"], variant("quick", ["dense.steps=500"]))  # of the expert, or of the finetuning
 
 
+def test_a_broken_paper_names_itself_and_stops_no_other(done: Clone) -> None:
+    """Nor may it lose its pipelines, with the record of what has run."""
+    (done.root / "flows/half.py").write_text('"""Half a paper."""\n\npaper = Paper(\n')
+    compiled = (done.root / "dvc.yaml").read_text()
+    ended = done.tenfold("claims", "tiny")
+    assert "The paper half cannot be read and is left out: flows/half.py, line 3: SyntaxError" in ended.stderr
+    assert "SUPPORTED" in ended.stdout
+    assert done.tenfold("reproduce", "tiny").stdout.startswith("Nothing to do")
+    asked = done.tenfold("status", "half", check=False)
+    assert asked.returncode == 1
+    assert "The paper half cannot be read: flows/half.py, line 3" in asked.stderr
+    assert done.tenfold("compile", "--check", check=False).returncode == 1
+    (done.root / "flows/half.py").unlink()
+    done.edit("flows/tiny.py", lambda code: code + "\nbroken = nothing\n")
+    assert "line" in done.tenfold("list").stderr
+    assert (done.root / "pipelines/quick/tiny/dvc.lock").exists()
+    assert (done.root / "dvc.yaml").read_text() == compiled
+
+
 def test_debug_shows_the_traceback() -> None:
     ended = tenfold("--debug", "reproduce", "bxt")
     assert ended.returncode != 0

@@ -79,6 +79,10 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     assert "we published (quick)" in report
     assert found["commit"][:12] in report
     assert found["claims"][0]["command"].replace("&&", "&amp;&amp;") in report
+    said = done.run("docs/judge_again.py", "published/tiny.json", "half-is-more", "--margin", "0.9").stdout
+    assert "9 pairs" in said
+    assert "margin 0.9: CONTRADICTED (published with margin 0.1: SUPPORTED)" in said
+    assert "<svg" in (done.root / "pairs.svg").read_text()
     assert "0 of 6 verdicts differ" in done.tenfold("compare", "published", "quick").stdout
 
 

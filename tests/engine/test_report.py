@@ -240,6 +240,7 @@ def test_the_front_page_in_a_browser(report: str, finished: Clone, page: Page) -
     page.locator("label:has(#verdict-contradicted)").click()
     shown = [row for row in rows.all() if row.is_visible()]
     assert [row.locator(".says a").inner_text() for row in shown] == ["A third is more than a half"]
+    assert [group.is_visible() for group in page.locator(".group").all()].count(True) == 1, "an empty group is shown"
     strip = shown[0].locator(".strip")
     dot, edge = strip.locator(".dot").bounding_box(), strip.locator(".edge").bounding_box()
     assert dot

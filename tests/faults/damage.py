@@ -5,9 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from minis import MINI, Mini
-
-TEXTS = MINI / "texts"
+from minis import ELSEWHERE, Mini
 
 
 def flip(path: Path) -> None:
@@ -37,10 +35,11 @@ def lose(path: Path) -> None:
 
 
 def link(path: Path) -> None:
-    """Put a link to other bytes in its place."""
-    other = TEXTS if path.is_dir() else TEXTS / "a.txt"
+    """Put a link in its place, to bytes that belong to somebody else."""
+    other = ELSEWHERE if path.is_dir() else f"{ELSEWHERE}/a.txt"
+    up = next(number for number, parent in enumerate(path.parents) if (parent / ".dvc").is_dir())
     lose(path)
-    path.symlink_to(other)
+    path.symlink_to("../" * (up + 1) + other)
 
 
 def replace_by_file(path: Path) -> None:
@@ -107,8 +106,8 @@ def damage(mini: Mini, kind: str, how: str, number: int) -> str:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    # Not the locks of processes, which hold nothing.
-    return [path for path in folder.rglob("*") if path.is_file() and not {"locks", "turns"} & {*path.parts}]
+    # Not the locks of processes, which hold nothing, nor logs, which nobody reads again.
+    return [path for path in folder.rglob("*") if path.is_file() and not {"locks", "turns", "logs"} & {*path.parts}]
 
 
 def _inside(folder: Path) -> list[Path]:

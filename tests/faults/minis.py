@@ -27,6 +27,8 @@ KEPT = (
 """What a mini needs of this repository, besides the packages themselves."""
 PATIENCE = 120
 """Seconds after which a command that should have ended is taken to hang."""
+ELSEWHERE = "elsewhere"
+"""A folder beside the minis which is somebody else's: links may lead there, and nothing may change there."""
 CLOCKED = ("clocked", "results", "report")
 """What holds a time measured against the clock, so that its bytes differ each time."""
 
@@ -155,6 +157,7 @@ class Minis:
         if tracked:  # the tables of the tracking store take long to make
             fresh.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()")
         self._finished = folder / "finished"
+        shutil.copytree(MINI / "texts", folder / ELSEWHERE)
         mini = self.untouched()
         ended = mini.reproduce()
         assert ended.code == 0, ended.output

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from damage import damage, flip
-from minis import CLOCKED, Ended, Mini, Minis, Running, recorded, until
+from minis import CLOCKED, ELSEWHERE, MINI, Ended, Mini, Minis, Running, recorded, until
 
 from tasks.running.digests import Digests
 
@@ -225,9 +225,9 @@ class World:
         if ended.code == 0 and not disturbed:
             self.check_well(ended)
             return
-        if ended.code == 0:
+        if ended.code == 0 and not self.damaged:
             self._check_chain(ended)
-        elif ended.code > 0:
+        if ended.code > 0:
             self.check_sentence(ended)
         if not self.damaged:
             self._check_whole(ended)
@@ -262,8 +262,14 @@ class World:
 
     def _settle(self, ended: Ended) -> None:
         until(lambda: not self.mini.processes(), f"the end of what was started\n{self._story(ended)}")
+        self._check_elsewhere(ended)
         if not self.plain:
             self._check_tracked(ended)
+
+    def _check_elsewhere(self, ended: Ended) -> None:
+        there = {path.name: path.read_text() for path in (self.mini.root.parent / ELSEWHERE).iterdir()}
+        ours = {path.name: path.read_text() for path in (MINI / "texts").iterdir()}
+        self._expect(there == ours, f"I1: what lies behind a link was changed: {sorted(there)}", ended)
 
     def _check_tracked(self, ended: Ended) -> None:
         """MLflow says of no reproduction that it still runs, and of no more than succeeded that they are finished."""

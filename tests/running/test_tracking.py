@@ -119,6 +119,7 @@ def test_one_bad_item_and_a_deleted_experiment_stop_nothing(done: Clone) -> None
     said = '    spool.note("The texts are clean.")'
     done.edit("tasks/tiny.py", lambda code: code.replace(
         said, said + '\n    spool.metric("bad", float("nan"), step=2**70)\n    spool.metric("good, too", 1.0)'
+        '\n    spool.table("empty", [])'
     ))  # fmt: skip
     ended = done.tenfold("reproduce")
     assert "MLflow has refused 1 items" in ended.stdout
