@@ -100,19 +100,18 @@ def test_the_base_imports_no_sibling() -> None:
 def test_the_tree_in_contributing_is_the_tree() -> None:
     """Every folder and file that it names is there, and it leaves out no room that papers share."""
     tree = (ROOT / "CONTRIBUTING.md").read_text().split("```")[1]
-    place = rooms = ""
-    named = set()
+    named: set[str] = set()
+    rooms: list[str] = []  # the rooms around a line, outermost first
     for line in tree.strip().splitlines():
-        folders = re.match(r"(  )?((?:\w+/ ?)+)", line)
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = re.match(r" *((?:\w+/ ?)+)", line)
         if folders:
-            parent, found = (rooms if folders[1] else ""), folders[2].split()
-            named |= {parent + folder for folder in found}
-            place = parent + found[-1]
-            rooms = rooms if folders[1] else place
-        elif not line.startswith("    "):
-            place = rooms
+            around, found = "".join(rooms[:depth]), folders[1].split()
+            named |= {around + folder for folder in found}
+            rooms = [*rooms[:depth], found[-1]]
+        places = ["".join(rooms[:length]) for length in range(1, len(rooms) + 1)]
         files = re.findall(r"\b(\w+\.py)\b", line)
-        missing = [file for file in files if not any((ROOT / there / file).exists() for there in (place, rooms))]
+        missing = [file for file in files if not any((ROOT / place / file).exists() for place in places)]
         assert not missing, line
     assert [folder for folder in sorted(named) if not (ROOT / folder).is_dir()] == []
     assert [name for name in SHARED if f"tasks/{name}/" not in named] == []

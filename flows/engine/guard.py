@@ -11,7 +11,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
@@ -27,6 +27,11 @@ OPEN = ("/health", "/api/health")
 UNAUTHORIZED = "Open the link that `tenfold ui` has printed; it brings the token that this page needs."
 MISDIRECTED = "This server answers to its own loopback address only."
 FORBIDDEN = "This server answers its own pages only."
+
+ENTRANCE = """<!doctype html><title>tenfold</title><script>
+for (const [name, value] of Object.entries(%s)) localStorage.getItem(name) ?? localStorage.setItem(name, value);
+location.replace(%s + location.hash);
+</script>"""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -64,11 +69,13 @@ def link(address: str) -> str:
 class Guard:
     """An ASGI app that lets through to another one what comes from our own programs and pages.
 
-    `port` is the one that the server listens on.
+    `port` is the one that the server listens on; `stored` is what the pages are to find in the browser's own storage
+    when somebody enters for the first time.
     """
 
-    def __init__(self, app: App, port: int) -> None:
+    def __init__(self, app: App, port: int, stored: Mapping[str, object] | None = None) -> None:
         self._app = app
+        self._stored = {name: json.dumps(value) for name, value in (stored or {}).items()}
         self._token = token()
         self._credentials = credentials()
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
@@ -123,7 +130,12 @@ class Guard:
         cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
         # Never to "//somewhere", which would be another host.
         place = "/" + scope["raw_path"].decode("latin-1").lstrip("/")
-        await _answer(send, 303, "", {"Location": place, "Set-Cookie": cookie, "Referrer-Policy": "no-referrer"})
+        headers = {"Set-Cookie": cookie, "Referrer-Policy": "no-referrer"}
+        if self._stored:
+            page = ENTRANCE % (json.dumps(self._stored), json.dumps(place).replace("<", "\\u003c"))
+            await _answer(send, 200, page, headers | {"Content-Type": "text/html; charset=utf-8"})
+        else:
+            await _answer(send, 303, "", headers | {"Location": place})
 
     async def _socket(self, scope: Message, receive: Receive, send: Send, headers: list[tuple[str, str]]) -> None:
         """Let a WebSocket through; some of Prefect's clients show the token only in the first message of theirs."""

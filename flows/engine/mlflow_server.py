@@ -10,6 +10,12 @@ from flows.engine.guard import Guard
 from tasks.base.errors import UserError
 from tasks.running.mlflow_store import settings
 
+VIEW = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+}
+"""What MLflow's pages find in the browser: runs come first, not traces of an application, and no assistant opens."""
+
 
 def serve(sock: socket.socket) -> None:
     """Serve on a listening socket until the process is ended."""
@@ -38,7 +44,8 @@ def serve(sock: socket.socket) -> None:
         sys.exit(f"{known['store']} cannot be used ({str(problem).splitlines()[0]}): move it away to start anew.")
     from mlflow.server.fastapi_app import app
 
-    uvicorn.Server(uvicorn.Config(Guard(app, sock.getsockname()[1]), log_level="warning")).run(sockets=[sock])
+    guarded = Guard(app, sock.getsockname()[1], VIEW)
+    uvicorn.Server(uvicorn.Config(guarded, log_level="warning")).run(sockets=[sock])
 
 
 if __name__ == "__main__":

@@ -64,8 +64,7 @@ def _start_mlflow(port: int) -> subprocess.Popen[bytes]:
 
 def _show(prefect: str, mlflow: str) -> None:
     console.print("Only who opens these links is let in:")
-    console.print(f"MLflow:  {guard.link(mlflow)}", markup=False)
-    console.print("         (choose Model training at the top left: the page opens on another view)")
+    console.print(f"MLflow:  {guard.link(mlflow)}#/experiments", markup=False)
     page = prefect.removesuffix("/api")
     if os.environ.get("PREFECT_API_AUTH_STRING") == guard.credentials():
         _write_environment(prefect)
