@@ -1,6 +1,7 @@
 """Concrete stages: what can run. Those that all papers share are made here; `expand` makes a paper's."""
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ class ConcreteStage:
         words += [f"--environment {self.environment}"] if self.environment else []
         for name, value in self.inputs.items():
             if isinstance(value, str):
-                words.append(f"--input {name}={value}")
+                words.append(f"--input {shlex.quote(f'{name}={value}')}")
             else:
                 words += [f"--input {name}.{label}={folder}" for label, folder in value.items()]
         return " ".join([*words, f"--out {self.out}"])
@@ -117,9 +118,11 @@ def source_stages(experiments: Mapping[str, Experiment]) -> list[ConcreteStage]:
     for name, entry in catalogue().items():
         # The standard library is part of the interpreter, so it changes with the environment.
         environment = "data/environment" if entry.source.kind == "stdlib" else None
+        # A user's own folder is an input like another: what changes in it is fetched again.
+        inputs = {"folder": entry.source.folder} if entry.source.folder else {}
         out = source_folder(name)
         settings = to_json(entry.source)
-        stages.append(ConcreteStage(name, pipeline, path(fetch), settings, {}, {}, out, "fetch", environment))
+        stages.append(ConcreteStage(name, pipeline, path(fetch), settings, inputs, {}, out, "fetch", environment))
     return stages
 
 

@@ -60,7 +60,8 @@ class Digests:
 
     def members(self, folder: str) -> list[Member]:
         """The files of a folder, at any depth, in order of their paths; those that .dvcignore names are left out."""
-        found, waiting, ignored = [], [""], _ignored()
+        # As DVC does, for what lies in the repository.
+        found, waiting, ignored = [], [""], None if os.path.isabs(folder) else _ignored()
         while waiting:
             inside = waiting.pop()
             with os.scandir(os.path.join(ROOT, folder, inside)) as entries:

@@ -60,25 +60,33 @@ class Source:
         if missing:
             raise ValueError(f"a source of kind {self.kind} needs {' and '.join(missing)}")
 
+    @property
+    def folder(self) -> str:
+        """Where a source of kind folder lies; empty for the other kinds, and where nothing lies there."""
+        found = os.path.expanduser(self.path) if self.kind == "folder" else ""
+        return found if os.path.isdir(found) else ""
 
-def fetch(*, config: Source, out: Path) -> None:
+
+def fetch(*, config: Source, out: Path, folder: Path | None = None) -> None:
     """Write the kept files of one source below their common folder, and `source.json` about it.
 
+    `folder` is what a source of kind folder is read from: an input, so that what changes in it is fetched again.
     An optional source that this machine cannot have leaves only `unavailable.json`. Raises UserError
     in one sentence for a wrong hash, a damaged or hostile archive, a missing client or folder;
     RetryableError when the network does not answer.
     """
     try:
-        files, sha256, version = _READ[config.kind](config)
+        read = _own_folder(config, folder) if config.kind == "folder" else _READ[config.kind](config)
     except Unavailable as reason:
         if not config.optional:
             raise
         write_json(out / "unavailable.json", {"source": config.name, "reason": str(reason)})
         spool.note(f"The optional source {config.name} is not available: {reason}")
         return
-    folder = os.path.commonpath([PurePosixPath(name).parent for name in files])
+    files, sha256, version = read
+    common = os.path.commonpath([PurePosixPath(name).parent for name in files])
     for name, data in sorted(files.items()):
-        target = out / PurePosixPath(name).relative_to(folder)
+        target = out / PurePosixPath(name).relative_to(common)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
     about = {"name": config.name, "kind": config.kind, "package": config.package}
@@ -169,18 +177,17 @@ def _stdlib(source: Source) -> Read:
     return files, found, version
 
 
-def _folder(source: Source) -> Read:
-    root = Path(source.path).expanduser()
-    if not root.is_dir():
+def _own_folder(source: Source, folder: Path | None) -> Read:
+    if folder is None:
         raise Unavailable(f"The folder {source.path} of the source {source.name} does not exist: correct its path.")
-    files = _complete(source, _folder_files(source, root))
+    files = _complete(source, _folder_files(source, folder))
     found = digest(files)
     if source.sha256 and found != source.sha256:
         raise _wrong_hash(source, found)
     return files, found, source.version
 
 
-_READ = {"wheel": _wheel, "npm": _npm, "debian": _debian, "stdlib": _stdlib, "folder": _folder}
+_READ = {"wheel": _wheel, "npm": _npm, "debian": _debian, "stdlib": _stdlib}
 
 
 # ------------------------------------------------------------------ clients

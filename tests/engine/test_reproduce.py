@@ -82,7 +82,6 @@ def test_dvc_and_tenfold_give_the_same_digests_after_every_kind_of_change(done: 
 
     def new_source(clone: Clone) -> None:
         (clone.root / "texts/c.txt").write_text("sphinx of black quartz judge my vow")
-        clone.edit("data/sources.yaml", lambda text: text.replace("Two lines", "Three lines"))
 
     def new_code(clone: Clone) -> None:
         clone.edit("tasks/tiny.py", lambda code: code.replace('c in config.keep + " "', "c in config.keep"))
@@ -110,6 +109,7 @@ def test_dvc_and_tenfold_give_the_same_digests_after_every_kind_of_change(done: 
         described = (":code'", ":environment'", ":machine'")
         ran = [line for line in status.splitlines() if "Running" in line and not any(d in line for d in described)]
         assert ran == [], f"dvc trusts what tenfold did: {change.__name__}"
+    assert (done.root / "data/sources/texts/c.txt").exists(), "a folder of one's own is read again when it changes"
 
 
 def test_two_reproductions_at_once_compute_each_stage_once(clone: Clone, finished: Clone) -> None:

@@ -347,13 +347,15 @@ def test_a_folder_takes_the_place_of_a_package(out: Path, tmp_path: Path) -> Non
     (tmp_path / "mine" / "deep").mkdir(parents=True)
     (tmp_path / "mine" / "deep" / "a.txt").write_bytes(b"mine")
     source = Source(name="mine", kind="folder", path=str(tmp_path / "mine"))
-    fetch(config=source, out=out)
+    fetch(config=source, out=out, folder=Path(source.folder))
     assert (out / "a.txt").read_bytes() == b"mine"
     assert json.loads((out / "source.json").read_text())["sha256"] == digest({"deep/a.txt": b"mine"})
     with pytest.raises(UserError, match="does not have the sha256"):
-        fetch(config=replace(source, sha256="0" * 64), out=out)
+        fetch(config=replace(source, sha256="0" * 64), out=out, folder=Path(source.folder))
+    gone = replace(source, path=str(tmp_path / "gone"))
+    assert not gone.folder
     with pytest.raises(UserError, match=r"The folder .*gone of the source mine does not exist"):
-        fetch(config=replace(source, path=str(tmp_path / "gone")), out=out)
+        fetch(config=gone, out=out)
 
 
 @given(st.dictionaries(st.text("ab/", min_size=1), st.binary(max_size=4)), st.text("ab", min_size=1), st.binary())
