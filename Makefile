@@ -11,7 +11,7 @@ reproduce: $(VENV)/installed
 	tenfold reproduce
 
 test: $(VENV)/installed
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	ruff check .
