@@ -12,7 +12,15 @@ from uuid import UUID
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture, wait
@@ -33,6 +41,8 @@ from tasks.running.spools import is_alive, process
 
 RUNS = STATE / "flow-runs"
 """A file for each run of a flow that was begun here, with the process that runs it."""
+UNFINISHED = sorted(set(StateType) - TERMINAL_STATES)
+"""The states of what Prefect believes to be under way."""
 WATCH_SECONDS = 2.0
 sessions: dict[str, Session] = {}
 
@@ -167,10 +177,20 @@ def _end_killed_runs() -> None:
     with get_client(sync_client=True) as client:
         for note in notes:
             with suppress(ObjectNotFound):  # it was another server's
-                known = client.read_flow_run(UUID(note.name)).state
-                if known is None or not known.is_final():
-                    client.set_flow_run_state(UUID(note.name), Crashed(message="Its process was killed."), force=True)
+                _end_killed_run(client, UUID(note.name))
             note.unlink(missing_ok=True)
+
+
+def _end_killed_run(client: SyncPrefectClient, run: UUID) -> None:
+    crashed = Crashed(message="Its process was killed.")
+    known = client.read_flow_run(run).state
+    if known is None or not known.is_final():
+        client.set_flow_run_state(run, crashed, force=True)
+    own = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+    running = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNFINISHED)))
+    while found := client.read_task_runs(flow_run_filter=own, task_run_filter=running):
+        for each in found:
+            client.set_task_run_state(each.id, crashed, force=True)
 
 
 @task(cache_policy=NO_CACHE)
