@@ -127,7 +127,7 @@ def snakefile(where: Path, stages: list[dict[str, Any]]) -> None:
     outs = {stage["outs"][0] for stage in stages}
     rules = [f"rule all:\n    input: {sorted(outs)!r}\n"]
     for number, stage in enumerate(stages):
-        inputs = [dependency for dependency in stage["deps"] if dependency in outs]
+        inputs = [dependency for dependency in stage.get("deps", []) if dependency in outs]
         rules.append(
             f"rule r{number}:\n    input: {inputs!r}\n    output: directory({stage['outs'][0]!r})\n"
             f"    shell: {stage['cmd']!r}\n"
@@ -141,7 +141,7 @@ def dodo(where: Path, stages: list[dict[str, Any]]) -> None:
     lines = ["def task_stages():"]
     for stage in stages:
         (out,) = stage["outs"]
-        inputs = [dependency for dependency in stage["deps"] if dependency in outs]
+        inputs = [dependency for dependency in stage.get("deps", []) if dependency in outs]
         task = {"name": out, "actions": [stage["cmd"]], "targets": [out], "uptodate": [True]}
         lines.append(f"    yield {task | {'task_dep': [f'stages:{each}' for each in inputs]}!r}")
     (where / "dodo.py").write_text("\n".join(lines) + "\n")
@@ -157,6 +157,11 @@ def timed(where: Path, *arguments: str) -> dict[str, float]:
             os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
+def show(row: dict[str, Any]) -> None:
+    shown = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    print(json.dumps(shown), flush=True)
 
 
 def main() -> None:
@@ -186,6 +191,7 @@ def main() -> None:
                 code = "import subprocess, sys; sys.exit(subprocess.run(['sh', '-ec', sys.argv[1]]).returncode)"
                 bare = timed(where, "-c", code, script)
                 rows.append({"engine": name, "cold": bare["wall"], "cpu": bare["cpu"]})
+                show(rows[-1])
                 continue
             if name == "snakemake":
                 snakefile(where, stages)
@@ -204,9 +210,8 @@ def main() -> None:
                     "no-op cpu": again["cpu"],
                 }
             )
+            show(rows[-1])
     print(f"{workload}: {len(stages)} stages, load average {os.getloadavg()[0]:.1f}")
-    for row in rows:
-        print(json.dumps({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}))
     by = {row["engine"]: row for row in rows}
     if "dvc" in by:
         for name in ("tenfold", "plain"):
