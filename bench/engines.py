@@ -187,9 +187,9 @@ def main() -> None:
             where = Path(folder) / name
             stages = clone(where, workload, asked.stages)
             if name == "bare":
-                script = "\n".join(stage["cmd"] for stage in stages)
-                code = "import subprocess, sys; sys.exit(subprocess.run(['sh', '-ec', sys.argv[1]]).returncode)"
-                bare = timed(where, "-c", code, script)
+                (where / "commands.sh").write_text("\n".join(stage["cmd"] for stage in stages))
+                code = "import subprocess, sys; sys.exit(subprocess.run(['sh', '-e', 'commands.sh']).returncode)"
+                bare = timed(where, "-c", code)
                 rows.append({"engine": name, "cold": bare["wall"], "cpu": bare["cpu"]})
                 show(rows[-1])
                 continue
