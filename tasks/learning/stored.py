@@ -48,8 +48,8 @@ def say_final(model: "Decoder", text: Text) -> None:
     """Say that the saved model is a final one, with the beginning of a document as an example."""
     import torch
 
-    first = next(iter(text.streams.values()))
-    say_model(__name__, model.cpu().eval(), {"tokens": torch.from_numpy(first[:EXAMPLE].astype("int64"))[None]})
+    tokens = text.streams[f"validation/{text.domains[0]}"][:EXAMPLE].astype("int64")
+    say_model(__name__, model.cpu().eval(), {"tokens": torch.from_numpy(tokens)[None]})
 
 
 def _load_pyfunc(path: str) -> Loaded:

@@ -132,7 +132,8 @@ def _following(writer: Writer) -> "Callable[..., Tensor]":
     model = writer.model.cpu().eval()
 
     def call(tokens: "Tensor", palette: "Tensor", vector: "Tensor", alt: "Tensor", caption: "Tensor") -> "Tensor":
-        made: Tensor = model(Pictures(tokens, palette, vector, torch.zeros(len(tokens), dtype=torch.bool)), alt, caption)
+        pictures = Pictures(tokens, palette, vector, blank=torch.zeros(len(tokens), dtype=torch.bool))
+        made: Tensor = model(pictures, alt, caption)
         return made
 
     return call
