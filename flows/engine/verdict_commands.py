@@ -12,7 +12,7 @@ from flows.engine import comparison
 from flows.engine import publish as publishing
 from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
-from flows.engine.publication import effect_and_interval, read_file, standing, tally
+from flows.engine.publication import effect_and_interval, p_in_words, read_file, standing, tally
 from flows.engine.rejudge import differences, recomputable
 from flows.engine.terminal import console, counted, show_table
 from tasks.base.errors import UserError
@@ -212,7 +212,8 @@ def _show_part(part: dict[str, Any]) -> None:
     level = f" at {part['level']:.2%}" if part["level"] else ""
     if part["plain"] and part["plain"] != part["interval"]:
         level += f", {effect_and_interval(part['effect'], part['plain'])} at 95 %"
-    p = f", p {part['p']:.3g}" if part["p"] is not None else ""
+    said = p_in_words(part["p"], len(part["pairs"]), part["paired"], part["items"] or part["cluster"])
+    p = f", {said}" if said else ""
     console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown + level)}{p}: {part['verdict']}")
     table = Table("pair", "left", "right", "difference", "measured by", box=None, padding=(0, 2, 0, 0))
     for pair in part["pairs"][:SHOWN]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -9,6 +10,7 @@ from flows.engine import publication
 from flows.engine.discover import papers
 from flows.engine.evidence import Evidence
 from flows.engine.plan import Plan, select
+from flows.engine.publication import p_in_words
 from flows.engine.report import drawn
 from flows.engine.report.axis import Axis
 from flows.engine.report.charts import Point, unbeaten
@@ -16,6 +18,7 @@ from flows.engine.report.front import groups
 from flows.engine.report.page import write_report
 from flows.engine.report.shown import grids, published_cells
 from flows.engine.variant import Variant
+from tasks.judging.intervals import sign_flip_p
 
 PUBLISHED = sorted(path.stem for path in (ROOT / "published").glob("*.json"))
 LIMIT = 300_000
@@ -67,3 +70,14 @@ def test_an_axis_has_round_numbers_and_holds_what_it_is_of() -> None:
     assert axis.percent(float("inf")) == 100
     assert Axis.around([1, 1000], log=True).ticks() == [1, 10, 100, 1000]
     assert Axis.around([3.0]).holds(3.0), "a single value has an axis, too"
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 8])
+def test_a_p_that_cannot_be_smaller_says_so(pairs: int) -> None:
+    """p 0.5 beside an interval without 0 reads as a contradiction, where two pairs have no smaller one."""
+    far = np.linspace(1, 2, pairs)
+    smallest = f", the smallest that {pairs} pairs can give"
+    assert p_in_words(sign_flip_p(far, 0), pairs, "seed", "").endswith(smallest)
+    mixed = np.array([-0.5, *far[1:]])
+    assert not p_in_words(sign_flip_p(mixed, 0), pairs, "seed", "").endswith(smallest)
+    assert p_in_words(0.5, pairs, "seed", "question") == "p 0.5", "no signs are flipped over seeds and questions"

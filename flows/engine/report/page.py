@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, sources
 from flows.engine.paper import Profiles, Scale
-from flows.engine.publication import effect_and_interval, predictions, standing, tally
+from flows.engine.publication import effect_and_interval, p_in_words, predictions, standing, tally
 from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
@@ -94,7 +94,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"cell": _cell, "slug": slug, "short": short, "effect": _effect, "deciding": _deciding}
+    made.filters |= {"cell": _cell, "slug": slug, "short": short, "effect": _effect, "deciding": _deciding, "p": _p}
     made.globals |= {"paired": _paired, "claim_axis": _claim_axis}
     return made
 
@@ -227,6 +227,10 @@ def _deciding(part: shown.Compared) -> str:
         return ""
     low, high = part.interval
     return f"{low:+.3g} to {high:+.3g} at {100 * part.level:.2f} %"
+
+
+def _p(part: shown.Compared) -> str:
+    return p_in_words(part.p, len(part.pairs), part.paired, part.items or part.cluster)
 
 
 def _claim_axis(runs: Sequence[shown.Shown]) -> Axis | None:

@@ -40,6 +40,7 @@ class Compared:
     p: float | None
     verdict: str
     items: str
+    cluster: str
     paired: str
     pairs: tuple[tuple[Any, float, float], ...]
 
@@ -146,6 +147,7 @@ def _without_pairs(told: Mapping[str, Any], claim: Claim, published: Publication
         p=told["p"],
         verdict=told["verdict"],
         items="",
+        cluster="",
         paired="seed" if over_seeds else "",
         pairs=(),
     )
@@ -173,7 +175,7 @@ def _compared(part: Mapping[str, Any]) -> Compared:
         if isinstance(given, list)
         else zip(given.labels, given.left, given.right, strict=True)
     )
-    same = ("name", "kind", "margin", "size", "effect", "level", "p", "verdict", "items", "paired")
+    same = ("name", "kind", "margin", "size", "effect", "level", "p", "verdict", "items", "cluster", "paired")
     return Compared(
         quantity=left["quantity"],
         interval=_ends(part["interval"]),
