@@ -5,7 +5,6 @@ from difflib import get_close_matches
 
 from pydantic import ValidationError
 
-
 FEW = 12
 """So many names are listed where none is like the word that was given; of more, the nearest are."""
 NEAREST = 3
