@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.engine import comparison
-from flows.engine import publish as publishing
 from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
 from flows.engine.publication import effect_and_interval, p_in_words, read_file, standing, tally
@@ -264,6 +263,8 @@ def publish(
 
         tenfold publish btx --profile cpu
     """
+    from flows.engine import publish as publishing  # here, for it reads and draws what other commands do not need
+
     path = publishing.publish(paper, profile)
     console.print(f"Wrote {path.relative_to(ROOT)} and what people read of it. Commit README.md and published/.")
 
