@@ -11,6 +11,7 @@ from rich.table import Table
 from flows.engine import comparison
 from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
+from flows.engine.paper import TRIAL
 from flows.engine.publication import effect_and_interval, p_in_words, read_file, standing, tally
 from flows.engine.rejudge import differences, recomputable
 from flows.engine.terminal import console, counted, show_table
@@ -58,6 +59,8 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
         if evidence.judged is None:
             console.print(f"No verdicts of {evidence.chosen.name} are up to date here: run {evidence.command}.\n")
             continue
+        if evidence.chosen.base == TRIAL:
+            console.print(f"{TRIAL} shows that everything works; its figures are no evidence.")
         for line in counted(tally((claim["whose"], claim["verdict"]) for claim in evidence.judged.claims)):
             console.print(line)
         came = [

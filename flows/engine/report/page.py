@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, sources
-from flows.engine.paper import Profiles, Scale
+from flows.engine.paper import TRIAL, Profiles, Scale
 from flows.engine.publication import effect_and_interval, p_in_words, predictions, standing, tally
 from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
@@ -142,7 +142,7 @@ def _runs(evidence: Evidence) -> list[Tables]:
         cells = shown.judged_cells(evidence)
         run, page = f"yours ({evidence.chosen.name})", f"{evidence.name}-{slug(evidence.chosen.name)}.html"
         found.append(Tables(run, page, cells, shown.grids(tables, cells)))
-    if evidence.published and (evidence.judged is None or evidence.chosen.base == shown.TRIAL):
+    if evidence.published and (evidence.judged is None or evidence.chosen.base == TRIAL):
         cells = shown.published_cells(evidence.published)
         run, page = f"published ({evidence.published.profile})", f"{evidence.name}.html"
         found.insert(0, Tables(run, page, cells, shown.grids(tables, cells)))
@@ -192,7 +192,7 @@ def _tallies(evidence: Evidence) -> list[Tally]:
     """Of every kind but the foregone claims, which could not fail; a trial counts where nothing is published."""
     found = []
     published = evidence.published.claims if evidence.published else ()
-    trial = evidence.published is not None and evidence.chosen.base == shown.TRIAL
+    trial = evidence.published is not None and evidence.chosen.base == TRIAL
     judged = evidence.judged.claims if evidence.judged and not trial else []
     before = tally((claim.whose, standing(claim)) for claim in published)
     here = tally((claim["whose"], claim["verdict"]) for claim in judged)

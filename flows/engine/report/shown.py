@@ -15,8 +15,6 @@ from tasks.judging.results import Table
 
 OURS = "ours"
 FOREGONE = "foregone"
-TRIAL = "quick"
-"""The profile that shows that everything works; it is drawn beside nothing that is evidence."""
 
 Interval = tuple[float, float] | None
 
