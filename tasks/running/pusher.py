@@ -271,7 +271,8 @@ class Pusher:
         for arm in names:
             if arm not in arms:
                 tags = {"arm": arm, "profile": profile, "parent": state["parent"]}
-                made = self._client.create_run(experiment, tags=tags, run_name=f"{arm} ({profile})")
+                began = min(event["time"] for event in events)
+                made = self._client.create_run(experiment, _milliseconds({"time": began}), tags, f"{arm} ({profile})")
                 arms[arm] = made.info.run_id
         for arm, run in arms.items():
             batch = [

@@ -12,12 +12,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flows.engine.catalogue import Entry, catalogue
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, sources
 from flows.engine.paper import TRIAL, Profiles, Scale
 from flows.engine.publication import effect_and_interval, p_in_words, predictions, standing, tally
 from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
+from flows.engine.stages import source_folder
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
 from tasks.judging.report import cell
@@ -125,6 +127,7 @@ def _paper_page(evidence: Evidence, runs: list[Tables], others: list[Tables] | N
             figures=drawn.figures(paper, runs[0].cells, runs[0].grids) if runs else [],
             meanings=shown.meanings(evidence.experiment),
             tallies=_tallies(evidence),
+            data=_data(evidence),
             scales=[(scale, _here(scale, evidence)) for scale in paper.scales],
             graph=Markup(graph.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
             card=_Cards(evidence.judged) if evidence.judged else None,
@@ -210,6 +213,12 @@ def _tallies(evidence: Evidence) -> list[Tally]:
 def _here(scale: Scale, evidence: Evidence) -> str:
     profile = evidence.published.profile if evidence.published and not evidence.judged else evidence.chosen.base
     return scale.here.at(profile) if isinstance(scale.here, Profiles) else scale.here
+
+
+def _data(evidence: Evidence) -> dict[str, Entry]:
+    """What the catalogue says of the data that the paper reads."""
+    read = {stage.out for stage in evidence.plan.stages if stage.kind == "fetch"}
+    return {name: entry for name, entry in catalogue().items() if source_folder(name) in read}
 
 
 def _cell(value: Any) -> str:
