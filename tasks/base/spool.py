@@ -12,9 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-Array = tuple[str, tuple[int, ...]]
-"""A type of numbers, as "float32", and a shape, with -1 for an axis of any length."""
-
 
 def metric(name: str, value: float, step: int = 0) -> None:
     """One value of a curve, such as the training loss at a step."""
@@ -29,14 +26,6 @@ def table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def artifact(path: Path) -> None:
     """A file of the stage's output that the run should carry: a figure, a model, a report."""
     append({"kind": "artifact", "name": path.name})
-
-
-def model(loader: str, inputs: Mapping[str, Array], output: Array, example: Mapping[str, Any]) -> None:
-    """The stage's whole output is a final model: what it reads by name, what it makes, and an example of what it reads.
-
-    `loader` is a module with `_load_pyfunc(path)`, by which MLflow loads the output anew. `example` holds nested lists.
-    """
-    append({"kind": "model", "loader": loader, "inputs": dict(inputs), "output": output, "example": dict(example)})
 
 
 def note(text: str) -> None:

@@ -12,21 +12,22 @@ if TYPE_CHECKING:
 
 
 def say_model(loader: str, call: "Callable[..., Tensor]", example: "Mapping[str, Tensor]") -> None:
-    """Say that the stage's output is a final model, which `call` is and the module `loader` loads, with an example.
+    """Say that the stage's whole output is a final model, which is `call`, with an example of what it reads.
 
-    Of integers, which are ids, any number on any axis will do; of other numbers, any number of rows. What is made has
-    a fixed last axis.
+    `loader` is a module with `_load_pyfunc(path)`, by which MLflow loads the output anew. Of integers, which are ids,
+    any number on any axis will do; of other numbers, any number of rows. What is made has a fixed last axis.
     """
     import torch
 
     with torch.inference_mode():
         made = call(**example)
     inputs = {
-        name: (_type(given), (-1,) * given.dim() if not given.is_floating_point() else (-1, *given.shape[1:]))
+        name: _array(given, (-1,) * given.dim() if not given.is_floating_point() else (-1, *given.shape[1:]))
         for name, given in example.items()
     }
-    output = (_type(made), (*(-1,) * (made.dim() - 1), made.shape[-1]))
-    spool.model(loader, inputs, output, {name: given.tolist() for name, given in example.items()})
+    output = _array(made, (*(-1,) * (made.dim() - 1), made.shape[-1]))
+    given = {name: given.tolist() for name, given in example.items()}
+    spool.append({"kind": "model", "loader": loader, "inputs": inputs, "output": output, "example": given})
 
 
 class Loaded:
@@ -45,5 +46,6 @@ class Loaded:
         return found
 
 
-def _type(tensor: "Tensor") -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+def _array(tensor: "Tensor", shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """A type of numbers, as "float32", and a shape, with -1 for an axis of any length."""
+    return str(tensor.dtype).removeprefix("torch."), shape
