@@ -15,6 +15,7 @@ from scipy import stats
 from tasks.judging.claims import Control, Discrepancy, Judging, Selection, Statement
 from tasks.judging.intervals import Kind
 from tasks.judging.judge import verdicts
+from tasks.judging.pairing import label_in_words
 
 # How often it is wrong
 
