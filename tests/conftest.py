@@ -239,6 +239,7 @@ RUNS = (
     "            'name': run.info.run_name, 'status': run.info.status, 'tags': run.data.tags,\n"
     "            'params': run.data.params, 'metrics': run.data.metrics, 'id': run.info.run_id,\n"
     "            'folder': run.info.artifact_uri,\n"
+    "            'took': (run.info.end_time or 0) - run.info.start_time,\n"
     "            'curve': [m.step for m in client.get_metric_history(run.info.run_id, 'loss')],\n"
     "            'inputs': {d.dataset.name: d.dataset.digest for d in run.inputs.dataset_inputs},\n"
     "            'files': [f.path for f in client.list_artifacts(run.info.run_id)],\n"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 import yaml
@@ -36,11 +37,17 @@ def catalogue() -> dict[str, Entry]:
         UserError: an entry of data/sources.yaml is wrong.
     """
     try:
-        # The safe loader, as safe_load uses it, in C: many times faster, and this is read by every command.
-        entries = yaml.load((ROOT / CATALOGUE).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        return _entries((ROOT / CATALOGUE).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as problem:
         said = " ".join(str(problem).split())
         raise UserError(f"{CATALOGUE} cannot be read ({said}): correct it, or git restore {CATALOGUE}.") from problem
+
+
+@cache
+def _entries(text: str) -> dict[str, Entry]:
+    """What the text says: a command asks for the sources once a paper."""
+    # The safe loader, as safe_load uses it, in C: many times faster, and this is read by every command.
+    entries = yaml.load(text, Loader=yaml.CSafeLoader)
     if not isinstance(entries, dict):
         raise UserError(f"{CATALOGUE} does not name its sources, as in `name: {{kind: …}}`: correct it.")
     return {name: _entry(name, given) for name, given in entries.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.engine.discover import papers
+from flows.engine.discover import Experiment, choose, papers
 from flows.engine.evidence import Evidence, gather
 from flows.engine.publication import effect_and_interval
 from flows.engine.publication import read as read_publication
@@ -36,8 +36,11 @@ def compare(first: str, second: str, names: list[str]) -> Iterator[tuple[str, Ta
         UserError: a name is neither a profile, a variant nor `published`, or no paper has both.
     """
     shared = False
-    for name in names or list(papers()):
-        sides = [_side(one, name) for one in (first, second)]
+    known = papers()
+    chosen = [experiment.name for experiment in choose(names, known)]
+    runs = [_run(one, chosen, known) for one in (first, second)]
+    for name in chosen:
+        sides = [run[name] for run in runs]
         if missing := [side for side in sides if isinstance(side, str)]:
             yield missing[0], None
             continue
@@ -77,38 +80,39 @@ def _shown(value: Value) -> str:
     return effect_and_interval(*value).replace("+", "").replace("[", "\\[")
 
 
-def _side(name: str, paper: str) -> Side | str:
-    """A run, or the sentence that says why there is none."""
+def _run(name: str, papers: list[str], known: Mapping[str, Experiment]) -> dict[str, Side | str]:
+    """Each paper's part of a run, or the sentence that says why there is none."""
     if name == PUBLISHED:
-        published = read_publication(paper)
-        if published is None:
-            return f"Nothing is published of {paper}."
-        return Side(
-            f"published ({published.profile})",
-            _settings(paper, variant(published.profile, [])),
-            {claim.id: claim.verdict for claim in published.claims},
-            {key: (figure.value, figure.interval) for key, figure in published.figures.items()},
-        )
+        return {paper: _published(known[paper]) for paper in papers}
     base, *changes = name.split("+")
-    (evidence,) = gather([paper], base, changes)
+    return {evidence.name: _side(evidence) for evidence in gather(papers, base, changes)}
+
+
+def _published(experiment: Experiment) -> Side | str:
+    published = read_publication(experiment.name)
+    if published is None:
+        return f"Nothing is published of {experiment.name}."
+    return Side(
+        f"published ({published.profile})",
+        _settings(experiment, variant(published.profile, [])),
+        {claim.id: claim.verdict for claim in published.claims},
+        {key: (figure.value, figure.interval) for key, figure in published.figures.items()},
+    )
+
+
+def _side(evidence: Evidence) -> Side | str:
     if evidence.judged is None:
-        return f"{paper} is not up to date at {name}: run {evidence.command}."
-    return _side_of(evidence)
-
-
-def _side_of(evidence: Evidence) -> Side:
-    assert evidence.judged
+        return f"{evidence.name} is not up to date at {evidence.chosen.name}: run {evidence.command}."
     return Side(
         evidence.chosen.name,
-        _settings(evidence.name, evidence.chosen),
+        _settings(evidence.experiment, evidence.chosen),
         {claim["id"]: claim["verdict"] for claim in evidence.judged.claims},
         {key: (figure.value, figure.interval) for key, figure in evidence.judged.figures.items()},
     )
 
 
-def _settings(paper: str, chosen: Variant) -> dict[str, Any]:
+def _settings(experiment: Experiment, chosen: Variant) -> dict[str, Any]:
     """The settings of each stage, and what it repeats over, by dotted names."""
-    experiment = papers()[paper]
     found = {name: to_json(config) for name, config in settings(experiment, chosen).items()}
     for name, stage in experiment.stages.items():
         for axis, given in stage.each.items():

@@ -32,13 +32,15 @@ def compiled(
 
     The profile of a GPU, as a variant, is compiled when it is run, and kept current from then on.
     """
+    wanted = [
+        (name, Variant(profile))
+        for profile in PROFILES
+        for name in experiments
+        if profile != "gpu" or (ROOT / "pipelines" / profile / name).exists()
+    ]
+    wanted += [(experiment.name, chosen) for chosen in variants for experiment in choose(list(names), experiments)]
     pipelines = [source_stages(experiments), [report_stage(experiments)]]
-    for profile in PROFILES:
-        always = profile != "gpu"
-        there = [one for one in experiments.values() if always or (ROOT / "pipelines" / profile / one.name).exists()]
-        pipelines += [expand(experiment, Variant(profile)) for experiment in there]
-    for chosen in variants:
-        pipelines += [expand(experiment, chosen) for experiment in choose(list(names), experiments)]
+    pipelines += [expand(experiments[name], chosen) for name, chosen in dict.fromkeys(wanted)]
     files = {
         "prefect.yaml": HEADER + _yaml(_deployments(experiments)),
         "mlflow/experiments.json": json.dumps(_descriptions(experiments), indent=1, ensure_ascii=False) + "\n",

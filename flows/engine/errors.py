@@ -5,13 +5,19 @@ from difflib import get_close_matches
 
 from pydantic import ValidationError
 
+FEW = 12
+"""So many names are listed where none is like the word that was given; of more, the nearest are."""
+NEAREST = 3
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` Did you mean x?`, or the list of what is known, to end a sentence about an unknown word."""
+    """` Did you mean x?`, or what is known, to end a sentence about an unknown word."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1)
+    close = get_close_matches(word, names, n=1) or [name for name in names if word.rpartition("/")[2] in name][:NEAREST]
     if close:
-        return f" Did you mean {close[0]}?"
+        return f" Did you mean {' or '.join(close)}?"
+    if len(names) > FEW:
+        return f" The nearest of {len(names)}: {', '.join(get_close_matches(word, names, n=NEAREST, cutoff=0))}."
     return f" Known: {', '.join(names)}." if names else ""
 
 

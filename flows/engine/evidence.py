@@ -15,7 +15,7 @@ from typing import Any
 
 from flows.engine.discover import Experiment
 from flows.engine.paper import PROFILES
-from flows.engine.plan import Plan, compile_papers, plan, select
+from flows.engine.plan import Plan, compare, compile_papers, describe, select
 from flows.engine.publication import Publication, read
 from flows.engine.stages import SOURCES, ConcreteStage
 from flows.engine.store import Store
@@ -162,7 +162,7 @@ def gather(names: list[str], profile: str | None, changes: list[str]) -> list[Ev
     known, _ = compile_papers(wanted, names)
     store = Store()
     chosen = names or list(known)
-    select(chosen, wanted, known)  # a wrong name fails before any reading
+    describe(select(chosen, wanted, known), store)  # once for all; a wrong name fails before any reading
     if profile or changes:
         return [_evidence(known, name, wanted, store) for name in chosen]
     return [_largest(known, name, store) for name in chosen]
@@ -183,7 +183,7 @@ def _folder(name: str, chosen: Variant) -> Path:
 
 def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: Store) -> Evidence:
     stages = select([name], chosen, known)
-    planned = plan(stages, store)
+    planned = compare(stages, store)
     judged = None if planned.work else _judged(known[name], chosen, stages, store)
     return Evidence(known[name], chosen, planned, read(name), judged)
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 PROFILES = ("quick", "cpu", "gpu")
 """A minute on two cores; an hour on two cores; an hour on one data-centre GPU."""
+TRIAL = "quick"
+"""The profile that shows that everything works; its seeds are too few for its figures to be evidence."""
 
 
 @dataclass(frozen=True)
@@ -238,16 +240,19 @@ class Plot:
 
     "agreement" sets what was predicted (`y`) against what was observed (`x`), with the line on which both are equal.
     "frontier" sets what something costs (`x`, less is better) against what it gives (`y`), with the rows that no other
-    row beats in both. `x` and `y` are quantities of tables with the same rows; `column` is that of `y` where its table
-    has several, and `without` are rows to which the question does not apply.
+    row beats in both. "bounded" has a line a row: what was reached (`y`) and below what it cannot be (`x`), both as
+    shares of `y` in the column `of`. `x` and `y` are quantities of tables with the same rows; `column` and `x_column`
+    are theirs where a table has several, and `without` are rows to which the question does not apply.
     """
 
     question: str
-    kind: Literal["agreement", "frontier"]
+    kind: Literal["agreement", "frontier", "bounded"]
     x: str
     y: str
     y_is_better: Literal["lower", "higher", ""] = ""
     column: str = ""
+    x_column: str = ""
+    of: str = ""
     without: Sequence[str] = ()
 
 

@@ -84,6 +84,12 @@ def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> 
 
     With `record`, that description goes into the record, as what runs after it will.
     """
+    describe(stages, store, record=record)
+    return compare(stages, store)
+
+
+def describe(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> None:
+    """Describe code and machine as they are now, in those of the stages that do."""
     described = [stage for stage in stages if stage.kind == "environment"]
     surroundings.refresh(described)
     if record:
@@ -92,6 +98,10 @@ def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> 
                 # A `dvc repro` beside us may describe them anew at this moment; then it records them, too.
                 with suppress(FileNotFoundError, EditedWhileRunning):
                     store.commit(stage, store.snapshot(stage))
+
+
+def compare(stages: list[ConcreteStage], store: Store) -> Plan:
+    """Compare the stages with the record, code and machine as they were last described."""
     with store.digests.at_a_glance():
         reasons = {stage.out: [] if stage.kind == "environment" else store.reasons(stage) for stage in stages}
     touched: set[str] = set()

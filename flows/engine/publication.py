@@ -12,6 +12,7 @@ from flows.engine.errors import first_error
 from models.config import config
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
+from tasks.judging.parts import DRAW
 
 FOLDER = ROOT / "published"
 
@@ -236,6 +237,19 @@ def predictions(claims: Iterable[PublishedClaim]) -> tuple[int, int]:
     ]
     decided = [one for one in came if one is not None]
     return sum(decided), len(decided)
+
+
+def p_in_words(p: float | None, pairs: int, paired: str, over: str) -> str:
+    """A p as people are shown it: few pairs cannot give a small one by flips of their signs, whatever they show.
+
+    `over` is what besides pairs the p is about, "" where signs are flipped.
+    """
+    if p is None:
+        return ""
+    flipped = pairs > 0 and paired not in ("", DRAW) and not over
+    if flipped and p <= 2 ** (1 - pairs):
+        return f"sign-flip p {p:.2g}, the smallest that {pairs} pairs can give"
+    return f"{'sign-flip ' if flipped else ''}p {p:.2g}"
 
 
 def effect_and_interval(effect: float | None, interval: Interval) -> str:

@@ -8,13 +8,11 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.engine.evidence import Evidence
+from flows.engine.paper import TRIAL
 from flows.engine.publication import standing, tally
 from flows.engine.terminal import console, controls, verdicts_in_words
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
-
-TRIAL = "quick"
-"""The profile that shows that everything works; its seeds and steps are too few to judge by."""
 
 
 def show_summary(found: list[Evidence]) -> None:

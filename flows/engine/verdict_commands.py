@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.engine import comparison
-from flows.engine import publish as publishing
 from flows.engine.errors import did_you_mean
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
-from flows.engine.publication import effect_and_interval, read_file, standing, tally
+from flows.engine.paper import TRIAL
+from flows.engine.publication import effect_and_interval, p_in_words, read_file, standing, tally
 from flows.engine.rejudge import differences, recomputable
 from flows.engine.terminal import console, counted, show_table
 from tasks.base.errors import UserError
@@ -59,6 +59,8 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
         if evidence.judged is None:
             console.print(f"No verdicts of {evidence.chosen.name} are up to date here: run {evidence.command}.\n")
             continue
+        if evidence.chosen.base == TRIAL:
+            console.print(f"{TRIAL} shows that everything works; its figures are no evidence.")
         for line in counted(tally((claim["whose"], claim["verdict"]) for claim in evidence.judged.claims)):
             console.print(line)
         came = [
@@ -212,7 +214,8 @@ def _show_part(part: dict[str, Any]) -> None:
     level = f" at {part['level']:.2%}" if part["level"] else ""
     if part["plain"] and part["plain"] != part["interval"]:
         level += f", {effect_and_interval(part['effect'], part['plain'])} at 95 %"
-    p = f", p {part['p']:.3g}" if part["p"] is not None else ""
+    said = p_in_words(part["p"], len(part["pairs"]), part["paired"], part["items"] or part["cluster"])
+    p = f", {said}" if said else ""
     console.print(f"\n[bold]{escape(part['name'])}[/]: {escape(shown + level)}{p}: {part['verdict']}")
     table = Table("pair", "left", "right", "difference", "measured by", box=None, padding=(0, 2, 0, 0))
     for pair in part["pairs"][:SHOWN]:
@@ -263,6 +266,8 @@ def publish(
 
         tenfold publish btx --profile cpu
     """
+    from flows.engine import publish as publishing  # here, for it reads and draws what other commands do not need
+
     path = publishing.publish(paper, profile)
     console.print(f"Wrote {path.relative_to(ROOT)} and what people read of it. Commit README.md and published/.")
 

@@ -6,8 +6,9 @@ without a solver, a simulator that shares nothing with the planners, and the pla
 bit. Not attempted: its GPUs. What a caching allocator would reserve comes from a model of the allocator's rules.
 """
 
-from flows.engine.paper import Paper, Profiles, Scale
+from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.olla.claims import CLAIMS, CONTROLS
+from flows.olla.stages import ZOO
 from tasks.judging.results import Table
 
 paper = Paper(
@@ -130,5 +131,25 @@ paper = Paper(
         "On a CPU, operators without a kernel that writes where it is told to compute elsewhere and are copied into "
         "the arena; the tables say how much that is.",
         "The packings are planted by us, in the size class of MiniMalloc's published ones, which were not at hand.",
+    ],
+    findings=["thirty-percent-less", "forgetting-overwrites-gives-the-published-figure"],
+    plots=[
+        Plot(
+            "How much less does the planned order need, and could any order need less?",
+            "bounded",
+            x="bound_mib",
+            x_column="minimum cuts",
+            y="peak_mib",
+            column="planned",
+            of="pytorch",
+            without=[graph for graph in ZOO if graph.endswith("-adam")],  # which look like those with SGD
+        ),
+        Plot(
+            "Which program comes how near to the plan, in which time?",
+            "frontier",
+            x="solve_seconds",
+            y="above_plan",
+            y_is_better="lower",
+        ),
     ],
 )

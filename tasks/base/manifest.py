@@ -36,6 +36,9 @@ DISTRIBUTIONS = {"PIL": ("pillow",), "faiss": ("faiss-cpu", "faiss-gpu"), "yaml"
 Manifest = dict[str, Any]
 """{"code": {file: {definition: digest}}, "files": {file: MD5}, "libraries": {name: version}}"""
 
+LeadsTo = dict[str, list[str]]
+"""The files that importing each file runs."""
+
 
 @config
 class Modules:
@@ -46,8 +49,9 @@ class Modules:
 
 def write(*, config: Modules, out: Path) -> None:
     """Write `MODULE.json`, the manifest of each module. Raises UserError for a module that cannot be read."""
+    leads_to: LeadsTo = {}
     for module in config.modules:
-        (out / f"{module}.json").write_text(text_of(module))
+        (out / f"{module}.json").write_text(text_of(module, leads_to))
 
 
 def file_of(module: str) -> str:
@@ -55,18 +59,18 @@ def file_of(module: str) -> str:
     return f"{FOLDER}/{module}.json"
 
 
-def text_of(module: str) -> str:
+def text_of(module: str, leads_to: LeadsTo | None = None) -> str:
     """The manifest as its file holds it."""
-    return json.dumps(manifest(module), sort_keys=True) + "\n"
+    return json.dumps(manifest(module, leads_to), sort_keys=True) + "\n"
 
 
-def manifest(module: str) -> Manifest:
-    """What the code of a module's stages consists of, now.
+def manifest(module: str, leads_to: LeadsTo | None = None) -> Manifest:
+    """What the code of a module's stages consists of, now; `leads_to` is kept from module to module of one moment.
 
     Raises:
         UserError: there is no such module, or Python cannot read one of its files.
     """
-    files = import_closure(module)
+    files = import_closure(module, leads_to)
     named = sorted({name for file in files for name in _read(file)["names_files"]})
     # What runs before every stage seeds the libraries that a stage imports; it brings none of its own.
     own = [file for file in files if file != _file_of(EVERY_STAGE)]
@@ -102,7 +106,7 @@ def changes(before: Manifest, now: Manifest) -> list[str]:
     return found
 
 
-def import_closure(module: str) -> list[str]:
+def import_closure(module: str, leads_to: LeadsTo | None = None) -> list[str]:
     """The files of this repository that a stage of `module` may load, sorted, relative to the root.
 
     Raises:
@@ -110,13 +114,16 @@ def import_closure(module: str) -> list[str]:
     """
     if _file_of(module) is None:
         raise UserError(f"There is no module {module} in this repository.")
+    leads_to = {} if leads_to is None else leads_to
     seen: set[str] = set()
     waiting = [file for name in (module, EVERY_STAGE) for file in _files_of(name)]
     while waiting:
         file = waiting.pop()
         if file not in seen:
             seen.add(file)
-            waiting += [each for name in _read(file)["imports"] for each in _files_of(name)]
+            if file not in leads_to:
+                leads_to[file] = [each for name in _read(file)["imports"] for each in _files_of(name)]
+            waiting += leads_to[file]
     _remember()
     return sorted(seen)
 

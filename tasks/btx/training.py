@@ -8,7 +8,7 @@ from models.config import Count, Fraction, Index, Mixture, NotNegative, Optimisa
 from models.flops import training_flops
 from tasks.base.errors import UserError
 from tasks.learning.lm import fit
-from tasks.learning.stored import load_model, load_weights, save_model
+from tasks.learning.stored import load_model, load_weights, save_model, say_final
 from tasks.learning.tokens import Text
 from tasks.learning.train import Training
 
@@ -114,6 +114,7 @@ def finetune(*, tokens: Path, mixture: Path, config: Finetuning, out: Path) -> N
     key = ("finetune", config.seed)
     done = fit(model, text, shares, config.optimisation, key, balance=config.balance)
     save_model(model, config.optimisation, done, out)
+    say_final(model, text)
 
 
 def train_dense(*, tokens: Path, seed_model: Path, config: Baseline, out: Path) -> None:
@@ -123,6 +124,7 @@ def train_dense(*, tokens: Path, seed_model: Path, config: Baseline, out: Path) 
     budget = baseline_optimisation(config, training_flops(model.config), model.config)
     done = fit(model, text, dict.fromkeys(text.domains, 1.0), budget, ("baseline", config.seed))
     save_model(model, budget, done, out)
+    say_final(model, text)
 
 
 def train_upcycled(*, tokens: Path, seed_model: Path, config: Baseline, out: Path) -> None:
@@ -139,6 +141,7 @@ def train_upcycled(*, tokens: Path, seed_model: Path, config: Baseline, out: Pat
     shares = dict.fromkeys(text.domains, 1.0)
     done = fit(model, text, shares, budget, ("baseline", config.seed), balance=config.balance)
     save_model(model, budget, done, out)
+    say_final(model, text)
 
 
 def baseline_optimisation(config: Baseline, flops: int, architecture: "Transformer") -> Optimisation:

@@ -1,6 +1,7 @@
 """The statistics behind a verdict: intervals of differences, and where they lie against what is claimed.
 
-Everything rests on scipy.stats. The interval decides; p-values stand beside it.
+Everything rests on scipy: Student's t on its special functions, which load in a third of the time that scipy.stats
+takes. The interval decides; p-values stand beside it.
 """
 
 import math
@@ -27,19 +28,19 @@ class Estimate:
 
     def interval(self, level: float) -> tuple[float, float]:
         """The two-sided interval at a confidence level; of no width where all differences are equal."""
-        from scipy import stats
+        from scipy import special
 
-        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        half = float(special.stdtrit(self.freedom, (1 + level) / 2)) * self.error
         return self.effect - half, self.effect + half
 
     def p(self, edge: float) -> float:
         """The two-sided p-value of the true mean being `edge`."""
-        from scipy import stats
+        from scipy import special
 
         distance = abs(self.effect - edge)
         if self.error == 0:
             return 1.0 if distance == 0 else 0.0
-        return float(2 * stats.t.sf(distance / self.error, self.freedom))
+        return float(2 * special.stdtr(self.freedom, -distance / self.error))
 
 
 @dataclass(frozen=True)

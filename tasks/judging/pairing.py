@@ -80,8 +80,14 @@ def discrepancy(asked: Discrepancy, measured: Measured) -> float:
 
 def name(selection: Selection) -> str:
     """A selection in a few words."""
-    labels = ", ".join(f"{value}" for value in selection.labels.values())
+    labels = ", ".join(label_in_words(key, value) for key, value in selection.labels.items())
     return f"{selection.quantity} of {labels}" if labels else selection.quantity
+
+
+def label_in_words(key: str, value: object) -> str:
+    """A label by its value alone; where that is a number, which tells nothing by itself, with its name."""
+    said = str(value)
+    return f"{key.replace('_', ' ')} {said}" if said.replace(".", "", 1).isdigit() else said
 
 
 def _by_quantity(rows: Sequence[Row]) -> dict[str, list[Row]]:

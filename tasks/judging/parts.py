@@ -18,7 +18,7 @@ from tasks.judging.intervals import (
     sign_flip_p,
 )
 from tasks.judging.multiplicity import Evidence
-from tasks.judging.pairing import CannotPair, Measured, Unavailable, discrepancy, name, pairs
+from tasks.judging.pairing import CannotPair, Measured, Unavailable, discrepancy, label_in_words, name, pairs
 
 DRAW = "draw"
 """What pairs the values that a simulator gives under the draws of its calibration."""
@@ -97,12 +97,12 @@ class Part:
         """What is compared, in a few words: what both sides share is said once."""
         left, right = self.comparison.left, self.comparison.right
         if not isinstance(right, Selection):
-            return f"{name(left)} against {right:g}"
+            return f"{name(left)} against {right:.4g}"
         if left.quantity != right.quantity:
             return f"{name(left)} against {name(right)}"
         apart = {key for key in {**left.labels, **right.labels} if left.labels.get(key) != right.labels.get(key)}
-        own = [" ".join(str(side.labels[k]) for k in side.labels if k in apart) for side in (left, right)]
-        shared = [str(value) for key, value in left.labels.items() if key not in apart]
+        own = [" ".join(label_in_words(k, v) for k, v in side.labels.items() if k in apart) for side in (left, right)]
+        shared = [label_in_words(key, value) for key, value in left.labels.items() if key not in apart]
         return f"{own[0]} against {own[1]}" + (f" on {', '.join(shared)}" if shared else "")
 
     @property

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from models.config import Mixture, Optimisation, Transformer
 from tasks.base.files import write_json
+from tasks.learning.logged import Loaded, say_model
+from tasks.learning.tokens import Text
 from tasks.learning.train import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.transformer import Decoder
+
+EXAMPLE = 16
+"""Tokens of an example."""
 
 
 def save_model(model: "Decoder", optimisation: Optimisation | None, done: Training, out: Path) -> None:
@@ -37,6 +42,19 @@ def save_model(model: "Decoder", optimisation: Optimisation | None, done: Traini
             "validations": done.validations,
         },
     )
+
+
+def say_final(model: "Decoder", text: Text) -> None:
+    """Say that the saved model is a final one, with the beginning of a document as an example."""
+    import torch
+
+    tokens = text.streams[f"validation/{text.domains[0]}"][:EXAMPLE].astype("int64")
+    say_model(__name__, model.cpu().eval(), {"tokens": torch.from_numpy(tokens)[None]})
+
+
+def _load_pyfunc(path: str) -> Loaded:
+    """The model as MLflow loads it: from token ids to the logits of the next one."""
+    return Loaded(load_model(Path(path)).eval())
 
 
 def load_architecture(folder: Path) -> tuple[Transformer, Mixture | None]:

@@ -11,10 +11,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tasks.base.files import ROOT
 from tasks.running.mlflow_store import settings, tracking_uri
+from tasks.running.run import published
 from tasks.running.spools import SPOOL, is_alive
 
 EXPERIMENTS = ROOT / "mlflow" / "experiments.json"
@@ -23,6 +25,9 @@ KIND = ("mlflow.experimentKind", "custom_model_development")
 """With this tag MLflow's page opens an experiment under Model training, rather than as traces of an application."""
 LEADING = ("results", "verdicts")
 """The stages whose metrics and tables a paper's parent run carries too."""
+
+LARGEST_MODEL = 100_000_000
+"""Bytes of a model that MLflow gets a copy of; a larger one is where DVC keeps it."""
 
 BATCH = 900
 """MLflow takes up to 1,000 metrics at once."""
@@ -158,7 +163,14 @@ class Pusher:
         if datasets:
             self._try(start, self._client.log_inputs, identifier, datasets)
         _write(RUNS, {**_read(RUNS), start["out"]: identifier})
-        return {"run": identifier, "out": start["out"], "parent": parent if start["stage"] in LEADING else None}
+        return {
+            "run": identifier,
+            "out": start["out"],
+            "parent": parent if start["stage"] in LEADING else None,
+            "identity": start["identity"],
+            "model": _registered(paper, profile, start["stage"], start["settings"] or {}),
+            "tags": {"profile": profile, "commit": start["commit"], "dvc": tags["dvc"]},
+        }
 
     def _push_events(self, events: list[dict[str, Any]], state: dict[str, Any]) -> None:
         from mlflow.entities import Metric
@@ -188,9 +200,48 @@ class Pusher:
             before = self._client.get_run(run).data.tags.get("mlflow.note.content", "")
             self._client.set_tag(run, "mlflow.note.content", "\n\n".join(filter(None, [before, *notes])))
         state.setdefault("artifacts", []).extend(e["name"] for e in events if e["kind"] == "artifact")
+        state["said"] = next((event for event in events if event["kind"] == "model"), state.get("said"))
         if any(event["kind"] == "end" and event["status"] == "FINISHED" for event in events):
             for name in state["artifacts"]:
                 self._try({"artifact": name}, self._client.log_artifact, run, str(ROOT / state["out"] / name))
+            if state["said"] and published(state["out"]).get("identity") == state["identity"]:
+                self._try({"model": state["model"]}, self._log_model, state["said"], state)
+
+    def _log_model(self, said: dict[str, Any], state: dict[str, Any]) -> None:
+        """A stage's output as a model of MLflow, and as a version of the registered model of its paper and arm."""
+        import numpy as np
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import ModelSignature
+        from mlflow.pyfunc import save_model
+        from mlflow.types import Schema, TensorSpec
+
+        run, out = state["run"], ROOT / state["out"]
+        if sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) > LARGEST_MODEL:
+            self._client.set_tag(run, "model", "too large for a copy here; the tag dvc says where it is")
+            return
+        name, alias = state["model"]
+        inputs = [TensorSpec(np.dtype(kind), tuple(shape), of) for of, (kind, shape) in said["inputs"].items()]
+        kind, shape = said["output"]
+        with TemporaryDirectory() as folder:
+            save_model(
+                f"{folder}/model",
+                loader_module=said["loader"],
+                data_path=str(out),
+                signature=ModelSignature(Schema(inputs), Schema([TensorSpec(np.dtype(kind), tuple(shape))])),
+                input_example={of: np.array(said["example"][of], said["inputs"][of][0]) for of in said["inputs"]},
+                pip_requirements=["tenfold"],
+            )
+            experiment = self._client.get_run(run).info.experiment_id
+            model = self._client.create_logged_model(experiment, name, run, tags=state["tags"])
+            self._client.log_model_artifacts(model.model_id, f"{folder}/model")
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            self._client.create_registered_model(name)
+        version = self._client.create_model_version(
+            name, model.artifact_location, run, tags=state["tags"], model_id=model.model_id
+        )
+        self._client.set_registered_model_alias(name, alias, version.version)
 
     def _log_table(self, run: str, event: dict[str, Any]) -> None:
         """A table as MLflow keeps it, which is nothing where there are no rows."""
@@ -220,7 +271,8 @@ class Pusher:
         for arm in names:
             if arm not in arms:
                 tags = {"arm": arm, "profile": profile, "parent": state["parent"]}
-                made = self._client.create_run(experiment, tags=tags, run_name=f"{arm} ({profile})")
+                began = min(event["time"] for event in events)
+                made = self._client.create_run(experiment, _milliseconds({"time": began}), tags, f"{arm} ({profile})")
                 arms[arm] = made.info.run_id
         for arm, run in arms.items():
             batch = [
@@ -325,6 +377,13 @@ def _profile_and_paper(pipeline: str) -> tuple[str, str]:
     """What a pipeline's folder says: pipelines/PROFILE/PAPER, pipelines/sources, or the root for the report."""
     parts = pipeline.split("/")
     return (parts[1], parts[2]) if len(parts) == 3 else ("", {".": "report"}.get(pipeline, parts[-1]))
+
+
+def _registered(paper: str, profile: str, stage: str, settings: Mapping[str, Any]) -> tuple[str, str]:
+    """The registered model of a stage, as in btx-finetuned, and the alias of its version, as in cpu-seed-1."""
+    seed = f"-{settings['seed']}" if "seed" in settings else ""
+    alias = f"{profile}-seed{seed}" if seed else profile
+    return f"{paper}-{stage.removesuffix(seed)}", re.sub(r"[^\w-]", "-", alias)
 
 
 def _flat(values: dict[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from made_features import prepare
+from said_model import listen, loaded
 
 from flows.engine.discover import papers
 from flows.engine.paper import PROFILES
-from models.captioner import BEGIN, END, PAD
+from models.captioner import BEGIN, END, PAD, Pictures
 from models.config import Optimisation
 from tasks.altogether.captioner.captioning import (
     Seen,
@@ -266,3 +268,16 @@ def test_a_picture_without_a_caption_is_told(made: dict[str, Path], tmp_path: Pa
     inputs = {name: made[name] for name in ("features", "levels", "subwords")}
     with pytest.raises(UserError, match="have no caption"):
         train_mixed(**inputs, captions=tmp_path, config=replace(DUAL, synthetic=0.5), out=tmp_path)
+
+
+def test_the_captioner_that_is_logged_is_the_one_on_the_disk(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = listen(monkeypatch, tmp_path)
+    out = tuned(made, tmp_path / "tuned")
+    example, following = loaded(spool, out)
+    model = load_writer(out).model
+    sees = [example[name] for name in ("tokens", "palette", "vector")]
+    for blank in (False, True):
+        likely = model(Pictures(*sees, torch.tensor([blank])), example["alt"], example["caption"])
+        assert torch.allclose(following, likely) != blank, "the picture counts"

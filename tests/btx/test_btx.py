@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_corpus import WORDS, make_corpus
+from said_model import listen, loaded
 
 from models.config import Mixture, Optimisation, Transformer
 from models.flops import training_flops
@@ -18,7 +19,7 @@ from tasks.base.errors import UserError
 from tasks.btx import training as btx
 from tasks.btx.evaluation import Evaluation, btm, evaluate, mutual_information
 from tasks.learning import lm
-from tasks.learning.stored import load_weights
+from tasks.learning.stored import load_model, load_weights
 from tasks.learning.tokens import Tokenization, tokenize
 from tasks.learning.train import Plateau
 
@@ -243,3 +244,15 @@ def test_mutual_information_of_known_tables() -> None:
     assert mutual_information(perfect, domain, 2) == pytest.approx(1.0)
     assert mutual_information(torch.full((5, 2), 0.5), domain, 2) == pytest.approx(0.0)
     assert mutual_information(torch.eye(3)[torch.zeros(5, dtype=torch.long)], domain, 2) == pytest.approx(0.0)
+
+
+def test_the_model_that_is_logged_is_the_one_on_the_disk(
+    arms: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = listen(monkeypatch, tmp_path)
+    config = btx.Finetuning(seed=0, optimisation=replace(FINETUNE, steps=2))
+    btx.finetune(tokens=arms["tokens"], mixture=arms["mix"], config=config, out=tmp_path)
+    example, made = loaded(spool, tmp_path)
+    assert torch.equal(made, load_model(tmp_path).eval()(example["tokens"]))
+    other = load_model(arms["mix"]).eval()(example["tokens"])
+    assert not torch.allclose(made, other), "the model before finetuning"

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from said_model import listen, loaded
 from two_hop_world import inputs, name, write_split, write_world
 
 from models.config import Optimisation
@@ -19,6 +21,7 @@ from tasks.concurrentqa.questions.candidates import read_candidates
 from tasks.concurrentqa.retrieval.chains import load_reader, make_batch, read_chains
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
 from tasks.concurrentqa.retrieval.reader_training import ReaderTraining, train_reader
+from tasks.concurrentqa.retrieval.retriever import load_retriever
 from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
 from tasks.language.encoded import Encoded
 from tasks.learning.train import Plateau
@@ -185,3 +188,13 @@ def test_what_the_reader_reads_has_no_mark_of_gold(world: Path) -> None:
     length = alone.tokens.shape[1]
     np.testing.assert_array_equal(batch.tokens[0, :length], alone.tokens[0])
     np.testing.assert_array_equal(batch.marks[0, :length], alone.marks[0])
+
+
+def test_the_retriever_that_is_logged_is_the_one_on_the_disk(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = listen(monkeypatch, tmp_path)
+    retriever(world, tmp_path / "out")
+    example, made = loaded(spool, tmp_path / "out")
+    assert torch.equal(made, load_retriever(tmp_path / "out").passages(example["vectors"], example["bags"]))
+    assert torch.allclose(made.norm(dim=-1), torch.ones(1), atol=0.5)

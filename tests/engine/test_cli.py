@@ -39,6 +39,8 @@ def tenfold(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["reproduce", "btx", "-S", "expert.general=lots"], "valid number"),
         (["reproduce", "--jobs", "-3"], "greater than or equal to 1"),
         (["trace", "btx/mixture-beats-soop"], "Did you mean btx/mixture-beats-soup?"),
+        (["trace", "btx/btm-on"], "Did you mean btx/beats-btm-on-average or btx/beats-btm-on-mixed-documents?"),
+        (["trace", "nothing-of-the-kind"], "There is no claim nothing-of-the-kind. The nearest of "),
         (["why", "expert-cod-0"], "Did you mean btx/expert-code-0?"),
         (["verify", "--rerun", "nothing"], "There is no stage nothing."),
         (["reproduse"], "No such command 'reproduse'"),
@@ -49,6 +51,7 @@ def test_bad_input_is_one_sentence_before_any_work(arguments: list[str], said: s
     ended = tenfold(*arguments)
     assert ended.returncode != 0
     assert said in ended.stderr
+    assert len(ended.stderr) < 400, "every name that there is"
     assert "Traceback" not in ended.stderr
     assert "loaded []" in ended.stderr
 

@@ -29,6 +29,20 @@ def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Pag
     shoot(page, "mlflow-report")
 
 
+def test_the_pages_show_arms_and_registered_models(pages: dict[str, str], page: Page) -> None:
+    """The arms' charts are one click away, and a model's page has what it reads."""
+    page.goto(pages["mlflow"])
+    page.get_by_role("link", name="tiny arms", exact=True).first.click(timeout=90_000)
+    page.get_by_text("line-0 (quick)").first.wait_for(timeout=60_000)
+    page.locator("label:has(input[type=radio])").nth(1).click()  # of list, charts and artifacts
+    page.get_by_text("letters/all").first.wait_for(timeout=60_000)
+    shoot(page, "mlflow-arms")
+    page.goto(pages["mlflow"].partition("/?")[0] + "/#/models/tiny-line/versions/1")
+    page.get_by_text("quick-seed-").first.wait_for(timeout=60_000)
+    page.get_by_text("Schema").first.wait_for(timeout=60_000)
+    shoot(page, "mlflow-model")
+
+
 def test_the_prefect_page_asks_its_own_server(pages: dict[str, str], page: Page) -> None:
     """A page that asks the default port shows no runs and an error."""
     page.goto(pages["prefect"])

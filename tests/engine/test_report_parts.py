@@ -1,21 +1,28 @@
 """What the report's pages are made of: published evidence, axes, figures; on this checkout's own papers."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 from flows.engine import publication
 from flows.engine.discover import papers
 from flows.engine.evidence import Evidence
+from flows.engine.paper import Paper
 from flows.engine.plan import Plan, select
+from flows.engine.publication import p_in_words
 from flows.engine.report import drawn
 from flows.engine.report.axis import Axis
-from flows.engine.report.charts import Point, unbeaten
-from flows.engine.report.front import groups
+from flows.engine.report.charts import Bounded, Point, bounded, unbeaten
+from flows.engine.report.front import groups, rows_of
 from flows.engine.report.page import write_report
-from flows.engine.report.shown import grids, published_cells
+from flows.engine.report.shown import Cell, grids, published_cells
 from flows.engine.variant import Variant
+from tasks.judging.intervals import sign_flip_p
+from tasks.judging.results import Table
 
 PUBLISHED = sorted(path.stem for path in (ROOT / "published").glob("*.json"))
 LIMIT = 300_000
@@ -67,3 +74,50 @@ def test_an_axis_has_round_numbers_and_holds_what_it_is_of() -> None:
     assert axis.percent(float("inf")) == 100
     assert Axis.around([1, 1000], log=True).ticks() == [1, 10, 100, 1000]
     assert Axis.around([3.0]).holds(3.0), "a single value has an axis, too"
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 8])
+def test_a_p_that_cannot_be_smaller_says_so(pairs: int) -> None:
+    """p 0.5 beside an interval without 0 reads as a contradiction, where two pairs have no smaller one."""
+    far = np.linspace(1, 2, pairs)
+    smallest = f", the smallest that {pairs} pairs can give"
+    assert p_in_words(sign_flip_p(far, 0), pairs, "seed", "").endswith(smallest)
+    mixed = np.array([-0.5, *far[1:]])
+    assert not p_in_words(sign_flip_p(mixed, 0), pairs, "seed", "").endswith(smallest)
+    assert p_in_words(0.5, pairs, "seed", "question") == "p 0.5", "no signs are flipped over seeds and questions"
+
+
+def test_what_was_reached_lies_where_its_share_says() -> None:
+    """A dot on the wrong side of its bound would show an order that no order can be."""
+    svg = bounded([Bounded("high", 0.9, 0.85), Bounded("low", 0.4, 0.4)], "share")
+    at = {said: float(x) for x, said in re.findall(r'<text class="tick middle" x="([\d.]+)"[^>]*>([^<]+)<', svg)}
+    dots = {name: float(x) for x, name in re.findall(r'<circle class="series" cx="([\d.]+)"[^>]*><title>(\w+):', svg)}
+    bounds = [float(x) for x in re.findall(r'<path class="bound" d="M([\d.]+)', svg)]
+    for name, share in (("low", 0.4), ("high", 0.9)):
+        assert dots[name] == pytest.approx(at["0%"] + share * (at["100%"] - at["0%"]), abs=0.2)
+    assert bounds[0] == dots["low"], "the lowest comes first, and its bound is reached"
+    assert bounds[1] < dots["high"]
+
+
+def test_curves_that_begin_alike_share_a_panel() -> None:
+    cells = {
+        f"live/{model}, {order}/{percent}": Cell(
+            f"live/{model}, {order}/{percent}", "MiB", top, None, "seed", 1, (), ()
+        )
+        for model, top in (("small", 1.0), ("large", 100.0))
+        for order in ("PyTorch", "planned")
+        for percent in (10, 20, 30)
+    }
+    table = Table(title="Memory", rows="curve", quantities=("live",), columns="percent")
+    (figure,) = drawn.figures(Paper("t", "a", 2022, "1", [], [], [], [table]), cells, grids([table], cells))
+    assert [title for title, _ in figure.panels] == ["small", "large"]
+    assert all("PyTorch</text>" in svg and "planned</text>" in svg for _, svg in figure.panels)
+    assert "95 %" not in figure.reading, "no interval, no band"
+
+
+def test_a_trial_is_no_finding() -> None:
+    row = next(row for row in rows_of(published_alone(PUBLISHED[0])) if row.drawn)
+    trial = replace(row.runs[0], published=False, profile="quick")
+    assert row.is_evidence
+    assert not replace(row, runs=(trial,)).is_evidence
+    assert replace(row, runs=(*row.runs, trial)).is_evidence

@@ -15,6 +15,7 @@ from scipy import stats
 from tasks.judging.claims import Control, Discrepancy, Judging, Selection, Statement
 from tasks.judging.intervals import Kind
 from tasks.judging.judge import verdicts
+from tasks.judging.pairing import label_in_words
 
 # How often it is wrong
 
@@ -516,3 +517,11 @@ def test_what_a_machine_cannot_measure_is_not_tested() -> None:
     assert (found["verdict"], found["reason"]) == ("NOT TESTED", "no network namespaces")
     (found,) = verdict_of([{"stage": "evaluation", "arm": "a", "bits": 0}], claim("links", links))
     assert found["verdict"] == "CONTRADICTED"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"), [("at_batch", "32", "at batch 32"), ("share", 0.5, "share 0.5"), ("arm", "btx", "btx")]
+)
+def test_a_number_alone_names_no_side(key: str, value: object, said: str) -> None:
+    """ "1 against 32" tells nobody of what."""
+    assert label_in_words(key, value) == said

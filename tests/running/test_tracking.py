@@ -1,5 +1,6 @@
 """What stages say reaches MLflow: once, whole, and also when the server was down."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert set(arms) == {"clock (quick)", "line-0 (quick)", "line-1 (quick)"}
     assert arms["line-0 (quick)"]["metrics"]["letters/all"] == parent["metrics"]["letters/line-0/all"]
     assert arms["line-0 (quick)"]["status"] == "FINISHED"
+    assert 0 <= arms["line-0 (quick)"]["took"] < 60_000
     line = runs["line-0"]
     assert line["tags"]["mlflow.parentRunId"] == parent["id"]
     assert line["tags"]["dvc"] == "pipelines/quick/tiny/dvc.yaml:line-0"
@@ -33,6 +35,59 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert len(line["curve"]) == len(set(line["curve"])) == 50
     assert "The texts are clean." in runs["cleaned"]["tags"]["mlflow.note.content"]
     assert "How to read these runs" in parent["about"]
+
+
+LOADED = """
+import json, mlflow, numpy as np
+from safetensors.numpy import load_file
+mlflow.set_tracking_uri("sqlite:///mlflow/mlflow.db")
+client = mlflow.MlflowClient()
+found = {}
+for seed in (0, 1):
+    version = client.get_model_version_by_alias("tiny-line", f"quick-seed-{seed}")
+    model = mlflow.pyfunc.load_model(f"models:/tiny-line@quick-seed-{seed}")
+    weights = load_file(f"data/quick/tiny/line-{seed}/model.safetensors")
+    wanted = model.input_example["input"] @ weights["weight"].T + weights["bias"]
+    found[seed] = {
+        "run": version.run_id, "tags": version.tags, "signature": model.metadata.signature.to_dict(),
+        "off": float(np.abs(model.predict(model.input_example) - wanted).max()),
+    }
+print(json.dumps(found))
+"""
+
+
+def test_a_final_model_is_registered_and_loads(finished: Clone) -> None:
+    """Under its own run and seed: another seed's weights would predict as well, and be another model."""
+    runs = {run["name"]: run["id"] for run in runs_of(finished)["tiny"]}
+    found = json.loads(finished.run("-c", LOADED).stdout)
+    for seed, one in found.items():
+        assert one["run"] == runs[f"line-{seed}"]
+        assert one["tags"]["dvc"] == f"pipelines/quick/tiny/dvc.yaml:line-{seed}"
+        assert one["off"] < 1e-6
+        (read,) = json.loads(one["signature"]["inputs"])
+        assert (read["name"], read["tensor-spec"]) == ("input", {"dtype": "float32", "shape": [-1, 1]})
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_only_the_model_that_a_run_made_is_logged_under_it(done: Clone, same: bool) -> None:
+    """Where the server was down, the stage may have run again, with other settings, before it was back."""
+    count = "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
+    count += "print(len(client.search_model_versions(\"name = 'tiny-line'\")))"
+    before = int(done.run("-c", count).stdout)
+    made = read_json(next((done.root / ".tenfold/published").glob("*line-0")))["identity"]
+    start = {"kind": "start", "out": "data/quick/tiny/line-0", "process": "1-0", "commit": "0", "flow_run": ""}
+    start |= {"pipeline": "pipelines/quick/tiny", "stage": "line-0", "function": "tasks.tiny_fitting:fit"}
+    start |= {"settings": {"seed": 0}, "inputs": {}, "identity": made if same else "another"}
+    model = {"kind": "model", "loader": "tasks.tiny_fitting", "inputs": {"input": ["float32", [-1, 1]]}}
+    model |= {"output": ["float32", [-1, 1]], "example": {"input": [[0.5]]}}
+    late = done.root / ".tenfold/tracking/20260101-000000-late"
+    late.mkdir()
+    for name, events in (("own", [{"kind": "start", "process": "1-0"}]), ("1", [start, model])):
+        events = [*events, {"kind": "end", "status": "FINISHED"}]
+        (late / f"{name}.jsonl").write_text("".join(json.dumps({**event, "time": 1.0}) + "\n" for event in events))
+    done.run("-m", "tasks.running.tracking")
+    assert not late.exists()
+    assert int(done.run("-c", count).stdout) == before + same
 
 
 def test_a_cached_stage_names_the_run_that_made_it(done: Clone) -> None:
@@ -82,6 +137,7 @@ def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[
         runs = {run["name"]: run for run in runs_of(clone)["tiny"]}
         assert len(runs["line-0"]["curve"]) == 50
         assert runs["counted"]["status"] == "FINISHED"
+        assert not (clone.root / ".tenfold/tracking/refused.jsonl").exists(), "the server takes models, too"
     finally:
         process.terminate()
         process.wait()

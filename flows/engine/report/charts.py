@@ -12,8 +12,12 @@ WIDTH, HEIGHT = 360, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38
 LETTER, LINE = 5.9, 12
 """The width of a letter and the height of a line of a label, in the units of a drawing."""
+ROW = 15
+"""The height of a line of a figure that has a line a row."""
 LONGEST = 24
 """Letters of a name in a figure; the rest shows when one points at it."""
+MOST_TICKS = 12
+"""An axis with more places than this has round numbers in their stead."""
 NAMED = 4
 """So many of the points that lie farthest off have their names beside them."""
 
@@ -26,6 +30,15 @@ class Point:
     x: float
     y: float
     interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A named row: the share that was reached, and the share below which it cannot be."""
+
+    name: str
+    reached: float
+    bound: float
 
 
 @dataclass
@@ -68,13 +81,13 @@ class Drawing:
         path = "L".join(f"{x} {y}" for x, y in (self.place(*point) for point in points))
         self.marks.append(f'<path class="{kind}" d="M{path}"/>')
 
-    def dot(self, point: Point, kind: str) -> None:
-        """A point with its interval; what it is called shows when one points at it."""
+    def dot(self, point: Point, kind: str, said: str = "") -> None:
+        """A point with its interval; what it is called, and what is `said` of it, shows when one points at it."""
         x, y = self.place(point.x, point.y)
         if point.interval:
             low, high = (self.place(point.x, end)[1] for end in point.interval)
             self.marks.append(f'<path class="{kind}" d="M{x} {low}V{high}"/>')
-        title = f"<title>{escape(point.name)}: {short(point.x)}, {short(point.y)}</title>"
+        title = f"<title>{escape(point.name)}: {escape(said or f'{short(point.x)}, {short(point.y)}')}</title>"
         self.marks.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="3.6">{title}</circle>')
         self.taken.append((x - 4, y - 4, x + 4, y + 4))
 
@@ -143,6 +156,28 @@ def frontier(points: Sequence[Point], x_title: str, y_title: str, *, lower: bool
     return drawing.svg(f"{y_title} against {x_title}; unbeaten: {', '.join(point.name for point in best)}")
 
 
+def bounded(rows: Sequence[Bounded], title: str) -> str:
+    """A line a row, the one with the lowest share first: what was reached, its bound, and what is saved against 1."""
+    lowest = min(0.0, *(row.bound for row in rows))
+    longest = max(len(row.name) for row in rows)
+    left = int(min(160, LETTER * min(longest, LONGEST) + 16))
+    across = Axis(lowest, 1.02)
+    drawing = Drawing(across, Axis(len(rows) - 0.5, -0.5), height=TOP + BOTTOM + ROW * len(rows), left=left)
+    low = drawing.height - BOTTOM
+    for tick in across.ticks():
+        x, _ = drawing.place(tick, 0)
+        drawing.marks.append(f'<path class="grid" d="M{x} {TOP}V{low}"/>')
+        drawing.marks.append(f'<text class="tick middle" x="{x}" y="{low + 14}">{tick:.0%}</text>')
+    for place, row in enumerate(sorted(rows, key=lambda row: row.reached)):
+        drawing.line([(row.reached, place), (1, place)], "saved")
+        drawing.dot(Point(row.name, row.reached, place), "series", f"{row.reached:.1%}, bound {row.bound:.1%}")
+        x, y = drawing.place(row.bound, place)
+        drawing.marks.append(f'<path class="bound" d="M{x} {y - 5}V{y + 5}"/>')
+        drawing.marks.append(f'<text class="end" x="{left - 6}" y="{y + 4}">{escape(_cut(row.name))}</text>')
+    drawing.marks.append(f'<text class="axis end" x="{WIDTH - 6}" y="{drawing.height - 6}">{escape(title)}</text>')
+    return drawing.svg(f"{title}, {len(rows)} rows, each with its bound")
+
+
 def unbeaten(points: Sequence[Point], *, lower: bool) -> list[Point]:
     """Those to which no other point is better in one and as good in the other, from the cheapest on."""
     found: list[Point] = []
@@ -160,7 +195,7 @@ def curves(rows: Mapping[str, Sequence[Point]], x_title: str, y_title: str, y: A
     x = Axis.around(ticks, log=min(ticks) > 0 and len(steps) > 1)
     longest = max(len(name) for name in rows)
     drawing = Drawing(x, y, right=int(min(150, LETTER * longest + 12)))
-    drawing.axes(x_title, y_title, ticks)
+    drawing.axes(x_title, y_title, ticks if len(ticks) <= MOST_TICKS else None)
     ends = []
     for number, (name, row) in enumerate(rows.items()):
         kind = f"series s{number % 6 + 1}" + (" dashed" if number >= 6 else "")
@@ -172,13 +207,13 @@ def curves(rows: Mapping[str, Sequence[Point]], x_title: str, y_title: str, y: A
         drawing.line([(point.x, point.y) for point in row], kind)
         ends.append((drawing.place(row[-1].x, row[-1].y), name, kind))
     for (x_end, level), name, kind in _apart(ends):
-        drawing.marks.append(f'<text class="{kind}" x="{x_end + 5}" y="{level + 4:.1f}">{escape(name)}</text>')
+        drawing.marks.append(f'<text class="{kind}" x="{x_end + 5}" y="{level + 4:.1f}">{escape(_cut(name))}</text>')
     return drawing.svg(f"{y_title} over {x_title} for {', '.join(rows)}")
 
 
 def _apart(ends: list[tuple[tuple[float, float], str, str]]) -> list[tuple[tuple[float, float], str, str]]:
-    """The same labels, moved where they would lie on one another or below the drawing."""
-    room = HEIGHT - LINE / 2
+    """The same labels, moved where they would lie on one another or below the axis."""
+    room = HEIGHT - BOTTOM
     moved: list[tuple[tuple[float, float], str, str]] = []
     for place, ((x, y), name, kind) in enumerate(sorted(ends, key=lambda end: end[0][1])):
         above = moved[-1][0][1] + LINE if moved else y
@@ -203,7 +238,7 @@ def _cut(text: str) -> str:
 
 
 LIGHT = """text{font:11px sans-serif;fill:#1c1d20}.end{text-anchor:end}.middle{text-anchor:middle}.grid{stroke:#ddd}
-path{fill:none;stroke:#17646e}circle{fill:#17646e}.equal,.frontier{stroke:#555}.band{stroke:none;fill:#17646e2b}"""
+path{fill:none;stroke:#17646e}circle{fill:#17646e}.equal,.frontier,.bound{stroke:#555}.saved{opacity:.4}.band{stroke:none;fill:#17646e2b}"""
 
 
 def standalone(svg: str) -> str:

@@ -6,9 +6,9 @@ from statistics import median
 from typing import Any
 
 from flows.engine.evidence import Evidence
-from flows.engine.paper import Claim, NotTested
+from flows.engine.paper import TRIAL, Claim, NotTested
 from flows.engine.report.axis import Axis
-from flows.engine.report.shown import FOREGONE, OURS, TRIAL, Shown, meanings, shown_claim, tests_of
+from flows.engine.report.shown import FOREGONE, OURS, Shown, meanings, shown_claim, tests_of
 from tasks.judging.claims import WHOSE
 
 ORDER = (OURS, *(whose for whose in WHOSE if whose not in (OURS, FOREGONE)), FOREGONE)
@@ -44,6 +44,11 @@ class Row:
     @property
     def drawn(self) -> bool:
         return any(run.leading and run.leading.effect is not None for run in self.runs)
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether there is a number, and not one of a trial alone."""
+        return self.drawn and any(run.published or run.profile.split("+")[0] != TRIAL for run in self.runs)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def findings(every: Iterable[Evidence]) -> list[tuple[Evidence, Row]]:
     found = []
     for evidence in every:
         rows = {row.claim.id: row for row in rows_of(evidence)}
-        found += [(evidence, rows[name]) for name in evidence.experiment.paper.findings if rows[name].drawn]
+        found += [(evidence, rows[name]) for name in evidence.experiment.paper.findings if rows[name].is_evidence]
     return sorted(found, key=lambda pair: ORDER.index(pair[1].claim.whose))
 
 

@@ -12,12 +12,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flows.engine.catalogue import Entry, catalogue
 from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, sources
-from flows.engine.paper import Profiles, Scale
-from flows.engine.publication import effect_and_interval, predictions, standing, tally
+from flows.engine.paper import TRIAL, Profiles, Scale
+from flows.engine.publication import effect_and_interval, p_in_words, predictions, standing, tally
 from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
+from flows.engine.stages import source_folder
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
 from tasks.judging.report import cell
@@ -94,7 +96,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"cell": _cell, "slug": slug, "short": short, "effect": _effect, "deciding": _deciding}
+    made.filters |= {"cell": _cell, "slug": slug, "short": short, "effect": _effect, "deciding": _deciding, "p": _p}
     made.globals |= {"paired": _paired, "claim_axis": _claim_axis}
     return made
 
@@ -125,6 +127,7 @@ def _paper_page(evidence: Evidence, runs: list[Tables], others: list[Tables] | N
             figures=drawn.figures(paper, runs[0].cells, runs[0].grids) if runs else [],
             meanings=shown.meanings(evidence.experiment),
             tallies=_tallies(evidence),
+            data=_data(evidence),
             scales=[(scale, _here(scale, evidence)) for scale in paper.scales],
             graph=Markup(graph.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
             card=_Cards(evidence.judged) if evidence.judged else None,
@@ -142,7 +145,7 @@ def _runs(evidence: Evidence) -> list[Tables]:
         cells = shown.judged_cells(evidence)
         run, page = f"yours ({evidence.chosen.name})", f"{evidence.name}-{slug(evidence.chosen.name)}.html"
         found.append(Tables(run, page, cells, shown.grids(tables, cells)))
-    if evidence.published and (evidence.judged is None or evidence.chosen.base == shown.TRIAL):
+    if evidence.published and (evidence.judged is None or evidence.chosen.base == TRIAL):
         cells = shown.published_cells(evidence.published)
         run, page = f"published ({evidence.published.profile})", f"{evidence.name}.html"
         found.insert(0, Tables(run, page, cells, shown.grids(tables, cells)))
@@ -192,7 +195,7 @@ def _tallies(evidence: Evidence) -> list[Tally]:
     """Of every kind but the foregone claims, which could not fail; a trial counts where nothing is published."""
     found = []
     published = evidence.published.claims if evidence.published else ()
-    trial = evidence.published is not None and evidence.chosen.base == shown.TRIAL
+    trial = evidence.published is not None and evidence.chosen.base == TRIAL
     judged = evidence.judged.claims if evidence.judged and not trial else []
     before = tally((claim.whose, standing(claim)) for claim in published)
     here = tally((claim["whose"], claim["verdict"]) for claim in judged)
@@ -212,6 +215,12 @@ def _here(scale: Scale, evidence: Evidence) -> str:
     return scale.here.at(profile) if isinstance(scale.here, Profiles) else scale.here
 
 
+def _data(evidence: Evidence) -> dict[str, Entry]:
+    """What the catalogue says of the data that the paper reads."""
+    read = {stage.out for stage in evidence.plan.stages if stage.kind == "fetch"}
+    return {name: entry for name, entry in catalogue().items() if source_folder(name) in read}
+
+
 def _cell(value: Any) -> str:
     return cell(value).removesuffix(".")
 
@@ -227,6 +236,10 @@ def _deciding(part: shown.Compared) -> str:
         return ""
     low, high = part.interval
     return f"{low:+.3g} to {high:+.3g} at {100 * part.level:.2f} %"
+
+
+def _p(part: shown.Compared) -> str:
+    return p_in_words(part.p, len(part.pairs), part.paired, part.items or part.cluster)
 
 
 def _claim_axis(runs: Sequence[shown.Shown]) -> Axis | None:

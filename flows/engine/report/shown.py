@@ -10,13 +10,11 @@ from flows.engine.evidence import Evidence, measured_by
 from flows.engine.paper import AtLeast, Claim, Measurement, Test
 from flows.engine.publication import Publication
 from flows.engine.report.axis import Axis
-from tasks.judging.intervals import edges
+from tasks.judging.intervals import edges, region
 from tasks.judging.results import Table
 
 OURS = "ours"
 FOREGONE = "foregone"
-TRIAL = "quick"
-"""The profile that shows that everything works; it is drawn beside nothing that is evidence."""
 
 Interval = tuple[float, float] | None
 
@@ -32,6 +30,7 @@ class Compared:
     quantity: str
     kind: str
     margin: float
+    margin_of: str
     size: float | None
     effect: float | None
     interval: Interval
@@ -40,6 +39,7 @@ class Compared:
     p: float | None
     verdict: str
     items: str
+    cluster: str
     paired: str
     pairs: tuple[tuple[Any, float, float], ...]
 
@@ -47,6 +47,21 @@ class Compared:
     def edges(self) -> list[float]:
         """The finite edges of what is claimed."""
         return [edge for edge in edges(self.kind, self.margin) if math.isfinite(edge)] if self.kind else []  # type: ignore[arg-type]
+
+    @property
+    def region(self) -> str:
+        """Where the difference must lie, in words, and whose margin that is."""
+        if not self.kind:
+            return ""
+        return region(self.kind, self.margin) + (f", margin {self.margin_of}" if self.margin_of else "")
+
+    @property
+    def sides(self) -> str:
+        """The means of the two sides, as in "1.95 against 1.93"; "" where pairs have weights, whose means differ."""
+        if not self.pairs or self.effect is None:
+            return ""
+        left, right = (sum(pair[side] for pair in self.pairs) / len(self.pairs) for side in (1, 2))
+        return f"{left:.3g} against {right:.3g}" if math.isclose(left - right, self.effect, abs_tol=1e-9) else ""
 
     @property
     def claimed(self) -> tuple[float, float] | None:
@@ -138,6 +153,7 @@ def _without_pairs(told: Mapping[str, Any], claim: Claim, published: Publication
         quantity=first[0].left.quantity if first else "",
         kind="",
         margin=0.0,
+        margin_of="",
         size=None,
         effect=told["effect"],
         interval=told["interval"],
@@ -146,6 +162,7 @@ def _without_pairs(told: Mapping[str, Any], claim: Claim, published: Publication
         p=told["p"],
         verdict=told["verdict"],
         items="",
+        cluster="",
         paired="seed" if over_seeds else "",
         pairs=(),
     )
@@ -173,7 +190,20 @@ def _compared(part: Mapping[str, Any]) -> Compared:
         if isinstance(given, list)
         else zip(given.labels, given.left, given.right, strict=True)
     )
-    same = ("name", "kind", "margin", "size", "effect", "level", "p", "verdict", "items", "paired")
+    same = (
+        "name",
+        "kind",
+        "margin",
+        "margin_of",
+        "size",
+        "effect",
+        "level",
+        "p",
+        "verdict",
+        "items",
+        "cluster",
+        "paired",
+    )
     return Compared(
         quantity=left["quantity"],
         interval=_ends(part["interval"]),

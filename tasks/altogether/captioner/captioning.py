@@ -9,7 +9,7 @@ from models.config import Count, Fraction, Index, Optimisation, Positive, config
 from models.config import field as config_field
 from tasks.altogether.captioner.dual import CAPTIONS, half_of, load_dual, picture_vectors, written_alts
 from tasks.altogether.captioner.encoder import Features, read_features
-from tasks.altogether.captioner.stored import Sizes, Writer, load_writer, new_writer, save_writer
+from tasks.altogether.captioner.stored import Sizes, Writer, load_writer, new_writer, save_writer, say_final
 from tasks.altogether.captioner.subwords import Subwords, as_caption, left_padded
 from tasks.altogether.records import PRETRAINING, read_records
 from tasks.altogether.texts.attributes import words as split_words
@@ -91,6 +91,8 @@ def pretrain(
 
 def tune(*, features: Path, levels: Path, dual: Path, pretrained: Path, config: Training, out: Path) -> None:
     """Train the pre-trained captioner towards a level of the training records; write the captioner."""
+    import numpy as np
+
     seen = Seen.load(features, dual)
 
     def pairs(split: str) -> list["Pair"]:
@@ -102,8 +104,12 @@ def tune(*, features: Path, levels: Path, dual: Path, pretrained: Path, config: 
 
     writer = load_writer(pretrained)
     writer.model.requires_grad_(True)
-    _fit(writer, seen, pairs("train"), pairs("validation"), config)
+    heldout = pairs("validation")
+    _fit(writer, seen, pairs("train"), heldout, config)
     save_writer(writer, out)
+    kept = np.zeros(1, dtype=bool)
+    pictures, alt, read, _ = _Draws(writer.model.sizes, seen, writer.words, heldout[:1]).take([0], kept, kept)
+    say_final(writer, pictures, alt, read)
 
 
 def caption_training(*, features: Path, levels: Path, dual: Path, captioner: Path, config: Writing, out: Path) -> None:

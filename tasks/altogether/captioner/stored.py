@@ -1,6 +1,7 @@
 """Captioners as files: the weights with their sizes, and the subwords they write in."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from models.config import Count, Fraction, config
 from tasks.altogether.captioner.subwords import FILE as SUBWORDS
 from tasks.altogether.captioner.subwords import Subwords, load_subwords
 from tasks.base.errors import UserError
+from tasks.learning.logged import Loaded, say_model
 
 if TYPE_CHECKING:
-    from models.captioner import Captioner
+    from torch import Tensor
+
+    from models.captioner import Captioner, Pictures
     from models.pretrained_captioner import PretrainedCaptioner
 
 WEIGHTS = "captioner.safetensors"
@@ -106,6 +110,33 @@ def save_writer(writer: Writer, out: Path) -> None:
         state = {name: tensor.half() if name.startswith("decoder.") else tensor for name, tensor in state.items()}
     save_file(state, out / WEIGHTS, metadata=metadata)
     writer.words.tokenizer.save(str(out / SUBWORDS))
+
+
+def say_final(writer: Writer, pictures: "Pictures", alt: "Tensor", caption: "Tensor") -> None:
+    """Say that the saved captioner is a final one, with pictures, alt-texts and captions as an example."""
+    given = {"tokens": pictures.tokens, "palette": pictures.palette, "vector": pictures.vector}
+    say_model(__name__, _following(writer), {**given, "alt": alt, "caption": caption})
+
+
+def _load_pyfunc(path: str) -> Loaded:
+    """The captioner as MLflow loads it: from pictures, alt-texts and captions to what is likely to follow."""
+    return Loaded(_following(load_writer(Path(path))))
+
+
+def _following(writer: Writer) -> "Callable[..., Tensor]":
+    """Log-probabilities of the subword after each of a caption; no picture is blanked."""
+    import torch
+
+    from models.captioner import Pictures
+
+    model = writer.model.cpu().eval()
+
+    def call(tokens: "Tensor", palette: "Tensor", vector: "Tensor", alt: "Tensor", caption: "Tensor") -> "Tensor":
+        pictures = Pictures(tokens, palette, vector, blank=torch.zeros(len(tokens), dtype=torch.bool))
+        made: Tensor = model(pictures, alt, caption)
+        return made
+
+    return call
 
 
 def load_writer(folder: Path) -> Writer:

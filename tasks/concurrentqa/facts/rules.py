@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from tasks.concurrentqa.corpora.names import NAME
 from tasks.concurrentqa.corpora.nouns import words
@@ -61,7 +62,7 @@ ANY: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Rule:
-    """A sentence of an article about one of `subjects` that matches `pattern` says `relation` of group "v".
+    """A sentence of an article about one of `subjects` that matches `expression` says `relation` of group "v".
 
     `where` is "first" (the first sentence only), "led" (also sentences that go on about the article's subject) or
     "any". Text just before the match must not match `unless`. `objects` are the coarse types that the value
@@ -73,11 +74,16 @@ class Rule:
     value_type: str
     subjects: frozenset[str]
     where: str
-    pattern: "re.Pattern[str]"
+    expression: str
     unless: str = ""
     objects: frozenset[str] = ANY
     kinds: frozenset[str] = ANY
     reach: int = 0
+
+    @cached_property
+    def pattern(self) -> "re.Pattern[str]":
+        """The expression, compiled when it is first needed: every command imports all rules."""
+        return re.compile(self.expression)
 
 
 def rule(
@@ -97,7 +103,7 @@ def rule(
         value_type,
         frozenset(subjects.split()),
         where,
-        re.compile(pattern),
+        pattern,
         unless,
         frozenset(objects.split()),
         kinds,

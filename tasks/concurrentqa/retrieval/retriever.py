@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.language.encoded import Encoded
+from tasks.learning.logged import Loaded, say_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,10 @@ class Frozen:
         """Vectors of these passages, of the shape of `places` and one axis more."""
         device = retriever.log_scale.device
         return retriever.passages(self._vectors[0][places].to(device), self._bags[places].to(device))
+
+    def example(self) -> "dict[str, Tensor]":
+        """The first passage as the retriever reads it."""
+        return {"vectors": self._vectors[0][:1], "bags": self._bags[:1]}
 
     def _terms(self, encoded: Encoded, texts: "Integers", rows: "Integers", device: "torch.device") -> "Terms":
         """The tokens of these texts, padded, each text read for one of the questions `rows`."""
@@ -148,6 +153,16 @@ def save_retriever(retriever: "Retriever", folder: Path) -> None:
     # In one entry, for entries of metadata are written in any order.
     sizes = {"sizes": json.dumps(retriever.sizes._asdict())}
     save_file(dict(retriever.state_dict()), folder / "retriever.safetensors", metadata=sizes)
+
+
+def say_final(retriever: "Retriever", frozen: Frozen) -> None:
+    """Say that the saved retriever is a final one, with a passage as an example."""
+    say_model(__name__, retriever.eval().passages, frozen.example())
+
+
+def _load_pyfunc(path: str) -> Loaded:
+    """The retriever as MLflow loads it: from frozen vectors and bags of words to the vectors of an index."""
+    return Loaded(load_retriever(Path(path)).passages)
 
 
 def load_retriever(folder: Path) -> "Retriever":

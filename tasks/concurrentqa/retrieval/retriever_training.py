@@ -11,7 +11,7 @@ from tasks.base.errors import UserError
 from tasks.concurrentqa.benchmark.questions import Questions, read_questions
 from tasks.concurrentqa.corpora.passages import Passage, read_passages
 from tasks.concurrentqa.questions.candidates import CHAINS
-from tasks.concurrentqa.retrieval.retriever import ROWS, Frozen, save_retriever
+from tasks.concurrentqa.retrieval.retriever import ROWS, Frozen, save_retriever, say_final
 from tasks.language.encoded import Encoded
 from tasks.learning.train import Plateau, train
 
@@ -93,6 +93,7 @@ def train_retriever(
         config.optimisation, config.plateau,
     )  # fmt: skip
     save_retriever(retriever.cpu(), out)
+    say_final(retriever, frozen)
 
 
 def fit(
