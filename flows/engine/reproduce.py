@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, State, StateType
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture, wait
@@ -182,7 +182,7 @@ def _end_killed_runs() -> None:
 
 
 def _end_killed_run(client: SyncPrefectClient, run: UUID) -> None:
-    crashed = Crashed(message="Its process was killed.")
+    crashed: State[Any] = Crashed(message="Its process was killed.")
     known = client.read_flow_run(run).state
     if known is None or not known.is_final():
         client.set_flow_run_state(run, crashed, force=True)
