@@ -38,7 +38,7 @@ def papers() -> dict[str, Experiment]:
         try:
             found[name] = read(importlib.import_module(f"flows.{name}"))
         except Exception as problem:
-            _name_broken(name, _why(problem))
+            _name_broken(name, why(problem))
     return found
 
 
@@ -50,15 +50,15 @@ def broken() -> dict[str, str]:
 _broken: dict[str, str] = {}
 
 
-def _name_broken(name: str, why: str) -> None:
+def _name_broken(name: str, problem: str) -> None:
     """Say it once: a command looks for the papers several times."""
-    if _broken.get(name) != why:
-        print(f"tenfold: The paper {name} cannot be read and is left out: {why}", file=sys.stderr)
-        _broken[name] = why
+    if _broken.get(name) != problem:
+        print(f"tenfold: The paper {name} cannot be read and is left out: {problem}", file=sys.stderr)
+        _broken[name] = problem
 
 
-def _why(problem: Exception) -> str:
-    """What is wrong with a paper's file, and in which line."""
+def why(problem: Exception) -> str:
+    """What is wrong with a file that cannot be imported, and in which line."""
     if isinstance(problem, UserError):
         return str(problem)
     if isinstance(problem, SyntaxError):

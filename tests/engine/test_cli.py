@@ -119,6 +119,15 @@ def test_a_broken_paper_names_itself_and_stops_no_other(done: Clone) -> None:
     assert (done.root / "dvc.yaml").read_text() == compiled
 
 
+def test_a_broken_tool_names_itself_and_stops_no_command(done: Clone) -> None:
+    (done.root / "tools/half.py").write_text('"""Half a tool."""\n\ndef command(\n')
+    (done.root / "tools/none.py").write_text('"""No tool."""\n')
+    ended = done.tenfold("claims", "tiny")
+    assert "The tool half cannot be read and is left out: tools/half.py, line 3: SyntaxError" in ended.stderr
+    assert "The tool none cannot be read" in ended.stderr
+    assert "SUPPORTED" in ended.stdout
+
+
 def test_debug_shows_the_traceback() -> None:
     ended = tenfold("--debug", "reproduce", "bxt")
     assert ended.returncode != 0

@@ -164,6 +164,7 @@ def test_an_unknown_claim_is_one_sentence(finished: Clone) -> None:
 def test_claims_counts_the_predictions(finished: Clone) -> None:
     said = finished.tenfold("claims").stdout
     assert "paper, with a number: 2 supported, 1 contradicted, 1 not tested" in said
+    assert "quick shows that everything works; its figures are no evidence." in said
     assert "paper, direction only: 1 inconclusive" in said
     assert "not counted, as they could not fail or were certain beforehand: 1" in said
     assert "3 of the 3 predictions on which there is a verdict came true." in said
