@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.passages import Passage
 
 if TYPE_CHECKING:
     import numpy as np
