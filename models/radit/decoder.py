@@ -65,7 +65,8 @@ class Decoder:
 
     def log_probabilities(self, states: Tensor) -> Tensor:
         """What the model says after states of its last layer: float32 log probabilities over the vocabulary."""
-        return self.words(states).float().log_softmax(-1)
+        logs: Tensor = self.words(states).float().log_softmax(-1)
+        return logs
 
     def _logs(self, ids: Tensor, at: Sequence[int], answers: Sequence[Tokens]) -> list[Tensor]:
         """The log probabilities of `answers`, whose first tokens are predicted at positions `at`, head included."""
@@ -80,7 +81,7 @@ class Decoder:
             )
             wanted = torch.tensor([token for answer in answers for token in answer], device=ids.device)
             logs = self.log_probabilities(picked).gather(1, wanted[:, None])[:, 0].cpu()
-        return list(logs.split([len(answer) for answer in answers]))
+        return list(torch.split(logs, [len(answer) for answer in answers]))
 
     def _last_of_head(self) -> Tensor:
         """The state after the head, which predicts the first token of an answer without a prompt of its own."""

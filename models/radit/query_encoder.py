@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Lower:
-    """What the frozen layers make of some queries: `states` [queries, longest, width], and `mask` [queries, longest]."""
+    """What frozen layers make of some queries: `states` [queries, longest, width] and `mask` [queries, longest]."""
 
     states: Tensor
     mask: Tensor
@@ -41,6 +41,10 @@ class QueryEncoder(nn.Module):
         self.tuned, self.scale = tuned, scale
         self.encoder.requires_grad_(False)
         self._tuned_layers().requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "QueryEncoder":
+        """Training changes nothing but weights: no layer drops anything."""
+        return super().train(False)
 
     def lower(self, ids: Tensor, mask: Tensor) -> Lower:
         """Run the frozen layers on tokens [queries, longest], of which `mask` says which are no padding."""

@@ -29,8 +29,8 @@ def retriever_loss(
 ) -> Tensor:
     """KL(p_R ‖ p_LSR), the mean over questions, in nats (equation 5).
 
-    `scores` s(x, c) and `likelihood` p_LM(y | c∘x) are both [questions, passages]; p_R is the softmax of the scores. The
-    other direction, KL(p_LSR ‖ p_R), is what several public implementations compute.
+    `scores` s(x, c) and `likelihood` p_LM(y | c∘x) are both [questions, passages]; p_R is the softmax of the scores.
+    The other direction, KL(p_LSR ‖ p_R), is what several public implementations compute.
     """
     retriever, model = scores.log_softmax(-1), supervised_distribution(likelihood, temperature)
     first, second = (retriever, model) if direction == "retriever to model" else (model, retriever)
