@@ -20,10 +20,10 @@ paper = Paper(
     scales=[
         Scale("language model", paper="LLaMA, 7B to 65B", here="SmolLM2, 135M, from 4-bit weights"),
         Scale("retriever", paper="DRAGON+, both encoders 110M", here="MiniLM, 23M; two query layers tuned"),
-        Scale("passages", paper="399 million", here=Profiles("900", "10,033", "10,033")),
+        Scale("passages", paper="399 million", here=Profiles("600", "10,033", "10,033")),
         Scale("passages in an ensemble", paper="10", here=Profiles("2", "3", "3")),
-        Scale("passages that are scored for the retriever", paper="10", here=Profiles("3", "6", "10")),
-        Scale("training examples", paper="at most 7,500 of each of 20 sets", here=Profiles("12", "300", "1,500")),
+        Scale("passages that are scored for the retriever", paper="10", here=Profiles("2", "6", "10")),
+        Scale("training examples", paper="at most 7,500 of each of 20 sets", here=Profiles("6", "300", "1,500")),
         Scale(
             "steps of the language model",
             paper="500 of 64 to 128, all weights",

@@ -17,18 +17,20 @@ RETRIEVER_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range
 MODEL_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 5), gpu=range(1, 9))
 ABLATION_SEEDS: Profiles[Any] = Profiles(quick=(), cpu=range(1, 4), gpu=range(1, 9))
 MINILM = Source("minilm")
+WORDS = Profiles(quick=25, cpu=60, gpu=60)
+"""What is seen of a passage after its title."""
 
 # 1. The corpus, and tasks over it whose entities, relations, wordings and one whole task training never sees.
 corpus = Stage(
     prepare_corpus,
     inputs={"wikipedia": Source("wikipedia-summaries")},
-    config=Profiles(quick=Corpus(articles=900), cpu=Corpus(), gpu=Corpus()),
+    config=Profiles(quick=Corpus(articles=600), cpu=Corpus(), gpu=Corpus()),
 )
 tasks = Stage(
     build_tasks,
     inputs={"corpus": corpus, "outside": Source("fanoutqa")},
     config=Profiles(
-        quick=Tasks(train=12, validation=4, test=8, outside=1, texts=1),
+        quick=Tasks(train=5, validation=2, test=3, outside=1, planted=2, texts=0, words=25, absent=0.3),
         cpu=Tasks(),
         gpu=Tasks(train=1500, validation=200, test=600, outside=80, texts=6000, most=400),
     ),
@@ -39,13 +41,13 @@ CORPUS: dict[str, Handle] = {"corpus": corpus, "tasks": tasks}
 vectors = Stage(
     embed_passages,
     inputs={"corpus": corpus, "minilm": MINILM},
-    config=profiles(lambda p: Embedding(shards=1 if p == "quick" else 2)),
+    config=profiles(lambda p: Embedding(shards=1 if p == "quick" else 2, words=WORDS.at(p))),
     each={"shard": Profiles((0,), (0, 1), (0, 1))},
 )
 retrieved = Stage(
     retrieve,
     inputs={**CORPUS, "vectors": vectors, "minilm": MINILM},
-    config=Retrieval(),
+    config=profiles(lambda p: Retrieval(words=WORDS.at(p))),
 )
 
 # 3. The untuned language model says which passages make its answers likely: once, for every retriever.
@@ -53,7 +55,9 @@ model = Stage(convert_model, inputs={"smollm2": Source("smollm2")}, config=Conve
 likelihoods = Stage(
     score,
     inputs={**CORPUS, "retrieved": retrieved, "model": model},
-    config=profiles(lambda p: Scoring(shards=1 if p == "quick" else 2, k={"quick": 3, "cpu": 6, "gpu": 10}[p])),
+    config=profiles(
+        lambda p: Scoring(shards=1 if p == "quick" else 2, k={"quick": 2, "cpu": 6, "gpu": 10}[p], words=WORDS.at(p))
+    ),
     each={"shard": Profiles((0,), (0, 1), (0, 1))},
 )
 
@@ -84,13 +88,14 @@ instructed = Stage(
     inputs={**CORPUS, "retrieved": retrieved, "model": model},
     config=profiles(
         lambda p: ModelTuning(
+            words=WORDS.at(p),
             optimisation=Optimisation(
                 steps={"quick": 2, "cpu": 90, "gpu": 500}[p],
                 batch={"quick": 2, "cpu": 8, "gpu": 64}[p],
                 learning_rate=1e-3,
                 warmup=0 if p == "quick" else 10,
                 weight_decay=0.0,
-            )
+            ),
         )
     ),
     each={"arm": ("IT", "RA-IT"), "seed": MODEL_SEEDS},
@@ -100,9 +105,12 @@ instructed = Stage(
 # 6. Answers: of the untuned model with every retriever, and of each tuned one with both.
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
-    few: dict[str, Any] = {"k": 2, "longest": 8, "ensembles": (1, 3, 10)} if profile == "quick" else {}
+    few: dict[str, Any] = {"k": 2, "longest": 6, "ensembles": (1, 3, 10)} if profile == "quick" else {}
     return Answering(
-        model_seeds=tuple(MODEL_SEEDS.at(profile)), retriever_seeds=tuple(RETRIEVER_SEEDS.at(profile)), **few
+        words=WORDS.at(profile),
+        model_seeds=tuple(MODEL_SEEDS.at(profile)),
+        retriever_seeds=tuple(RETRIEVER_SEEDS.at(profile)),
+        **few,
     )
 
 

@@ -178,7 +178,11 @@ class _Asks:
     def without_retriever(self, shots: int) -> list[Condition]:
         """No passage, one drawn at random, and the right one with another answer put into it."""
         nothing = {each.id: Found((), ()) for each in self.examples}
-        random = {each.id: Found((Random(f"random {each.id}").choice(self.places),), (0.0,)) for each in self.examples}
+        random = {
+            each.id: Found((Random(f"random {each.id}").choice(self.places),), (0.0,))
+            for each in self.examples
+            if each.split == "test"
+        }
         lying = {each.id: Found((self.ids[each.gold[0]],), (0.0,)) for each in self.examples if _can_lie(each)}
         return [
             Condition({"retriever": "none", "way": way, "shots": shots}, found, shots)

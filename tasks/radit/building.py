@@ -45,7 +45,8 @@ SHOTS: tuple[Task, ...] = ("open question", "fact checking", "open question", "u
 class Tasks:
     """How many examples each split has, and the share of open questions in which another entity comes first.
 
-    `surnames` is the share in which a person goes by the last name. `most` bounds the entities of a relation. `words`
+    `surnames` is the share in which a person goes by the last name, `absent` that of articles that no retriever may
+    find, so that they cannot be answered. `most` bounds the entities of a relation. `words`
     of a passage are seen, so that an answer stands among them. A piece of text has `piece` words at either end: the
     paper's 50 tokens.
     """
@@ -55,9 +56,11 @@ class Tasks:
     validation: Count = 60
     test: Count = 120
     outside: Count = 30
+    planted: Count = 12
     texts: Index = 60
     distractors: Fraction = 0.6
     surnames: Fraction = 0.2
+    absent: Fraction = 0.1
     most: Count = 60
     words: Count = 60
     piece: Count = 38
@@ -91,10 +94,12 @@ def build_tasks(*, corpus: Path, outside: Path, config: Tasks, out: Path) -> Non
         makes = _Maker(split, by_split[split], by_split[f"absent {split}"], config)
         examples += makes.examples(TESTED if split == "test" else TRAINED, size)
     shots = _Maker("train", by_split["shots"], by_split["absent shots"], config)
-    head = [shots.one(task, number) for number, task in enumerate(SHOTS)]
+    # A small corpus may have nothing unanswerable to show: an open question takes its place.
+    shown_tasks: list[Task] = [task if shots.fitting(task) else "open question" for task in SHOTS]
+    head = [shots.one(task, number) for number, task in enumerate(shown_tasks)]
     examples += [
         Example(f"planted-{n}", "planted", "planted", each["question"], (each["answer"],), (f"p{n}",))
-        for n, each in enumerate(TABLE["planted"])
+        for n, each in enumerate(TABLE["planted"][: config.planted])
     ]
     examples += _from_outside(outside, passages, config)
     absent = {told.passage.id for split in by_split if split.startswith("absent") for told in by_split[split]}
@@ -134,19 +139,19 @@ def told(passages: Sequence[Passage], words: int) -> list[Told]:
 
 
 def _by_split(everything: Sequence[Told], config: Tasks) -> dict[str, list[Told]]:
-    """Articles by split; a tenth of each is absent from the index, and some training ones are for worked examples."""
+    """Articles by split; some of each are absent from the index, and some training ones are for worked examples."""
     found: dict[str, list[Told]] = defaultdict(list)
     per_relation: dict[tuple[str, str], int] = defaultdict(int)
     for each in sorted(everything, key=lambda each: _draw(config.seed, each.passage.title, each.relation)):
         place = int(_draw(config.seed, each.passage.title)[:8], 16) / 16**8
-        split = "train" if place < 0.45 else "shots" if place < 0.5 else "validation" if place < 0.6 else "test"
-        absent = int(_draw(config.seed, "absent", each.passage.title)[:8], 16) / 16**8 < 0.1
+        split = "train" if place < 0.4 else "shots" if place < 0.5 else "validation" if place < 0.6 else "test"
+        absent = int(_draw(config.seed, "absent", each.passage.title)[:8], 16) / 16**8 < config.absent
         name = f"absent {split}" if absent else split
         if (each.relation in HELD_OUT and split != "test") or per_relation[name, each.relation] >= config.most:
             continue
         per_relation[name, each.relation] += 1
         found[name].append(each)
-    return {name: _in_turn(some) for name, some in found.items()}
+    return defaultdict(list, {name: _in_turn(some) for name, some in found.items()})
 
 
 def _in_turn(some: Sequence[Told]) -> list[Told]:
@@ -168,19 +173,31 @@ class _Maker:
         self.used: Counter[str] = Counter()
 
     def examples(self, shares: Mapping[Task, float], size: int) -> list[Example]:
-        """As many examples of each task as its share says."""
-        return [
-            self.one(task, number) for task, share in shares.items() for number in range(max(1, round(share * size)))
-        ]
+        """As many examples of each task as its share says; what a small corpus has nothing for is left out, and told.
+
+        Raises:
+            UserError: not even an open question can be made.
+        """
+        made: list[Example] = []
+        for task, share in shares.items():
+            if self.fitting(task):
+                made += [self.one(task, number) for number in range(max(1, round(share * size)))]
+            else:
+                spool.note(f"No article is left for {task} in {self.split}.")
+        if not any(each.task == "open question" for each in made):
+            raise UserError(f"No article is left for {self.split}: take more articles.")
+        return made
+
+    def fitting(self, task: Task) -> list[Told]:
+        """The articles that an example of the task can be made from."""
+        return [t for t in (self.absent if task == "unanswerable" else self.present) if _fits(task, t)]
 
     def one(self, task: Task, number: int) -> Example:
-        """The example of a task with this number; a `UserError` where the articles are too few."""
+        """The example of a task with this number."""
         from random import Random
 
         chance = Random(f"{self.config.seed} {self.split} {task} {number}")
-        fits = [t for t in (self.absent if task == "unanswerable" else self.present) if _fits(task, t)]
-        if not fits:
-            raise UserError(f"No article is left for {task} in {self.split}: take more articles, or fewer examples.")
+        fits = self.fitting(task)
         found = min(fits, key=lambda told: self.used[told.passage.id])
         self.used[found.passage.id] += 1
         asked, wording = self._question(found, chance)

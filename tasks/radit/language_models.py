@@ -20,6 +20,7 @@ class Conversion:
 def convert_model(*, smollm2: Path, config: Conversion, out: Path) -> None:
     """Write the one GGUF file of `smollm2` as model.safetensors with its tokenizer, in Hugging Face's layout."""
     import torch
+    from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -31,8 +32,20 @@ def convert_model(*, smollm2: Path, config: Conversion, out: Path) -> None:
     model: Any = AutoModelForCausalLM.from_pretrained(
         smollm2, gguf_file=name, local_files_only=True, dtype=torch.float32
     )
-    model.to(getattr(torch, config.precision)).save_pretrained(out)
+    # `transformers` writes no model that came from a GGUF file, though its weights are plain numbers by now.
+    state = {name: weight.to(getattr(torch, config.precision)).contiguous() for name, weight in _own(model).items()}
+    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
+    model.config.dtype = config.precision
+    del model.config.quantization_config
+    model.config.save_pretrained(out)
     AutoTokenizer.from_pretrained(smollm2, gguf_file=name, local_files_only=True).save_pretrained(out)
+
+
+def _own(model: Any) -> dict[str, Any]:
+    """The model's weights without a matrix that is the embedding once more."""
+    state: dict[str, Any] = model.state_dict()
+    tied = model.config.tie_word_embeddings
+    return {name: weight for name, weight in state.items() if not (tied and name == "lm_head.weight")}
 
 
 def load_model(folder: Path, adapter: Path | None = None) -> tuple[Any, Words]:
