@@ -17,7 +17,7 @@ RETRIEVER_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range
 MODEL_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 5), gpu=range(1, 9))
 ABLATION_SEEDS: Profiles[Any] = Profiles(quick=(), cpu=range(1, 4), gpu=range(1, 9))
 MINILM = Source("minilm")
-WORDS = Profiles(quick=25, cpu=60, gpu=60)
+WORDS = Profiles(quick=20, cpu=60, gpu=60)
 """What is seen of a passage after its title."""
 
 # 1. The corpus, and tasks over it whose entities, relations, wordings and one whole task training never sees.
@@ -30,7 +30,7 @@ tasks = Stage(
     build_tasks,
     inputs={"corpus": corpus, "outside": Source("fanoutqa")},
     config=Profiles(
-        quick=Tasks(train=5, validation=2, test=3, outside=1, planted=2, texts=0, words=25, absent=0.3),
+        quick=Tasks(train=6, validation=2, test=5, outside=1, planted=2, texts=0, words=20, absent=0.3),
         cpu=Tasks(),
         gpu=Tasks(train=1500, validation=200, test=600, outside=80, texts=6000, most=400),
     ),
@@ -105,7 +105,7 @@ instructed = Stage(
 # 6. Answers: of the untuned model with every retriever, and of each tuned one with both.
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
-    few: dict[str, Any] = {"k": 2, "longest": 6, "ensembles": (1, 3, 10)} if profile == "quick" else {}
+    few: dict[str, Any] = {"k": 2, "longest": 5, "ensembles": (1, 3, 10)} if profile == "quick" else {}
     return Answering(
         words=WORDS.at(profile),
         model_seeds=tuple(MODEL_SEEDS.at(profile)),

@@ -181,7 +181,7 @@ class _Maker:
         made: list[Example] = []
         for task, share in shares.items():
             if self.fitting(task):
-                made += [self.one(task, number) for number in range(max(1, round(share * size)))]
+                made += [self.one(task, number) for number in range(round(share * size))]
             else:
                 spool.note(f"No article is left for {task} in {self.split}.")
         if not any(each.task == "open question" for each in made):

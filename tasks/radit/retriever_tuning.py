@@ -128,6 +128,13 @@ class Lesson:
         self.places, self.likelihood = list(places), list(likelihood)
         self.right = [float(place in gold) for place in places]
 
+    def target(self, teacher: Teacher, chance: "np.random.Generator") -> Sequence[float]:
+        """What the softmax of the target is taken of, by passage."""
+        if teacher == "shuffled":
+            shuffled: list[float] = chance.permutation(self.likelihood).tolist()
+            return shuffled
+        return self.right if teacher == "gold passages" else self.likelihood
+
 
 def learn(
     encoder: "QueryEncoder", tokenizer: Any, lessons: Sequence[Lesson], vectors: "Floats", config: RetrieverTuning
@@ -152,7 +159,7 @@ def learn(
         raise UserError("There is no scored training example to tune the retriever on: build more of them.")
 
     def prepared(some: Sequence[Lesson]) -> "tuple[Any, Tensor, Tensor]":
-        targets = np.array([_target(each, config.teacher, chance) for each in some], np.float32)
+        targets = np.array([each.target(config.teacher, chance) for each in some], np.float32)
         passages = torch.from_numpy(vectors[[each.places for each in some]])
         return lower_of(encoder, tokenizer, [each.example.asked for each in some]), passages, torch.from_numpy(targets)
 
@@ -185,12 +192,6 @@ def learn(
     with torch.no_grad():
         lower, passages, targets = prepared(kept)
         return float(_loss(encoder.scores(lower, passages), targets))
-
-
-def _target(lesson: Lesson, teacher: Teacher, chance: "np.random.Generator") -> "list[float] | NDArray[np.float64]":
-    if teacher == "gold passages":
-        return lesson.right
-    return chance.permutation(lesson.likelihood) if teacher == "shuffled" else lesson.likelihood
 
 
 def lower_of(encoder: "QueryEncoder", tokenizer: Any, texts: Sequence[str]) -> Any:
