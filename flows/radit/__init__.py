@@ -20,7 +20,7 @@ paper = Paper(
     scales=[
         Scale("language model", paper="LLaMA, 7B to 65B", here="SmolLM2, 135M, from 4-bit weights"),
         Scale("retriever", paper="DRAGON+, both encoders 110M", here="MiniLM, 23M; two query layers tuned"),
-        Scale("passages", paper="399 million", here=Profiles("600", "10,033", "10,033")),
+        Scale("passages", paper="399 million", here=Profiles("500", "10,033", "10,033")),
         Scale("passages in an ensemble", paper="10", here=Profiles("2", "3", "3")),
         Scale("passages that are scored for the retriever", paper="10", here=Profiles("2", "6", "10")),
         Scale("training examples", paper="at most 7,500 of each of 20 sets", here=Profiles("6", "300", "1,500")),

@@ -24,7 +24,7 @@ WORDS = Profiles(quick=20, cpu=60, gpu=60)
 corpus = Stage(
     prepare_corpus,
     inputs={"wikipedia": Source("wikipedia-summaries")},
-    config=Profiles(quick=Corpus(articles=600), cpu=Corpus(), gpu=Corpus()),
+    config=Profiles(quick=Corpus(articles=500), cpu=Corpus(), gpu=Corpus()),
 )
 tasks = Stage(
     build_tasks,

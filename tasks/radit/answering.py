@@ -100,13 +100,11 @@ def answer_untuned(
         *asks.with_retriever("bm25", found["bm25"], config.shots),
         asks.together("minilm", found["minilm"], config.shots),
     ]
-    rows = asks.answered(lm, words, conditions)
-    rows = [row for each in rows for row in _for_seeds(each, config)]
+    # All in one go, for retrievers mostly find the same passages, and each prompt is read once.
+    for seed, each in sorted(tuned.items()):
+        conditions += asks.with_retriever("tuned", each, config.shots, seed=seed)
+    rows = [row for each in asks.answered(lm, words, conditions) for row in _for_seeds(each, config)]
     rows += list(robustness(rows, config.shots))
-    by_seed = [asks.with_retriever("tuned", each, config.shots, seed=seed) for seed, each in sorted(tuned.items())]
-    for row in asks.answered(lm, words, [condition for some in by_seed for condition in some]):
-        paired = {RETRIEVERS: config.retriever_seeds, MODELS: config.model_seeds}
-        rows += [{**row, "paired by": name} for name, seeds in paired.items() if row["seed"] in seeds]
     likely = _log_probabilities(asks, lm, words, found["minilm"], config)
     taught = {json.loads((folder / "model.json").read_text())["sha256"] for folder in likelihoods.values()}
     changed = {"lm": "base", "seed": config.seed, "model_changed": float(taught != {digest(lm)})}
@@ -348,10 +346,11 @@ def _log_probabilities(
 
 
 def _for_seeds(row: Row, config: Answering) -> Iterator[Row]:
-    """An untuned model's row, once for each seed that it is compared with."""
+    """An untuned model's row for each seed that it is compared with: all of them, or that of its own retriever."""
     for name, seeds in ((RETRIEVERS, config.retriever_seeds), (MODELS, config.model_seeds)):
         for seed in seeds:
-            yield {**row, "seed": seed, "paired by": name}
+            if row.get("seed", seed) == seed:
+                yield {**row, "seed": seed, "paired by": name}
 
 
 def _write(out: Path, rows: Sequence[Row], metrics: Iterable[Row]) -> None:
