@@ -225,7 +225,7 @@ class PassageIndex:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as problem:
                 raise UserError(
-                    "Another process is writing the same index: wait until it has finished, then try again."
+                    "Another process is indexing the same files: wait until it has finished, then try again."
                 ) from problem
             for left in self.folder.glob("*.part"):
                 left.unlink()
