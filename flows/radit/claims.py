@@ -4,7 +4,7 @@ from typing import Any
 
 from flows.engine.paper import Claim, Control, Measurement, NotTested, all_of, equivalent, greater, less
 from flows.radit.stages import answered, shuffled, tuned, untuned
-from tasks.radit.answering import MODELS, RETRIEVERS
+from tasks.radit.answers import MODELS, RETRIEVERS
 
 SEEN = (
     "a pilot with one seed, 120 questions and settings chosen on them: the signs of R1 to R5, in another prompt and "

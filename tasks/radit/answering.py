@@ -1,17 +1,26 @@
 """Answers of a language model, tuned or not, with what retrievers found; and what they are worth."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from models.config import Count, Index, config
-from models.retrieval.scoring import exact_match, token_f1
-from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.encyclopedia.passages import read_passages
+from tasks.radit.answers import (
+    MODELS,
+    QUANTITIES,
+    RETRIEVERS,
+    Row,
+    differences,
+    relative,
+    robustness,
+    scored,
+    write_answers,
+)
 from tasks.radit.examples import Example, Split, read_examples, searched
 from tasks.radit.language_models import digest, load_model
 from tasks.radit.passages import shown
@@ -21,18 +30,7 @@ from tasks.radit.retrieval import Found, read_found
 if TYPE_CHECKING:
     from models.radit.decoder import Decoder
 
-Row = dict[str, Any]
-
 ASKED: tuple[Split, ...] = ("test", "outside", "planted")
-RETRIEVERS, MODELS = "retriever seeds", "model seeds"
-"""What a row is paired by: the untuned model has no seed, and its rows stand for each of either kind."""
-
-QUANTITIES = {
-    "em": "answers equal to a right one after normalisation, 0 to 1",
-    "f1": "token F1 against the nearest right answer, 0 to 1",
-    "trusts_passage": "answers that are the wrong value which the passage states, 0 to 1",
-    "em_difference": "difference in em of one question's answers given in two ways",
-}
 
 
 @config
@@ -108,7 +106,7 @@ def answer_untuned(
     likely = _log_probabilities(asks, lm, words, found["minilm"], config)
     taught = {json.loads((folder / "model.json").read_text())["sha256"] for folder in likelihoods.values()}
     changed = {"lm": "base", "seed": config.seed, "model_changed": float(taught != {digest(lm)})}
-    _write(out, [*rows, *likely], [changed])
+    write_answers(out, [*rows, *likely], [changed])
 
 
 @measures(**QUANTITIES)
@@ -140,14 +138,12 @@ def answer_tuned(
     rows = [{**row, "seed": config.seed, "paired by": MODELS} for row in asks.answered(lm, words, conditions)]
     before = pyarrow.parquet.read_table(untuned / "examples.parquet").to_pylist()
     before = [row for row in before if row["seed"] == config.seed and row["paired by"] == MODELS]
-    gains = [
-        row
-        for shots in dict.fromkeys((0, config.shots))
-        for row in differences(
-            f"gain, {shots} shots", rows, ("tuned", "ensemble", shots), before, ("minilm", "ensemble", shots)
-        )
-    ]
-    _write(out, [*rows, *robustness(rows, config.shots), *gains], [])
+    gains, shares = list[Row](), list[Row]()
+    for shots in dict.fromkeys((0, config.shots)):
+        name, after, first = f"gain, {shots} shots", ("tuned", "ensemble", shots), ("minilm", "ensemble", shots)
+        gains += differences(name, rows, after, before, first)
+        shares += relative(name, rows, after, before, first)
+    write_answers(out, [*rows, *robustness(rows, config.shots), *gains], shares)
 
 
 class _Asks:
@@ -223,7 +219,10 @@ class _Asks:
             decoder, words.prompts(list(texts)), [asked for _, _, asked in wanted], words.end, self.config.longest
         )
         return [
-            {**_labels(example, self.config.arm, condition.labels), **scored(words.text(tokens), example, condition)}
+            {
+                **_labels(example, self.config.arm, condition.labels),
+                **scored(words.text(tokens), example, condition.labels["way"] == "contradicting"),
+            }
             for (condition, example, _), tokens in zip(wanted, said, strict=True)
         ]
 
@@ -235,45 +234,6 @@ class _Asks:
         if condition.apart and seen:
             return [prompt(example.asked, text) for text in seen]
         return [prompt(example.asked, *seen)]
-
-
-Way = tuple[str, str, int]
-"""A retriever, how its passages are read, and the number of worked examples."""
-
-
-def robustness(rows: Sequence[Row], shots: int) -> Iterator[Row]:
-    """What is lost where a random passage takes the place of those found, and how far that harms beside none."""
-    random: Way = ("none", "random", shots)
-    yield from differences("lost to a random passage", rows, ("minilm", "ensemble", shots), rows, random)
-    yield from differences("harm of a random passage", rows, ("none", "closed book", shots), rows, random)
-
-
-def differences(name: str, rows: Iterable[Row], way: Way, others: Iterable[Row], other: Way) -> Iterator[Row]:
-    """The difference in em, one way less another, of each question and seed that both have."""
-    right = {_place(row): row["em"] for row in others if _way(row) == other and row.get("em") is not None}
-    for row in rows:
-        if _way(row) == way and _place(row) in right:
-            labels = {label: row[label] for label in ("lm", "question", "among", "task", "seed", "paired by")}
-            yield {**labels, "contrast": name, "em_difference": row["em"] - right[_place(row)]}
-
-
-def _way(row: Row) -> Way:
-    return row.get("retriever", ""), row.get("way", ""), row.get("shots", -1)
-
-
-def _place(row: Row) -> tuple[Any, ...]:
-    return row["question"], row["seed"], row["paired by"]
-
-
-def scored(answer: str, example: Example, condition: Condition) -> Row:
-    """What an answer is worth; after a passage that contradicts, whether it repeats what the passage says."""
-    worth: Row = {
-        "em": max(exact_match(answer, right) for right in example.answers),
-        "f1": max(token_f1(answer, right) for right in example.answers),
-    }
-    if condition.labels["way"] == "contradicting":
-        worth["trusts_passage"] = exact_match(answer, example.wrong)
-    return worth
 
 
 def contradicting(text: str, example: Example) -> str:
@@ -351,46 +311,3 @@ def _for_seeds(row: Row, config: Answering) -> Iterator[Row]:
         for seed in seeds:
             if row.get("seed", seed) == seed:
                 yield {**row, "seed": seed, "paired by": name}
-
-
-def _write(out: Path, rows: Sequence[Row], metrics: Iterable[Row]) -> None:
-    """examples.parquet with every row, and their means over questions in metrics.json."""
-    import pyarrow
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(_same_columns(rows)), out / "examples.parquet")
-    means: dict[tuple[tuple[str, Any], ...], dict[str, list[float]]] = {}
-    for row in rows:
-        for task in (row["task"], "all"):
-            kept = {name: row[name] for name in _BY if name in row} | {"task": task}
-            values = means.setdefault(tuple(kept.items()), {})
-            for quantity in (*QUANTITIES, "answer_log_probability"):
-                if quantity in row:
-                    values.setdefault(quantity, []).append(row[quantity])
-    found = [
-        {**dict(labels), **_shown(dict(labels)), **{name: sum(each) / len(each) for name, each in values.items()}}
-        for labels, values in means.items()
-    ]
-    write_json(out / "metrics.json", [*found, *metrics])
-
-
-_BY = ("lm", "retriever", "way", "shots", "among", "seed", "paired by", "passages", "contrast")
-
-
-def _shown(labels: Row) -> Row:
-    """In which rows of which tables a mean is shown."""
-    if "contrast" in labels:
-        return {"robustness": labels["contrast"]} if labels["task"] == "all" and labels["among"] == "test" else {}
-    if labels["task"] != "all" or labels["among"] == "planted" or labels.get("paired by") == RETRIEVERS:
-        shots, model = labels["shots"], labels["lm"]
-        full = labels["way"] == "ensemble" and shots and labels.get("paired by") == MODELS and labels["among"] == "test"
-        return {"arms by task": f"{model} with {labels['retriever']}"} if full and labels["task"] != "all" else {}
-    if "passages" in labels:
-        return {"curve": labels["way"]}
-    name = labels["way"] if labels["retriever"] == "none" else f"{labels['way']}, {labels['retriever']}"
-    return {"answered with": f"{name}, {labels['shots']} shots, {labels['among']}"}
-
-
-def _same_columns(rows: Sequence[Row]) -> list[Row]:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [{name: row.get(name) for name in names} for row in rows]

@@ -17,7 +17,8 @@ from models.config import Optimisation
 from tasks.base.errors import UserError
 from tasks.encyclopedia.passages import read_passages
 from tasks.language.minilm import MiniLM
-from tasks.radit.answering import MODELS, RETRIEVERS, Answering, answer_tuned, answer_untuned
+from tasks.radit.answering import Answering, answer_tuned, answer_untuned
+from tasks.radit.answers import MODELS, RETRIEVERS, relative
 from tasks.radit.building import Tasks
 from tasks.radit.examples import Example, read_examples, searched
 from tasks.radit.language_models import Conversion, convert_model, digest, load_model
@@ -260,6 +261,26 @@ def test_gains_are_differences_of_the_same_question(world: World) -> None:
     gains = {row["question"]: row["em_difference"] for row in after if row.get("contrast") == "gain, 1 shots"}
     assert gains == {question: tuned[question] - before[question] for question in tuned}
     assert not [row for row in rows(world.answered["IT"]) if row.get("retriever") == "tuned"]
+
+
+def test_a_relative_gain_is_no_difference_in_points() -> None:
+    """From .2 to .3 are ten points and fifty per cent."""
+    rows = [
+        {
+            "retriever": finds,
+            "way": "ensemble",
+            "shots": 5,
+            "among": "test",
+            "lm": "x",
+            "seed": 1,
+            "paired by": "",
+            "em": em,
+        }
+        for finds, right in (("minilm", 2), ("tuned", 3))
+        for em in [1.0] * right + [0.0] * (10 - right)
+    ]
+    (row,) = relative("gain", rows, ("tuned", "ensemble", 5), rows, ("minilm", "ensemble", 5))
+    assert row["relative_gain"] == pytest.approx(0.5)
 
 
 def test_another_language_model_as_teacher_is_noticed(world: World, tmp_path: Path) -> None:
