@@ -6,6 +6,7 @@ from flows.engine.paper import Handle, Profiles, Source, Stage, profiles
 from models.config import Optimisation
 from tasks.radit.answering import Answering, answer_tuned, answer_untuned
 from tasks.radit.building import Tasks, build_tasks
+from tasks.radit.elsewhere import Elsewhere, search_elsewhere
 from tasks.radit.language_models import Conversion, convert_model
 from tasks.radit.lm_tuning import ModelTuning, tune_model
 from tasks.radit.passages import Corpus, Embedding, embed_passages, prepare_corpus
@@ -81,6 +82,15 @@ blunt = retriever(arm="temperature 0.1", temperature=0.1)
 reversed_loss = retriever(arm="reversed divergence", direction="model to retriever")
 supervised = retriever(arm="gold passages", teacher="gold passages")
 with_texts = retriever(arm="with pieces of text", texts=True)
+
+# … and what it finds in a corpus that it was not tuned on.
+elsewhere = Stage(
+    search_elsewhere,
+    inputs={"foldoc": Source("foldoc"), "minilm": MINILM, "retrievers": tuned},
+    config=Profiles(
+        quick=Elsewhere(entries=40, questions=8, retrieval=Retrieval(words=20)), cpu=Elsewhere(), gpu=Elsewhere()
+    ),
+)
 
 # 5. The language model's step: with retrieved passages (RA-IT), and with none for as many steps (IT).
 instructed = Stage(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tasks.encyclopedia.passages import Passage
 
-Split = Literal["train", "validation", "test", "outside", "planted", "text"]
+Split = Literal["train", "validation", "test", "outside", "planted", "text", "elsewhere"]
 Task = Literal[
     "open question", "slot filling", "fact checking", "unanswerable", "reasoning", "outside", "planted", "text"
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 CUTS = (1, 5, 10)
-MEASURED = ("test", "validation", "outside", "planted")
+MEASURED = ("test", "validation", "outside", "planted", "elsewhere")
 
 
 @config
@@ -63,7 +63,7 @@ def retrieve(
     hits = sparse.search([each.asked for each in examples], config.k + 1)
     found["bm25"] = [index.found(each, s, at, config.k) for each, s, at in zip(examples, *hits, strict=True)]
     write_found(out / "found.parquet", examples, found)
-    write_recall(out, passages, examples, found, {})
+    write_recall(out, recall_rows(passages, examples, found))
 
 
 class PassageIndex:
@@ -129,34 +129,34 @@ def read_found(folder: Path) -> dict[str, dict[str, Found]]:
     return found
 
 
-def write_recall(
-    out: Path,
-    passages: Sequence[Passage],
-    examples: Sequence[Example],
-    found: Mapping[str, Sequence[Found]],
-    labels: Mapping[str, Any],
-) -> None:
-    """metrics.json and examples.parquet: recall and reciprocal rank of what was found, where a passage is known."""
-    import pyarrow
-    import pyarrow.parquet
-
-    rows = [
+def recall_rows(
+    passages: Sequence[Passage], examples: Sequence[Example], found: Mapping[str, Sequence[Found]], **labels: Any
+) -> list[dict[str, Any]]:
+    """Recall and reciprocal rank of what each retriever found, example by example, where a passage is known."""
+    return [
         {"retriever": name, "among": example.split, "question": example.id, **labels, **row}
         for name, every in found.items()
         for example, each in zip(examples, every, strict=True)
         if example.gold and example.split in MEASURED
         for row in _ranked(each, passages, example)
     ]
-    means: dict[tuple[Any, ...], list[float]] = {}
+
+
+def write_recall(out: Path, rows: Sequence[dict[str, Any]], *others: dict[str, Any]) -> None:
+    """Write rows of `recall_rows` to examples.parquet, and their means, with other measurements, to metrics.json."""
+    import pyarrow
+    import pyarrow.parquet
+
+    quantities = ("recall", "reciprocal_rank")
+    means: dict[tuple[tuple[str, Any], ...], list[float]] = {}
     for row in rows:
-        quantity = "recall" if "recall" in row else "reciprocal_rank"
-        means.setdefault((row["retriever"], row["among"], row.get("first", ""), quantity), []).append(row[quantity])
-    metrics = [
-        {"retriever": name, "among": among, **labels, quantity: sum(v) / len(v), **({"first": first} if first else {})}
-        for (name, among, first, quantity), v in means.items()
-    ]
-    write_json(out / "metrics.json", [{**row, "found by": f"{row['retriever']}, {row['among']}"} for row in metrics])
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), out / "examples.parquet")
+        labels = {name: value for name, value in row.items() if name not in ("question", *quantities)}
+        (quantity,) = (name for name in quantities if name in row)
+        key = (*labels.items(), ("found by", f"{row['retriever']}, {row['among']}"), ("", quantity))
+        means.setdefault(key, []).append(row[quantity])
+    metrics = [{**dict(key[:-1]), key[-1][1]: sum(values) / len(values)} for key, values in means.items()]
+    write_json(out / "metrics.json", [*metrics, *others])
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), out / "examples.parquet")
 
 
 def _ranked(found: Found, passages: Sequence[Passage], example: Example) -> list[dict[str, Any]]:

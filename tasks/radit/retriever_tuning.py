@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from models.config import Count, Fraction, Index, Optimisation, Positive, config
 from models.radit.supervision import Direction
 from tasks.base.errors import UserError
-from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.encyclopedia.passages import read_passages
 from tasks.radit.examples import Example, read_examples, searched
@@ -19,6 +18,7 @@ from tasks.radit.retrieval import (
     Retrieval,
     read_found,
     read_vectors,
+    recall_rows,
     write_found,
     write_recall,
 )
@@ -107,16 +107,17 @@ def tune_retriever(
     queries = encode_queries(encoder, tokenizer, [each.asked for each in examples])
     found = {config.arm: index.nearest(examples, queries, config.retrieval)}
     write_found(out / "found.parquet", examples, found)
-    labels = {"seed": config.seed}
     untuned_found = read_found(retrieved)
-    beside = {name: [untuned_found[name][each.id] for each in examples] for name in ("minilm", "bm25")}
-    write_recall(out, passages, examples, {**beside, **found}, labels)
+    for name in ("minilm", "bm25"):
+        found[name] = [untuned_found[name][each.id] for each in examples]
     proof = {
+        "retriever": config.arm,
+        "seed": config.seed,
         "moved": encoder.changes(untuned),
         "passages_moved": float(digest(untuned) != before),
         "divergence": divergence,
     }
-    _add(out / "metrics.json", {"retriever": config.arm, **labels, **proof})
+    write_recall(out, recall_rows(passages, examples, found, seed=config.seed), proof)
     save_encoder(encoder, minilm, out / "encoder")
 
 
@@ -224,9 +225,3 @@ def save_encoder(encoder: "QueryEncoder", original: Path, out: Path) -> None:
     shutil.copytree(original, out, ignore=shutil.ignore_patterns("*.safetensors", "source.json", "*.bin", "*.onnx"))
     state = {name: weight.cpu().contiguous() for name, weight in encoder.encoder.state_dict().items()}
     save_file(state, out / "model.safetensors", metadata={"format": "pt"})
-
-
-def _add(path: Path, row: dict[str, Any]) -> None:
-    import json
-
-    write_json(path, [*json.loads(path.read_text()), row])

@@ -15,11 +15,13 @@ from tiny_models import save_bert, save_llama
 
 from models.config import Optimisation
 from tasks.base.errors import UserError
+from tasks.encyclopedia.articles import article
 from tasks.encyclopedia.passages import read_passages
 from tasks.language.minilm import MiniLM
 from tasks.radit.answering import Answering, answer_tuned, answer_untuned
 from tasks.radit.answers import MODELS, RETRIEVERS, relative
 from tasks.radit.building import Tasks
+from tasks.radit.elsewhere import Elsewhere, ask_for, search_elsewhere
 from tasks.radit.examples import Example, read_examples, searched
 from tasks.radit.language_models import Conversion, convert_model, digest, load_model
 from tasks.radit.lm_tuning import Adapter, ModelTuning, tune_model
@@ -291,3 +293,17 @@ def test_another_language_model_as_teacher_is_noticed(world: World, tmp_path: Pa
     out = world.folder("untuned again")
     world.answer_untuned({"0": tmp_path}, out)
     assert [row["model_changed"] for row in read_json(out / "metrics.json") if "model_changed" in row] == [1.0]
+
+
+def test_another_corpus_is_asked_for_its_own_entries(world: World, tmp_path: Path) -> None:
+    """Another entry comes first in each question, and the untuned retriever stands beside every seed."""
+    entries = [article(f"f{n}", f"term {n}", f"Term {n} is a thing of computing.") for n in range(9)]
+    for each in ask_for(entries, Elsewhere(questions=9)):
+        gold = entries[int(each.gold[0][1:])].title
+        assert gold in each.asked
+        others = [entry.title for entry in entries if entry.title in each.asked and entry.title != gold]
+        assert each.asked.find(others[0]) < each.asked.rfind(gold)
+    (tmp_path / "unavailable.json").write_text('{"reason": "no apt"}')
+    out = world.folder("elsewhere")
+    search_elsewhere(foldoc=tmp_path, minilm=world.minilm, retrievers={"1": world.tuned}, config=Elsewhere(), out=out)
+    assert {row["unavailable"] for row in read_json(out / "metrics.json")} == {"no apt"}
