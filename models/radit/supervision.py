@@ -1,13 +1,11 @@
 """What the language model teaches the retriever (sections 2.4 and B of the paper; LSR of REPLUG, Shi et al. 2023)."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Direction = Literal["retriever to model", "model to retriever"]
-"""Which distribution the KL divergence takes its mean under: the retriever's, as in the paper, or the model's."""
+from models.radit.settings import Direction
 
 
 def likelihoods(log_probabilities: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.retrieval.scoring import exact_match, token_f1
 from tasks.base.files import write_json
 from tasks.radit.examples import Example
 
@@ -24,6 +23,8 @@ QUANTITIES = {
 
 def scored(answer: str, example: Example, contradicted: bool) -> Row:
     """What an answer is worth; after a passage that contradicts, whether it repeats what the passage says."""
+    from models.retrieval.scoring import exact_match, token_f1
+
     worth: Row = {
         "em": max(exact_match(answer, right) for right in example.answers),
         "f1": max(token_f1(answer, right) for right in example.answers),

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.radit.decoder import Tokens
+if TYPE_CHECKING:
+    from models.radit.decoder import Tokens
 
 END = "\n"
 """What ends an answer."""
@@ -40,7 +41,7 @@ class Words:
         """An answer's tokens as they follow a prompt."""
         return self.tokens(f" {text}")
 
-    def text(self, tokens: Tokens) -> str:
+    def text(self, tokens: "Tokens") -> str:
         """An answer without the white space around it."""
         found: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return found.strip()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.config import Count, Fraction, Index, Optimisation, Positive, config
-from models.radit.supervision import Direction
+from models.radit.settings import Direction
 from tasks.base.errors import UserError
 from tasks.base.measures import measures
 from tasks.encyclopedia.passages import read_passages
