@@ -54,8 +54,8 @@ class Tasks:
     seed: Index = 0
     train: Count = 300
     validation: Count = 60
-    test: Count = 120
-    outside: Count = 30
+    test: Count = 100
+    outside: Count = 20
     planted: Count = 12
     texts: Index = 60
     distractors: Fraction = 0.6
