@@ -1,6 +1,6 @@
 """Scoring answers against a plain loop of `transformers`, and indexing against sentence-transformers, side by side.
 
-OMP_NUM_THREADS=1 python -m bench.rag MODEL MINILM PASSAGES [--pairs 48] [--texts 200]
+OMP_NUM_THREADS=1 python -m bench.rag MODEL MINILM PASSAGES [--pairs 24] [--texts 200]
 
 MODEL is the folder of radit's stage `model`, MINILM that of the source minilm, PASSAGES the passages.parquet of its
 stage `corpus`. sentence-transformers is nothing that Tenfold needs: where it is not installed, its column is left out.
@@ -24,7 +24,7 @@ from tasks.radit.passages import shown
 from tasks.radit.prompts import END, Words, prompt
 
 SHOTS, WORDS = 5, 60
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("minilm", type=Path)
     parser.add_argument("passages", type=Path)
-    parser.add_argument("--pairs", type=int, default=48)
+    parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--texts", type=int, default=200)
     asked = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
