@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -257,3 +259,17 @@ def test_pieces_are_judged_on_others_and_never_find_themselves() -> None:
     assert {each.asked for each in learned}.isdisjoint(each.asked for each in judged)
     with pytest.raises(UserError, match="long enough"):
         lessons.pieces(passages("short"))
+
+
+def test_the_command_line_has_all_three_and_fails_in_one_sentence() -> None:
+    from conftest import ROOT
+
+    def tenfold(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "tools", *words], cwd=ROOT, capture_output=True, text=True)
+
+    shown = tenfold("rag", "--help").stdout
+    assert all(name in shown for name in ("index", "tune", "ask"))
+    failed = tenfold("rag", "index", "nowhere")
+    assert failed.returncode == 1
+    assert failed.stderr.strip().count("\n") == 0
+    assert "There is no folder nowhere" in failed.stderr
