@@ -8,7 +8,7 @@ from tasks.radit.answering import Answering, answer_tuned, answer_untuned
 from tasks.radit.building import Tasks, build_tasks
 from tasks.radit.elsewhere import Elsewhere, search_elsewhere
 from tasks.radit.language_models import Conversion, convert_model
-from tasks.radit.lm_tuning import ModelTuning, tune_model
+from tasks.radit.lm_tuning import ARMS, ModelTuning, tune_model
 from tasks.radit.passages import Corpus, Embedding, embed_passages, prepare_corpus
 from tasks.radit.retrieval import Retrieval, retrieve
 from tasks.radit.retriever_tuning import RetrieverTuning, tune_retriever
@@ -16,6 +16,7 @@ from tasks.radit.scoring import Scoring, score
 
 RETRIEVER_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))
 MODEL_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 5), gpu=range(1, 9))
+MODEL_ARMS = Profiles(quick=("IT", "RA-IT"), cpu=("IT", "RA-IT"), gpu=tuple(ARMS))
 ABLATION_SEEDS: Profiles[Any] = Profiles(quick=(), cpu=range(1, 4), gpu=range(1, 9))
 MINILM = Source("minilm")
 WORDS = Profiles(quick=20, cpu=60, gpu=60)
@@ -108,7 +109,7 @@ instructed = Stage(
             ),
         )
     ),
-    each={"arm": ("IT", "RA-IT"), "seed": MODEL_SEEDS},
+    each={"arm": MODEL_ARMS, "seed": MODEL_SEEDS},
 )
 
 
@@ -134,5 +135,5 @@ answered = Stage(
     answer_tuned,
     inputs={**ANSWERED, "retriever": tuned, "adapter": instructed, "untuned": untuned},
     config=profiles(answering),
-    each={"arm": ("IT", "RA-IT"), "seed": MODEL_SEEDS},
+    each={"arm": MODEL_ARMS, "seed": MODEL_SEEDS},
 )

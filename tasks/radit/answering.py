@@ -132,7 +132,7 @@ def answer_tuned(
     lm, words = load_model(model, adapter)
     minilm, tuned = read_found(retrieved)["minilm"], read_found(retriever)["tuned"]
     conditions = [*asks.without_retriever(config.shots), *asks.with_retriever("minilm", minilm, config.shots)]
-    if config.arm != "IT":
+    if config.arm == "RA-IT":
         conditions += asks.with_retriever("tuned", tuned, config.shots)
         conditions += asks.with_retriever("tuned", tuned, 0)
     rows = [{**row, "seed": config.seed, "paired by": MODELS} for row in asks.answered(lm, words, conditions)]

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from models.radit.instruction import Instance
 
-Reads = Literal["retrieved", "nothing"]
+Reads = Literal["nothing", "retrieved", "gold"]
+
+ARMS: dict[str, tuple[Reads, int]] = {
+    "IT": ("nothing", 1),
+    "RA-IT": ("retrieved", 3),
+    "RA-IT with one passage": ("retrieved", 1),
+    "IT with own passages": ("gold", 1),
+}
+"""What each arm reads, and in how many instances of an example (k̃). Steps and batches are the same in all."""
 
 
 @config
@@ -35,20 +43,19 @@ class Adapter:
 class ModelTuning:
     """How the language model is tuned, as the arm `arm`.
 
-    It reads what was `retrieved` (RA-IT: the first `k` passages of each example, each an instance of its own) or
-    nothing (IT, plain instruction tuning with as many steps and examples).
+    The arm says what it reads (`ARMS`): the first passages retrieved for each example, each an instance of its own;
+    nothing, as in plain instruction tuning; or the passage that the example was made from.
     """
 
     seed: Index = 0
     arm: str = "RA-IT"
-    k: Count = 3
     words: Count = 60
     adapter: Adapter = Adapter()
     optimisation: Optimisation
 
-    @property
-    def reads(self) -> Reads:
-        return "nothing" if self.arm == "IT" else "retrieved"
+    def __post_init__(self) -> None:
+        if self.arm not in ARMS:
+            raise ValueError(f"{self.arm} is none of {', '.join(ARMS)}")
 
 
 def tune_model(*, corpus: Path, tasks: Path, retrieved: Path, model: Path, config: ModelTuning, out: Path) -> None:
@@ -64,11 +71,14 @@ def tune_model(*, corpus: Path, tasks: Path, retrieved: Path, model: Path, confi
     def learned(example: Example) -> "list[Instance]":
         from models.radit.instruction import instances
 
-        texts = [prompt(example.asked)] * config.k
-        if config.reads == "retrieved":
-            texts = [
-                prompt(example.asked, shown(passages[p], config.words)) for p in found[example.id].places[: config.k]
-            ]
+        read, times = ARMS[config.arm]
+        places = {
+            "nothing": (),
+            "retrieved": found[example.id].places[:times],
+            "gold": tuple(place for place, passage in enumerate(passages) if passage.id in example.gold),
+        }[read]
+        texts = [prompt(example.asked, shown(passages[place], config.words)) for place in places]
+        texts = texts or [prompt(example.asked)]
         return instances(words.prompts(texts), [*words.answer(example.answers[0]), *words.tokens(END)])
 
     tuned = adapted(lm, config.adapter)

@@ -24,7 +24,7 @@ from tasks.radit.building import Tasks
 from tasks.radit.elsewhere import Elsewhere, ask_for, search_elsewhere
 from tasks.radit.examples import Example, read_examples, searched
 from tasks.radit.language_models import Conversion, convert_model, digest, load_model
-from tasks.radit.lm_tuning import Adapter, ModelTuning, tune_model
+from tasks.radit.lm_tuning import ARMS, Adapter, ModelTuning, tune_model
 from tasks.radit.passages import Embedding, embed_passages, shown
 from tasks.radit.prompts import head, prompt
 from tasks.radit.retrieval import Retrieval, read_found, read_vectors, retrieve
@@ -307,3 +307,14 @@ def test_another_corpus_is_asked_for_its_own_entries(world: World, tmp_path: Pat
     out = world.folder("elsewhere")
     search_elsewhere(foldoc=tmp_path, minilm=world.minilm, retrievers={"1": world.tuned}, config=Elsewhere(), out=out)
     assert {row["unavailable"] for row in read_json(out / "metrics.json")} == {"no apt"}
+
+
+def test_every_arm_of_the_language_model_learns_from_other_prompts(world: World) -> None:
+    """An arm that reads what another one reads would be the other one by another name."""
+    weights = {
+        arm: (world.tune_model(arm, world.retrieved, f"{arm}, arms") / "adapter_model.safetensors").read_bytes()
+        for arm in ARMS
+    }
+    assert len(set(weights.values())) == len(ARMS)
+    with pytest.raises(ValueError, match="none of"):
+        ModelTuning(arm="another", optimisation=STEPS)
