@@ -31,7 +31,7 @@ paper = Paper(
         ),
         Scale("share of text in the retriever's training", paper="95 %", here="0; pieces of text in one ablation"),
         Scale(
-            "test questions", paper="ten data sets", here=Profiles("4", "100 and 20 of others", "600 and 80 of others")
+            "test questions", paper="ten data sets", here=Profiles("4", "120 and 30 of others", "600 and 80 of others")
         ),
         Scale(
             "seeds",

@@ -32,7 +32,7 @@ tasks = Stage(
     build_tasks,
     inputs={"corpus": corpus, "outside": Source("fanoutqa")},
     config=Profiles(
-        quick=Tasks(train=6, validation=2, test=5, outside=1, planted=2, texts=0, words=20, absent=0.3),
+        quick=Tasks(train=6, validation=2, test=5, outside=1, planted=2, texts=0, words=20, shot_words=20, absent=0.3),
         cpu=Tasks(),
         gpu=Tasks(train=1500, validation=200, test=600, outside=80, texts=6000, most=400),
     ),

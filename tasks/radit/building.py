@@ -47,15 +47,15 @@ class Tasks:
 
     `surnames` is the share in which a person goes by the last name, `absent` that of articles that no retriever may
     find, so that they cannot be answered. `most` bounds the entities of a relation. `words`
-    of a passage are seen, so that an answer stands among them. A piece of text has `piece` words at either end: the
+    of a passage are seen, so that an answer stands among them, and fewer, `shot_words`, in worked examples. A piece of text has `piece` words at either end: the
     paper's 50 tokens.
     """
 
     seed: Index = 0
     train: Count = 300
     validation: Count = 60
-    test: Count = 100
-    outside: Count = 20
+    test: Count = 120
+    outside: Count = 30
     planted: Count = 12
     texts: Index = 60
     distractors: Fraction = 0.6
@@ -63,6 +63,7 @@ class Tasks:
     absent: Fraction = 0.1
     most: Count = 60
     words: Count = 60
+    shot_words: Count = 25
     piece: Count = 38
 
 
@@ -93,7 +94,8 @@ def build_tasks(*, corpus: Path, outside: Path, config: Tasks, out: Path) -> Non
     for split, size in sizes.items():
         makes = _Maker(split, by_split[split], by_split[f"absent {split}"], config)
         examples += makes.examples(TESTED if split == "test" else TRAINED, size)
-    shots = _Maker("train", by_split["shots"], by_split["absent shots"], config)
+    short = [t for t in by_split["shots"] if all(v in shown(t.passage, config.shot_words) for v in t.values)]
+    shots = _Maker("train", short, by_split["absent shots"], config)
     # A small corpus may have nothing unanswerable to show: an open question takes its place.
     shown_tasks: list[Task] = [task if shots.fitting(task) else "open question" for task in SHOTS]
     head = [shots.one(task, number) for number, task in enumerate(shown_tasks)]
@@ -111,7 +113,7 @@ def build_tasks(*, corpus: Path, outside: Path, config: Tasks, out: Path) -> Non
         out / "head.json",
         [
             {
-                "passage": shown(by_id[each.gold[0] if each.gold else head[0].gold[0]], config.words),
+                "passage": shown(by_id[each.gold[0] if each.gold else head[0].gold[0]], config.shot_words),
                 "question": each.asked,
                 "answer": each.answers[0],
             }
