@@ -46,9 +46,9 @@ class Tasks:
     """How many examples each split has, and the share of open questions in which another entity comes first.
 
     `surnames` is the share in which a person goes by the last name, `absent` that of articles that no retriever may
-    find, so that they cannot be answered. `most` bounds the entities of a relation. `words`
-    of a passage are seen, so that an answer stands among them, and fewer, `shot_words`, in worked examples. A piece of text has `piece` words at either end: the
-    paper's 50 tokens.
+    find, so that they cannot be answered. `most` bounds the entities of a relation. `words` of a passage are seen, so
+    that an answer stands among them, and fewer, `shot_words`, in worked examples. A piece of text has `piece` words at
+    either end: the paper's 50 tokens.
     """
 
     seed: Index = 0
