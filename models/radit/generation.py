@@ -29,8 +29,11 @@ def generate(
     end: int,
     longest: int = 16,
     at_once: int = 64,
+    shortest: int = 0,
 ) -> list[list[int]]:
     """The most likely token after the other for each of `asked`, up to the token `end` or `longest` tokens.
+
+    No answer ends before it has `shortest` tokens.
 
     Each prompt, without the decoder's head, is read once whatever number of answers uses it; neighbours in `asked`
     should share prompts. Of equal answers one is made. `at_once` bounds the rows that are decoded together. Returns
@@ -38,7 +41,7 @@ def generate(
     """
     made: dict[Asked, list[int]] = {}
     for some in _chunks(list(dict.fromkeys(asked)), at_once):
-        made |= zip(some, _generate(decoder, prompts, some, end, longest), strict=True)
+        made |= zip(some, _generate(decoder, prompts, some, end, longest, shortest), strict=True)
     return [made[each] for each in asked]
 
 
@@ -57,7 +60,7 @@ def _chunks(asked: Sequence[Asked], at_once: int) -> Iterator[list[Asked]]:
 
 @torch.inference_mode()
 def _generate(
-    decoder: Decoder, prompts: Sequence[Tokens], asked: Sequence[Asked], end: int, longest: int
+    decoder: Decoder, prompts: Sequence[Tokens], asked: Sequence[Asked], end: int, longest: int, shortest: int
 ) -> list[list[int]]:
     used = sorted({row for each in asked for row in each.prompts})
     cache, states, mask = _read(decoder, [prompts[row] for row in used])
@@ -72,6 +75,8 @@ def _generate(
     going, ended = list(range(len(asked))), [False] * len(asked)
     for length in range(longest):
         probabilities = mixtures(decoder.log_probabilities(states[:, -1]), weights, group, len(going))
+        if length < shortest:
+            probabilities[:, end] = 0.0
         chosen = probabilities.argmax(-1)
         for number, token in zip(going, chosen.tolist(), strict=True):
             ended[number] = ended[number] or token == end

@@ -71,6 +71,18 @@ def test_an_answers_probability_is_mixed_token_by_token() -> None:
     assert answer_log_probability(tokens, weights).exp().item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_no_answer_is_shorter_than_it_may_be() -> None:
+    """A question gets a word, however likely silence is."""
+    texts = prompts(*range(1, 13), seed=2)
+    asked = [Asked((row,), (1.0,)) for row in range(12)]
+    free, held = (generate(Decoder(MODEL), texts, asked, END, longest=4, shortest=least) for least in (0, 2))
+    assert any(len(said) < 2 for said in free)
+    assert all(len(said) >= 2 for said in held)
+    kept = [(a, b) for a, b in zip(free, held, strict=True) if len(a) >= 2]
+    assert kept
+    assert all(a == b for a, b in kept)
+
+
 def by_brute_force(texts: list[list[int]], weights: list[float], longest: int) -> list[int]:
     """One token after the other, each passage's whole text run anew for each."""
     said: list[int] = []

@@ -55,7 +55,9 @@ def ask(question: str, index: Opened, encoder: Path, lm: Any, words: Words, k: i
     passages = [index.passages[place] for place in places]
     decoder = Decoder(lm, words.tokens(_head()))
     prompts = words.prompts([prompt(question, passage.rendered) for passage in passages])
-    (said,) = generate(decoder, prompts, [Asked(tuple(range(len(prompts))), tuple(weights))], words.end, LONGEST)
+    (said,) = generate(
+        decoder, prompts, [Asked(tuple(range(len(prompts))), tuple(weights))], words.end, LONGEST, shortest=1
+    )
     return Reply(words.text(said), _used(passages, weights))
 
 
