@@ -18,7 +18,7 @@ import yaml
 
 from models.retrieval.scopes import Policy, Scope
 from models.retrieval.scoring import token_f1
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
+from tasks.encyclopedia.passages import Passage, read_passages
 from tasks.language.encoded import Encoded
 from tasks.language.minilm import MiniLM
 from tools.ask.answering import chains_of, index_encyclopedia, model_digest

@@ -18,7 +18,6 @@ import numpy as np
 
 from models.retrieval.scopes import Integers, Policy, Scope, Values
 from models.retrieval.search import Beam, Local, Searcher
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.retrieval.client import connect
 from tasks.concurrentqa.retrieval.retrieve import (
     MITIGATIONS,
@@ -33,6 +32,7 @@ from tasks.concurrentqa.retrieval.retrieve import (
 )
 from tasks.concurrentqa.retrieval.retriever import Frozen, Trained, load_retriever
 from tasks.concurrentqa.retrieval.service import serve
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.encoded import Encoded
 
 EXCEPT = ("oracle", "single", "without-gold")

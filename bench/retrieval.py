@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 
 from models.retrieval.index import DenseIndex
-from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.minilm import MiniLM
 
 TOP = 10

@@ -12,18 +12,23 @@ from flows.engine.discover import why
 
 
 def command_line() -> typer.Typer:
-    """The engine's commands and those of the tools, each of which is called as its module is.
+    """The engine's commands and those of the tools, each called as its module is; a tool may be a group of them.
 
     A tool that cannot be read is named, and stops no other command.
     """
     for found in pkgutil.iter_modules(tools.__path__):
-        if found.name != "__main__":
-            try:
-                command = importlib.import_module(f"tools.{found.name}").command
-            except Exception as problem:
-                print(f"tenfold: The tool {found.name} cannot be read and is left out: {why(problem)}", file=sys.stderr)
-            else:
-                cli.app.command(found.name.replace("_", "-"))(command)
+        if found.name == "__main__":
+            continue
+        try:
+            command = importlib.import_module(f"tools.{found.name}").command
+        except Exception as problem:
+            print(f"tenfold: The tool {found.name} cannot be read and is left out: {why(problem)}", file=sys.stderr)
+            continue
+        name = found.name.replace("_", "-")
+        if isinstance(command, typer.Typer):
+            cli.app.add_typer(command, name=name)
+        else:
+            cli.app.command(name)(command)
     return cli.app
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from tasks.concurrentqa.corpora.passages import Passage
 from tasks.concurrentqa.questions.candidates import Candidate
+from tasks.encyclopedia.passages import Passage
 
 WORDINGS = 6
 SYLLABLES = ("ba", "do", "fi", "gu", "ke", "lo", "mi", "nu", "pa", "ru")

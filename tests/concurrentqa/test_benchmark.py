@@ -28,8 +28,8 @@ from tasks.concurrentqa.benchmark.splits import (
     split_wordings,
     templates,
 )
-from tasks.concurrentqa.corpora.passages import read_passages, write_passages
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, read_candidates, write_candidates
+from tasks.encyclopedia.passages import read_passages, write_passages
 
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
 SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.foldoc import links_between, read_foldoc
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
-from tasks.concurrentqa.corpora.prepare import Corpora, prepare, read_articles
+from tasks.concurrentqa.corpora.prepare import Corpora, prepare
+from tasks.encyclopedia.articles import read_articles
+from tasks.encyclopedia.foldoc import links_between, read_foldoc
+from tasks.encyclopedia.passages import Passage, read_passages
 
 WEAVING = "The shuttle of the loom in Kenya is carved from one piece of oak and it never breaks at all."
 ARTICLES = {

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tasks.concurrentqa.corpora.leads import noun_heads, read_lead
-from tasks.concurrentqa.corpora.names import Titles, aliases
-from tasks.concurrentqa.corpora.nouns import COARSE, singular
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.facts import Fact, read_facts
 from tasks.concurrentqa.questions.descriptions import describe
+from tasks.encyclopedia.facts import Fact, read_facts
+from tasks.encyclopedia.leads import noun_heads, read_lead
+from tasks.encyclopedia.names import Titles, aliases
+from tasks.encyclopedia.nouns import COARSE, singular
+from tasks.encyclopedia.passages import Passage
 
 
 def article(number: int, title: str, *sentences: str) -> Passage:

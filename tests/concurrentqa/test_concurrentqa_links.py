@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.concurrentqa.corpora.links import Links, find_links, in_longer_name, link, read_links
 from tasks.concurrentqa.corpora.mail_words import STARTERS
-from tasks.concurrentqa.corpora.passages import Passage, write_passages
+from tasks.encyclopedia.passages import Passage, write_passages
 
 ARTICLES = {
     "w1": ("Texas", "Texas is the most populous state in the Southern United States."),

@@ -9,7 +9,7 @@ from conftest import ROOT
 from tasks.base.manifest import manifest
 from tasks.concurrentqa.corpora import mail_words
 from tasks.concurrentqa.questions import private_wordings
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 WORDS = "data/concurrentqa/words.yaml"
 WORDINGS = "data/concurrentqa/wordings.yaml"

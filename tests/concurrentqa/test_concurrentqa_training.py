@@ -16,13 +16,13 @@ from models.config import Optimisation
 from models.retrieval.scoring import exact_match
 from tasks.concurrentqa.benchmark.questions import read_questions
 from tasks.concurrentqa.benchmark.splits import SPLITS
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.questions.candidates import read_candidates
 from tasks.concurrentqa.retrieval.chains import load_reader, make_batch, read_chains
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
 from tasks.concurrentqa.retrieval.reader_training import ReaderTraining, train_reader
 from tasks.concurrentqa.retrieval.retriever import load_retriever
 from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.encoded import Encoded
 from tasks.learning.train import Plateau
 

@@ -13,10 +13,10 @@ from two_hop_world import inputs, write_world
 
 from models.config import Optimisation
 from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.retrieval.encoder_training import EncoderTraining, Texts, train_encoder
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
 from tasks.concurrentqa.retrieval.retrieve import Search, TrainedSearch, retrieve_encoder
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.minilm import MiniLM
 from tasks.learning.train import Plateau
 

@@ -10,8 +10,8 @@ from made_questions import article, mail, world
 
 from tasks.concurrentqa.benchmark import filters as module
 from tasks.concurrentqa.benchmark.filters import Filter, filters, hop_2_cue, near_duplicates, ranks, sift
-from tasks.concurrentqa.corpora.passages import Passage
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate
+from tasks.encyclopedia.passages import Passage
 
 HOP_1 = article(1, "Lumbo", "Lumbo is a town of potters in Gudland.", "Old Hanna lives there.")
 HOP_2 = article(2, "Gudland", "Gudland is a realm.", "Its seat is Great Pakepolis.")

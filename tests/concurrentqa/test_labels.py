@@ -12,8 +12,8 @@ from scipy.stats import binomtest
 from tasks.base.errors import UserError
 from tasks.concurrentqa.benchmark.labels import Audit, audit, wilson
 from tasks.concurrentqa.benchmark.splits import Question
-from tasks.concurrentqa.corpora.passages import write_passages
 from tasks.concurrentqa.questions.candidates import write_candidates
+from tasks.encyclopedia.passages import write_passages
 
 PASSAGES, CANDIDATES = world(20)
 QUESTIONS = [Question.of(each, "test" if n % 8 < 4 else "train") for n, each in enumerate(CANDIDATES)]

@@ -6,15 +6,15 @@ from collections import Counter
 import pytest
 
 from tasks.concurrentqa.corpora.links import Links, find_links
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.details import cues, details, local_names
-from tasks.concurrentqa.facts.facts import Fact
 from tasks.concurrentqa.questions import private_wordings as wordings
 from tasks.concurrentqa.questions.archive import Archive
 from tasks.concurrentqa.questions.candidates import Candidate
 from tasks.concurrentqa.questions.descriptions import Description
+from tasks.concurrentqa.questions.details import cues, details, local_names
 from tasks.concurrentqa.questions.drafts import EACH, Draws, bridge_holds
 from tasks.concurrentqa.questions.private_questions import PER_SENDER, private_candidates
+from tasks.encyclopedia.facts import Fact
+from tasks.encyclopedia.passages import Passage
 
 NOUNS = "harbour lantern kettle orchard violin compass ladder saddle bridge-loan anvil barrel meadow quarry steeple"
 ARTICLES = (

@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.concurrentqa.corpora.demonyms import COUNTRY
 from tasks.concurrentqa.corpora.mentions import Mentions
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.facts import read_facts
 from tasks.concurrentqa.questions.candidates import Candidate
 from tasks.concurrentqa.questions.comparison_wordings import COMPARING, SAME
 from tasks.concurrentqa.questions.comparisons import quantity
@@ -18,6 +15,9 @@ from tasks.concurrentqa.questions.descriptions import Description, describe
 from tasks.concurrentqa.questions.public_leading import LEADING
 from tasks.concurrentqa.questions.public_questions import ANSWER_SHARE, MOST_ANSWER_WORDS, public_candidates
 from tasks.concurrentqa.questions.public_wordings import ASKING
+from tasks.encyclopedia.demonyms import COUNTRY
+from tasks.encyclopedia.facts import read_facts
+from tasks.encyclopedia.passages import Passage
 
 
 def article(number: int, title: str, *sentences: str) -> Passage:

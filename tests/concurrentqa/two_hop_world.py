@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tasks.concurrentqa.benchmark.questions import read_questions
 from tasks.concurrentqa.benchmark.splits import Question, Split
-from tasks.concurrentqa.corpora.passages import Passage, write_passages
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, Chain, write_candidates
+from tasks.encyclopedia.passages import Passage, write_passages
 from tasks.language.encoded import Encoded, capitals, sentence_slots, word_checksums
 
 WORLD = 96

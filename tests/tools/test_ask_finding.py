@@ -10,7 +10,7 @@ from hashing_encoder import Hashing
 from bench.ask import boxes
 from models.retrieval.index import DenseIndex, Hits
 from models.retrieval.scopes import Mask, Policy, Query, Scope
-from tasks.concurrentqa.corpora.passages import Passage, write_passages
+from tasks.encyclopedia.passages import Passage, write_passages
 from tasks.language.encoded import Encoded
 from tools.ask.answering import chains_of
 from tools.ask.encoded import Known, vectors_in

@@ -10,7 +10,7 @@ from hashing_encoder import Hashing
 from models.retrieval.index import DenseIndex
 from models.retrieval.scopes import Policy, Query
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.passages import Passage
 from tools.ask import passage_index
 from tools.ask.passage_index import Item, PassageIndex
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.corpora.prepare import Corpora, Mail, mail_passages, read_articles
+from tasks.concurrentqa.corpora.prepare import Corpora, Mail, mail_passages
 from tasks.concurrentqa.retrieval.client import PublicClient, connect
 from tasks.concurrentqa.retrieval.service import seen, serve
+from tasks.encyclopedia.articles import read_articles
+from tasks.encyclopedia.passages import Passage
 from tasks.mail.mailbox import Raw, Skipped, stream
 from tasks.mail.message import parse
 from tools.ask.finding import Found, Searched, find

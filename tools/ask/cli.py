@@ -10,16 +10,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.engine.execute import Executor, cores
-from flows.engine.plan import compile_papers, plan
+from flows.engine.execute import cores
+from flows.engine.fetched import fetched
 from flows.engine.progress import progress
-from flows.engine.stages import source_folder, source_stages
-from flows.engine.store import Store
 from flows.engine.terminal import console
-from flows.engine.variant import Variant
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT, STATE
+from tasks.base.files import STATE
 
 if TYPE_CHECKING:
     from tools.ask.answering import Answer
@@ -109,35 +106,13 @@ def _sources(given: Path | None, quiet: bool) -> Callable[[str], Path]:
     """Where a source's files are, by its name; fetched first where they are not here yet."""
 
     def folder(name: str) -> Path:
-        path = (given or ROOT / source_folder("")) / name
-        if given and not path.is_dir():
+        if given is None:
+            return fetched(name, quiet)
+        if not (given / name).is_dir():
             raise UserError(f"{given} has no folder {name}: leave --sources out, and it is fetched.")
-        if not path.is_dir():
-            if not quiet:
-                console.print(f"Fetching {name}, once.")
-            _fetch(name)
-        return path
+        return given / name
 
     return folder
-
-
-def _fetch(name: str) -> None:
-    """Run the stage that fetches a source, and record it, as a reproduction would."""
-    known, _ = compile_papers(Variant("quick"))
-    stages = source_stages(known)
-    (stage,) = [stage for stage in stages if stage.name == name]
-    store = Store()
-    plan(stages, store, record=True)
-    executor = Executor(store, jobs=1)
-    try:
-        executor.run(stage)
-    except UserError as problem:
-        raise UserError(
-            f"{name} cannot be fetched ({str(problem).splitlines()[-2:][0]}): "
-            f"mend that, or try dvc repro pipelines/sources/dvc.yaml:{name}."
-        ) from problem
-    finally:
-        executor.finish()
 
 
 def _show_mailbox(path: Path, counts: dict[str, int]) -> None:

@@ -56,7 +56,7 @@ def of_the_stages() -> "dict[bytes, NDArray[np.float32]]":
 
 def vectors_in(corpora: Path, shards: Mapping[str, Path]) -> "dict[bytes, NDArray[np.float32]]":
     """The vectors of the public passages of one corpus, which was encoded in shards."""
-    from tasks.concurrentqa.corpora.passages import read_passages
+    from tasks.encyclopedia.passages import read_passages
     from tasks.language.encoded import Encoded
 
     passages = read_passages(corpora / "passages.parquet")

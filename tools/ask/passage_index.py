@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.passages import Passage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,13 +225,13 @@ class PassageIndex:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as problem:
                 raise UserError(
-                    "Another process is indexing the same mails: wait until it has finished, then ask again."
+                    "Another process is indexing the same files: wait until it has finished, then try again."
                 ) from problem
             for left in self.folder.glob("*.part"):
                 left.unlink()
             free = shutil.disk_usage(self.folder).free
             if free < 50 << 20:
-                raise UserError(f"Only {free >> 20} MB are free where the index lies: make room, then ask again.")
+                raise UserError(f"Only {free >> 20} MB are free where the index lies: make room, then try again.")
             yield
 
 

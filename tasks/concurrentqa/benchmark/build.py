@@ -24,8 +24,8 @@ from tasks.concurrentqa.benchmark.splits import (
     split_wordings,
     templates,
 )
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, read_candidates, write_candidates
+from tasks.encyclopedia.passages import Passage, read_passages
 from tasks.language.encoded import read_vectors
 from tasks.language.minilm import MiniLM
 from tasks.language.smollm2 import SmolLM2

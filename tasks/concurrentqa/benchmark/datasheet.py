@@ -6,8 +6,8 @@ from typing import Any
 
 from tasks.concurrentqa.benchmark.filters import RULES, Fell
 from tasks.concurrentqa.benchmark.splits import SPLITS, Question, Split, parts
-from tasks.concurrentqa.corpora.passages import Passage
 from tasks.concurrentqa.questions.candidates import CHAINS
+from tasks.encyclopedia.passages import Passage
 
 LATER = {
     "disjoint splits": (

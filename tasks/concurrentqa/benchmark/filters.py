@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.concurrentqa.corpora.passages import Passage
 from tasks.concurrentqa.questions.candidates import Candidate
+from tasks.encyclopedia.passages import Passage
 
 if TYPE_CHECKING:
     import numpy as np

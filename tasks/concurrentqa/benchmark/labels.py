@@ -10,8 +10,8 @@ from models.config import Count, Index, config
 from tasks.base import spool
 from tasks.base.errors import UserError
 from tasks.base.measures import measures
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.questions.candidates import CHAINS, read_candidates
+from tasks.encyclopedia.passages import read_passages
 
 CRITERIA = ("answerable", "unambiguous", "natural", "two_hops")
 """What a question is asked for; one that meets all of them is accepted."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.passages import Passage, Scope
 from tasks.concurrentqa.questions.candidates import Candidate, Chain
+from tasks.encyclopedia.passages import Passage, Scope
 
 MAIL = re.compile(r"(PERSONAL_)?e\d+_p\d+")
 """What a mail's passage is called; everything else is an article."""

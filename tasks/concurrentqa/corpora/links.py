@@ -9,8 +9,8 @@ from pathlib import Path
 
 from models.config import Count, Fraction, config
 from tasks.concurrentqa.corpora.mail_words import STARTERS, STATES
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
 from tasks.concurrentqa.corpora.surfaces import Surface, Surfaces
+from tasks.encyclopedia.passages import Passage, read_passages
 
 
 @config

@@ -1,7 +1,7 @@
 """Lists of words that the linker and the makers of questions over e-mails go by; their table says what each is."""
 
-from tasks.concurrentqa.corpora.nouns import words
-from tasks.concurrentqa.tables import read_table
+from tasks.encyclopedia.nouns import words
+from tasks.language.tables import read_table
 
 _LISTS = {name: words(text) for name, text in read_table("data/concurrentqa/words.yaml")["words_of_mails"].items()}
 

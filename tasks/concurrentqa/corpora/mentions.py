@@ -4,10 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from tasks.concurrentqa.corpora.leads import Lead, plain
-from tasks.concurrentqa.corpora.names import NAME, Titles, base_title
-from tasks.concurrentqa.corpora.nouns import words
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.leads import Lead, plain
+from tasks.encyclopedia.names import NAME, Titles, base_title
+from tasks.encyclopedia.nouns import words
+from tasks.encyclopedia.passages import Passage
 
 _PROPER = words("person place organisation work event realm people deity language")
 _KINDS = words(

@@ -12,14 +12,15 @@ from typing import Any
 from models.config import Count, Index, config
 from tasks.base import spool
 from tasks.base.errors import UserError
-from tasks.concurrentqa.corpora.foldoc import links_between, read_foldoc
-from tasks.concurrentqa.corpora.passages import Passage, write_passages
+from tasks.encyclopedia.articles import article, read_articles
+from tasks.encyclopedia.foldoc import links_between, read_foldoc
+from tasks.encyclopedia.passages import Passage, write_passages
 from tasks.mail.body import Body
 from tasks.mail.mailbox import Skipped, stream
 from tasks.mail.masking import ADDRESS, TELEPHONE, mask
 from tasks.mail.message import Message, normalise, parse
 from tasks.mail.senders import named_alike, without_closings
-from tasks.mail.sentences import join, parts, sentences
+from tasks.mail.sentences import join, parts
 from tasks.mail.threads import thread_numbers
 
 
@@ -196,25 +197,6 @@ def count_private(mails: Sequence[Mail], passages: Sequence[Passage]) -> dict[st
         "addresses masked": sum(passage.text.count(ADDRESS) for passage in passages),
         "telephone numbers masked": sum(passage.text.count(TELEPHONE) for passage in passages),
     }
-
-
-def read_articles(folder: Path) -> list[Passage]:
-    """Each article's opening paragraphs as one passage, numbered in the order of titles."""
-    path = folder / "summaries_en-us.json"
-    if not path.is_file():
-        raise UserError(f"The source in {folder} has no summaries_en-us.json: see what data/sources.yaml asks of it.")
-    articles: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        article(f"w{number}", title, record["extract"])
-        for number, (title, record) in enumerate(sorted(articles.items()))
-    ]
-
-
-def article(name: str, title: str, text: str) -> Passage:
-    """A public passage."""
-    said = sentences(" ".join(mask(normalise(text)).split()))
-    title = " ".join(normalise(title).split())
-    return Passage(id=name, scope="public", title=title, text=" ".join(said), sentences=tuple(said))
 
 
 def dictionary(folder: Path, out: Path, sizes: dict[str, int]) -> list[Passage]:

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.concurrentqa.corpora.leads import read_lead
 from tasks.concurrentqa.corpora.mail_words import AMBIGUOUS, RISKY, SMALL, STOP, VAGUE
-from tasks.concurrentqa.corpora.names import aliases, base_title
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.leads import read_lead
+from tasks.encyclopedia.names import aliases, base_title
+from tasks.encyclopedia.passages import Passage
 
 
 @dataclass(frozen=True)

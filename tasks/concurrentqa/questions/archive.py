@@ -4,11 +4,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from tasks.concurrentqa.corpora.leads import read_lead
 from tasks.concurrentqa.corpora.links import Link
 from tasks.concurrentqa.corpora.mail_words import ROBOTS, UNFIT
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.details import (
+from tasks.concurrentqa.questions.details import (
     Cue,
     Detail,
     bag,
@@ -19,6 +17,8 @@ from tasks.concurrentqa.facts.details import (
     local_names,
     nouns_in,
 )
+from tasks.encyclopedia.leads import read_lead
+from tasks.encyclopedia.passages import Passage
 
 
 class Archive:

@@ -6,7 +6,7 @@ first asks for the larger number and the second for the smaller one.
 
 from dataclasses import dataclass
 
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tasks.concurrentqa.corpora.leads import plain
 from tasks.concurrentqa.corpora.mentions import Mentions
-from tasks.concurrentqa.corpora.names import base_title
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.facts import Fact
 from tasks.concurrentqa.questions.candidates import Candidate
 from tasks.concurrentqa.questions.comparison_wordings import COMPARING, KINDS, SAME, Comparing
+from tasks.encyclopedia.facts import Fact
+from tasks.encyclopedia.leads import plain
+from tasks.encyclopedia.names import base_title
+from tasks.encyclopedia.passages import Passage
 
 MOST_PAIRS = 60
 MOST_USES = 4

@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from tasks.concurrentqa.corpora.demonyms import COUNTRY
-from tasks.concurrentqa.corpora.leads import Lead, plain
-from tasks.concurrentqa.corpora.names import NAME, UPPER, Titles, base_title
-from tasks.concurrentqa.corpora.nouns import words
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.demonyms import COUNTRY
+from tasks.encyclopedia.leads import Lead, plain
+from tasks.encyclopedia.names import NAME, UPPER, Titles, base_title
+from tasks.encyclopedia.nouns import words
+from tasks.encyclopedia.passages import Passage
 
 _MOST_WORDS = 26
 _FEWEST_WORDS = 5

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import TypeVar
 
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.details import Cue
 from tasks.concurrentqa.questions.archive import Archive
+from tasks.concurrentqa.questions.details import Cue
+from tasks.encyclopedia.passages import Passage
 
 T = TypeVar("T")
 

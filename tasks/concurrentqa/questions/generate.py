@@ -7,12 +7,12 @@ from pathlib import Path
 from models.config import Index, config
 from tasks.base import spool
 from tasks.concurrentqa.corpora.links import read_links
-from tasks.concurrentqa.corpora.passages import read_passages
-from tasks.concurrentqa.facts.facts import read_facts
 from tasks.concurrentqa.questions.candidates import write_candidates
 from tasks.concurrentqa.questions.descriptions import describe
 from tasks.concurrentqa.questions.private_questions import private_candidates
 from tasks.concurrentqa.questions.public_questions import public_candidates
+from tasks.encyclopedia.facts import read_facts
+from tasks.encyclopedia.passages import read_passages
 
 
 @config

@@ -3,12 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.details import Cue, Detail, bag
 from tasks.concurrentqa.questions import private_wordings as wordings
 from tasks.concurrentqa.questions.archive import Archive, is_robot
 from tasks.concurrentqa.questions.candidates import Candidate
+from tasks.concurrentqa.questions.details import Cue, Detail, bag
 from tasks.concurrentqa.questions.drafts import EACH, Draws, bridge_holds, rarest
+from tasks.encyclopedia.passages import Passage
 
 
 def mail_candidates(archive: Archive, per_sender: int, comparisons: int, draws: Draws) -> Iterator[Candidate]:

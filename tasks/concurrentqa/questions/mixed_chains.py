@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from tasks.concurrentqa.corpora.links import Link
 from tasks.concurrentqa.corpora.mail_words import KNOWN_FIRMS
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.details import Cue, bag
 from tasks.concurrentqa.questions import private_wordings as wordings
 from tasks.concurrentqa.questions.archive import Archive, is_person, is_robot
 from tasks.concurrentqa.questions.candidates import Candidate
+from tasks.concurrentqa.questions.details import Cue, bag
 from tasks.concurrentqa.questions.drafts import EACH, Draws, bridge_holds, commonest, rarest
+from tasks.encyclopedia.passages import Passage
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from tasks.concurrentqa.corpora.leads import Lead
 from tasks.concurrentqa.corpora.links import Link
 from tasks.concurrentqa.corpora.mentions import Mentions
-from tasks.concurrentqa.corpora.names import base_title
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.details import Detail, details
-from tasks.concurrentqa.facts.facts import Fact
 from tasks.concurrentqa.questions import private_wordings as wordings
 from tasks.concurrentqa.questions.archive import Archive
 from tasks.concurrentqa.questions.candidates import Candidate
 from tasks.concurrentqa.questions.descriptions import Description
+from tasks.concurrentqa.questions.details import Detail, details
 from tasks.concurrentqa.questions.drafts import Draws
 from tasks.concurrentqa.questions.mail_chains import mail_candidates
 from tasks.concurrentqa.questions.mixed_chains import (
@@ -25,6 +21,10 @@ from tasks.concurrentqa.questions.mixed_chains import (
     stated_candidates,
 )
 from tasks.concurrentqa.questions.public_wordings import ASKING
+from tasks.encyclopedia.facts import Fact
+from tasks.encyclopedia.leads import Lead
+from tasks.encyclopedia.names import base_title
+from tasks.encyclopedia.passages import Passage
 
 PER_SENDER = 20
 PER_PAIR = 3

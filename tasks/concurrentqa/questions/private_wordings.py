@@ -2,7 +2,7 @@
 
 import re
 
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 _TABLE = read_table("data/concurrentqa/wordings.yaml")
 _MAILS: dict[str, tuple[str, ...]] = {family: tuple(text.splitlines()) for family, text in _TABLE["mails"].items()}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tasks.concurrentqa.corpora.demonyms import COUNTRY
-from tasks.concurrentqa.corpora.leads import plain
 from tasks.concurrentqa.corpora.mentions import Mentions
-from tasks.concurrentqa.corpora.nouns import words
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.facts import Fact
 from tasks.concurrentqa.questions.candidates import Candidate
 from tasks.concurrentqa.questions.comparisons import comparison_candidates
 from tasks.concurrentqa.questions.descriptions import Description
 from tasks.concurrentqa.questions.public_leading import LEADING
 from tasks.concurrentqa.questions.public_wordings import ASKING
+from tasks.encyclopedia.demonyms import COUNTRY
+from tasks.encyclopedia.facts import Fact
+from tasks.encyclopedia.leads import plain
+from tasks.encyclopedia.nouns import words
+from tasks.encyclopedia.passages import Passage
 
 MOST_ANSWER_WORDS = 6
 MOST_PER_BRIDGE = 60

@@ -1,6 +1,6 @@
 """What public questions ask about the bridge."""
 
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 ASKING: dict[str, tuple[str, ...]] = {
     relation: tuple(wordings.splitlines())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.config import Count, Index, Optimisation, Positive, config
 from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.retrieval.retriever_training import Data, fit, read_negatives
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.minilm import LONGEST
 from tasks.learning.train import Plateau
 

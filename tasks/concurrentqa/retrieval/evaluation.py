@@ -10,9 +10,9 @@ from models.config import Count, Fraction, Index, config
 from tasks.base import spool
 from tasks.base.measures import measures
 from tasks.concurrentqa.benchmark.questions import Split, read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.questions.candidates import Candidate
 from tasks.concurrentqa.retrieval.chains import Reading, load_reader, read_chains
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.encoded import Encoded
 
 if TYPE_CHECKING:

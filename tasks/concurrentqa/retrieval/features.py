@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.config import Count, Index, config
 from tasks.base import spool
 from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.encoded import Encoded, capitals, sentence_slots, word_checksums
 from tasks.language.minilm import MiniLM
 

@@ -9,8 +9,8 @@ from models.config import Count, Index, config
 from tasks.base import spool
 from tasks.base.measures import measures
 from tasks.concurrentqa.benchmark.questions import Split, read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate
+from tasks.encyclopedia.passages import read_passages
 
 if TYPE_CHECKING:
     import numpy as np

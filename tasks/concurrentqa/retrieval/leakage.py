@@ -14,11 +14,11 @@ from models.config import Count, Index, config
 from tasks.base import spool
 from tasks.base.measures import measures
 from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
 from tasks.concurrentqa.retrieval.client import connect
 from tasks.concurrentqa.retrieval.retrieve import Corpus, find
 from tasks.concurrentqa.retrieval.retriever import Trained
 from tasks.concurrentqa.retrieval.service import digests, seen, serve
+from tasks.encyclopedia.passages import Passage, read_passages
 from tasks.language.encoded import Encoded
 
 if TYPE_CHECKING:

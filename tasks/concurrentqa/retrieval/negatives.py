@@ -4,7 +4,7 @@ from pathlib import Path
 
 from models.config import Count, config
 from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
+from tasks.encyclopedia.passages import read_passages
 
 
 @config

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from models.config import Count, Fraction, Index, NotNegative, Optimisation, config
 from tasks.base.errors import UserError
 from tasks.concurrentqa.benchmark.questions import Questions, read_questions
-from tasks.concurrentqa.corpora.passages import read_passages
 from tasks.concurrentqa.retrieval.chains import batches, make_batch, save_reader, second_slots
+from tasks.encyclopedia.passages import read_passages
 from tasks.language.encoded import Encoded
 from tasks.learning.train import Plateau, train
 

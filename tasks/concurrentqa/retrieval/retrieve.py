@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from models.config import Count, Fraction, Index, config
 from tasks.base import spool
 from tasks.concurrentqa.benchmark.questions import Split, read_questions
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
 from tasks.concurrentqa.retrieval.client import PublicClient, PublicPool, connect, recording
 from tasks.concurrentqa.retrieval.retriever import Trained
 from tasks.concurrentqa.retrieval.service import seen, serve
+from tasks.encyclopedia.passages import Passage, read_passages
 from tasks.language.encoded import Encoded
 from tasks.language.minilm import MiniLM
 

@@ -9,9 +9,9 @@ from models.config import Count, Fraction, Index, Optimisation, Positive, config
 from tasks.base import spool
 from tasks.base.errors import UserError
 from tasks.concurrentqa.benchmark.questions import Questions, read_questions
-from tasks.concurrentqa.corpora.passages import Passage, read_passages
 from tasks.concurrentqa.questions.candidates import CHAINS
 from tasks.concurrentqa.retrieval.retriever import ROWS, Frozen, save_retriever, say_final
+from tasks.encyclopedia.passages import Passage, read_passages
 from tasks.language.encoded import Encoded
 from tasks.learning.train import Plateau, train
 

@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tasks.concurrentqa.corpora.demonyms import COUNTRY
-from tasks.concurrentqa.corpora.leads import Lead, plain
-from tasks.concurrentqa.corpora.names import NAME, UPPER, Titles, base_title
-from tasks.concurrentqa.corpora.nouns import PEOPLE, words
-from tasks.concurrentqa.corpora.passages import Passage
-from tasks.concurrentqa.facts.rules import Rule
-from tasks.concurrentqa.facts.rules_of_nature import NATURE_RULES
-from tasks.concurrentqa.facts.rules_of_people import PEOPLE_RULES
-from tasks.concurrentqa.facts.rules_of_places import PLACE_RULES
-from tasks.concurrentqa.facts.rules_of_works import WORK_RULES
+from tasks.encyclopedia.demonyms import COUNTRY
+from tasks.encyclopedia.leads import Lead, plain
+from tasks.encyclopedia.names import NAME, UPPER, Titles, base_title
+from tasks.encyclopedia.nouns import PEOPLE, words
+from tasks.encyclopedia.passages import Passage
+from tasks.encyclopedia.rules import Rule
+from tasks.encyclopedia.rules_of_nature import NATURE_RULES
+from tasks.encyclopedia.rules_of_people import PEOPLE_RULES
+from tasks.encyclopedia.rules_of_places import PLACE_RULES
+from tasks.encyclopedia.rules_of_works import WORK_RULES
 
 _RULES = (*PLACE_RULES, *PEOPLE_RULES, *WORK_RULES, *NATURE_RULES)
 

@@ -1,6 +1,6 @@
 """Which country a nationality stands for."""
 
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 COUNTRY: dict[str, str] = {
     adjective: country

@@ -1,7 +1,7 @@
 """How sentences state facts about works, organisations and events."""
 
-from tasks.concurrentqa.corpora.names import NAME
-from tasks.concurrentqa.facts.rules import CONTAINER, DATE, ROLE, THE, YEAR, Rule, V, rule
+from tasks.encyclopedia.names import NAME
+from tasks.encyclopedia.rules import CONTAINER, DATE, ROLE, THE, YEAR, Rule, V, rule
 
 WORK_RULES: tuple[Rule, ...] = (
     rule(

@@ -1,7 +1,7 @@
 """How sentences state facts about people."""
 
-from tasks.concurrentqa.corpora.names import NAME
-from tasks.concurrentqa.facts.rules import CONTAINER, DATE, ROLE, WORDS, YEAR, Rule, V, rule
+from tasks.encyclopedia.names import NAME
+from tasks.encyclopedia.rules import CONTAINER, DATE, ROLE, WORDS, YEAR, Rule, V, rule
 
 PEOPLE_RULES: tuple[Rule, ...] = (
     rule(

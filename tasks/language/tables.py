@@ -1,4 +1,4 @@
-"""The tables of words and wordings, which lie in data/concurrentqa for people to review without reading Python."""
+"""The tables of words and wordings, which lie in data/ for people to review without reading Python."""
 
 from functools import cache
 from typing import Any

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from tasks.concurrentqa.corpora.nouns import COARSE, TRANSPARENT, coarse_type, singular, words
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.nouns import COARSE, TRANSPARENT, coarse_type, singular, words
+from tasks.encyclopedia.passages import Passage
 
 _SPACES = str.maketrans({"\xa0": " ", "\u2009": " ", "\u202f": " ", "\n": " ", "’": "'"})
 _COPULA = re.compile(r"(?<!that )(?<!which )(?<!who )\b(is|was|are|were|refers? to|(?:is|are) both)\b ")

@@ -1,8 +1,8 @@
 """How sentences state facts about places."""
 
-from tasks.concurrentqa.corpora.names import NAME
-from tasks.concurrentqa.corpora.nouns import words
-from tasks.concurrentqa.facts.rules import (
+from tasks.encyclopedia.names import NAME
+from tasks.encyclopedia.nouns import words
+from tasks.encyclopedia.rules import (
     ABOUT,
     CONTAINER,
     FORMER,

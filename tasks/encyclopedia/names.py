@@ -4,9 +4,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from tasks.concurrentqa.corpora.demonyms import COUNTRY
-from tasks.concurrentqa.corpora.leads import Lead, plain, read_lead
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.demonyms import COUNTRY
+from tasks.encyclopedia.leads import Lead, plain, read_lead
+from tasks.encyclopedia.passages import Passage
 
 UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĠĢĤĪĮİĶĹĽŁŃŇŌŐŒŔŘŚŞŠŢŤŪŮŰŹŻŽƏȘȚḌḤḪḲṆṚṢṬẒỞ"
 WORD = rf"(?:[{UPPER}](?:\.(?:[{UPPER}]\.)*|[\w'ʻʼ–\-]*)|al-[{UPPER}]\w+|d'[{UPPER}]\w+)"

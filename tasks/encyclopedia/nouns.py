@@ -1,6 +1,6 @@
 """Nouns that first sentences use to say what something is, and the coarse type of each."""
 
-from tasks.concurrentqa.tables import read_table
+from tasks.language.tables import read_table
 
 
 def words(*lines: str) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """How sentences state facts about living things, substances, languages and ideas."""
 
-from tasks.concurrentqa.facts.rules import ABOUT, CONTAINER, DATE, NUMBER, ROLE, YEAR, Rule, V, rule
+from tasks.encyclopedia.rules import ABOUT, CONTAINER, DATE, NUMBER, ROLE, YEAR, Rule, V, rule
 
 NATURE_RULES: tuple[Rule, ...] = (
     rule(

@@ -18,7 +18,7 @@ from tasks.concurrentqa.corpora.mail_words import (
     UNTOLD,
     UNVERSIONED,
 )
-from tasks.concurrentqa.corpora.passages import Passage
+from tasks.encyclopedia.passages import Passage
 
 
 @dataclass(frozen=True)

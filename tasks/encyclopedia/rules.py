@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from tasks.concurrentqa.corpora.names import NAME
-from tasks.concurrentqa.corpora.nouns import words
+from tasks.encyclopedia.names import NAME
+from tasks.encyclopedia.nouns import words
 
 SETTLEMENTS = words("city town village municipality capital settlement seaport port metropolis borough suburb")
 

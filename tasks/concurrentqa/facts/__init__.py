@@ -1,1 +1,0 @@
-"""What articles and mails state, read out of their sentences."""

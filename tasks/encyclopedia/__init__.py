@@ -1,0 +1,1 @@
+"""The encyclopedia, which several papers read: its articles as passages, and the facts that they state."""
