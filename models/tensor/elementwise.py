@@ -1,5 +1,6 @@
 """Operations value by value, with their gradients: primitives called, and what they save for the way back."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from models.tensor.active import active
 from models.tensor.backend import Array, Shape
 from models.tensor.tape import Node
-from models.tensor.tensor import Tensor, call, record, tensor
+from models.tensor.tensor import MISTAKES, Tensor, call, explained, record, tensor
 
 KINDS = "buif"
 """Kinds of types from the narrowest to the widest."""
@@ -57,10 +58,10 @@ def _number(value: Any) -> Any:
     return value
 
 
-def unbroadcast(gradient: Array, shape: Shape) -> Array:
-    """The gradient summed over the axes along which an operand was repeated."""
-    if gradient.shape == shape:
-        return gradient
+def unbroadcast(gradient: Array, shape: Shape | None) -> Array | None:
+    """The gradient summed over the axes along which an operand was repeated; None for one that wants none."""
+    if shape is None or gradient.shape == shape:
+        return gradient if shape is not None else None
     extra = len(gradient.shape) - len(shape)
     b = active.backend
     if extra:
@@ -87,39 +88,57 @@ def cast(a: Tensor, dtype: Any) -> Tensor:
 # Two operands.
 
 
+# The first three are written out, for small networks spend their time here.
+
+
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
     x, y, m, n = operands(a, b)
-    z = call("add", x, y)
-    s, t = _shape(x), _shape(y)
-    if s == t == z.shape:
-        return record(z, (m, n), lambda g: (g, g))
-    return record(z, (m, n), lambda g: (m and unbroadcast(g, s), n and unbroadcast(g, t)))
+    try:
+        z = active.backend.add(x, y)
+    except MISTAKES as problem:
+        raise explained(problem, "add", x, y) from problem
+    if (m is None and n is None) or not active.recording:
+        return Tensor(z)
+    return Tensor(z, Node((m, n), partial(_add_back, m and x.shape, n and y.shape)))
+
+
+def _add_back(s: Shape | None, t: Shape | None, g: Array) -> tuple[Array, Array]:
+    return unbroadcast(g, s), unbroadcast(g, t)
 
 
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b."""
     x, y, m, n = operands(a, b)
-    s, t = _shape(x), _shape(y)
-    return record(
-        call("subtract", x, y),
-        (m, n),
-        lambda g: (m and unbroadcast(g, s), n and unbroadcast(active.backend.negative(g), t)),
-    )
+    try:
+        z = active.backend.subtract(x, y)
+    except MISTAKES as problem:
+        raise explained(problem, "subtract", x, y) from problem
+    if (m is None and n is None) or not active.recording:
+        return Tensor(z)
+    return Tensor(z, Node((m, n), partial(_subtract_back, m and x.shape, n and y.shape)))
+
+
+def _subtract_back(s: Shape | None, t: Shape | None, g: Array) -> tuple[Array, Array]:
+    return unbroadcast(g, s), None if t is None else unbroadcast(active.backend.negative(g), t)
 
 
 def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     x, y, m, n = operands(a, b)
-    z = call("multiply", x, y)
-    s, t = _shape(x), _shape(y)
-    kept_x, kept_y = x if n else None, y if m else None
+    try:
+        z = active.backend.multiply(x, y)
+    except MISTAKES as problem:
+        raise explained(problem, "multiply", x, y) from problem
+    if (m is None and n is None) or not active.recording:
+        return Tensor(z)
+    kept = (m and x.shape, n and y.shape, None if n is None else x, None if m is None else y)
+    return Tensor(z, Node((m, n), partial(_multiply_back, *kept)))
 
-    def backward(g: Array) -> tuple[Array, Array]:
-        b = active.backend
-        return m and unbroadcast(b.multiply(g, kept_y), s), n and unbroadcast(b.multiply(g, kept_x), t)
 
-    return record(z, (m, n), backward)
+def _multiply_back(s: Shape | None, t: Shape | None, x: Array, y: Array, g: Array) -> tuple[Array, Array]:
+    times = active.backend.multiply
+    return None if s is None else unbroadcast(times(g, y), s), None if t is None else unbroadcast(times(g, x), t)
 
 
 def divide(a: Any, b: Any) -> Tensor:

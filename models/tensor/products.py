@@ -39,8 +39,23 @@ def _turned(x: Array) -> Array:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x (..., inputs) times the transpose of weight (outputs, inputs), with bias (outputs,)."""
-    product = matmul(x, shaping.transpose(weight, (1, 0)))
-    return product if bias is None else elementwise.add(product, bias)
+    if x.ndim < 2 or weight.ndim != 2 or x.shape[-1] != weight.shape[1] or x.dtype != weight.dtype:
+        product = matmul(x, shaping.transpose(weight, (1, 0)))
+        return product if bias is None else elementwise.add(product, bias)
+    rows = x if x.ndim == 2 else shaping.reshape(x, (x.size // weight.shape[1] if x.size else 0, weight.shape[1]))
+    inputs, w = rows.data, weight.data
+    y = call("matmul", inputs, _turned(w))
+    if bias is not None:
+        y = call("add", y, bias.data)
+    m, n, o = rows.node, weight.node, None if bias is None else bias.node
+
+    def backward(g: Array) -> tuple[Array, Array, Array]:
+        b = active.backend
+        of_x, of_weight = m and b.matmul(g, w), n and b.matmul(_turned(g), inputs)
+        return of_x, of_weight, o and b.sum(g, (0,), False)
+
+    product = record(y, (m, n, o), backward)
+    return product if x.ndim == 2 else shaping.reshape(product, (*x.shape[:-1], weight.shape[0]))
 
 
 def _pair(value: Pair) -> tuple[int, int]:

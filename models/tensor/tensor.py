@@ -211,14 +211,28 @@ def record(data: Array, inputs: tuple[Node | None, ...], backward: Backward) -> 
     return Tensor(data)
 
 
+MISTAKES = (ValueError, TypeError, IndexError)
+"""What backends raise for wrong shapes, types and indices."""
+
+
+def explained(problem: Exception, name: str, *arguments: Any) -> Exception:
+    """The same mistake, told with the primitive and the shapes and types that it was given."""
+    arrays = [a for a in arguments if hasattr(a, "shape") and hasattr(a, "dtype")]
+    given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays)
+    kind = next(kind for kind in MISTAKES if isinstance(problem, kind))
+    return kind(f"{name}: {problem} ({given})")
+
+
 def call(name: str, *arguments: Any) -> Any:
-    """A primitive's result; a mistake is told with the primitive and the shapes and types that it was given."""
+    """A primitive's result.
+
+    Raises:
+        ValueError, TypeError, IndexError: as the backend does, told by `explained`.
+    """
     try:
         return getattr(active.backend, name)(*arguments)
-    except (ValueError, TypeError, IndexError) as problem:
-        arrays = [a for a in arguments if hasattr(a, "shape") and hasattr(a, "dtype")]
-        given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays)
-        raise type(problem)(f"{name}: {problem} ({given})") from problem
+    except MISTAKES as problem:
+        raise explained(problem, name, *arguments) from problem
 
 
 def axes_of(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
