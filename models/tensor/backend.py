@@ -445,5 +445,5 @@ PRIMITIVES = REQUIRED + FUSED
 
 def missing(backend: type) -> list[str]:
     """The required primitives that a class lacks, in the order of the protocol."""
-    lacks = getattr(backend, "__abstractmethods__", frozenset())
+    lacks: frozenset[str] = getattr(backend, "__abstractmethods__", frozenset())
     return [name for name in REQUIRED if name in lacks or not callable(getattr(backend, name, None))]

@@ -1,5 +1,6 @@
 """Operations value by value, with their gradients: primitives called, and what they save for the way back."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ KINDS = "buif"
 
 
 def promoted(first: np.dtype[Any], second: np.dtype[Any]) -> np.dtype[Any]:
-    """The type in which two types meet: the wider kind's, as torch has it, so that int64 and float32 meet in float32."""
+    """The type in which two types meet: the wider kind's, as torch has it, so that int64 and float32 give float32."""
     if (first.kind == "f") != (second.kind == "f"):
         return first if first.kind == "f" else second
     return np.promote_types(first, second)
@@ -100,7 +101,7 @@ def add(a: Any, b: Any) -> Tensor:
         raise explained(problem, "add", x, y) from problem
     if (m is None and n is None) or not active.recording:
         return Tensor(z)
-    return Tensor(z, Node((m, n), partial(_add_back, m and x.shape, n and y.shape)))
+    return Tensor(z, Node((m, n), partial(_add_back, x.shape if m else None, y.shape if n else None)))
 
 
 def _add_back(s: Shape | None, t: Shape | None, g: Array) -> tuple[Array, Array]:
@@ -116,7 +117,7 @@ def subtract(a: Any, b: Any) -> Tensor:
         raise explained(problem, "subtract", x, y) from problem
     if (m is None and n is None) or not active.recording:
         return Tensor(z)
-    return Tensor(z, Node((m, n), partial(_subtract_back, m and x.shape, n and y.shape)))
+    return Tensor(z, Node((m, n), partial(_subtract_back, x.shape if m else None, y.shape if n else None)))
 
 
 def _subtract_back(s: Shape | None, t: Shape | None, g: Array) -> tuple[Array, Array]:
@@ -132,8 +133,8 @@ def multiply(a: Any, b: Any) -> Tensor:
         raise explained(problem, "multiply", x, y) from problem
     if (m is None and n is None) or not active.recording:
         return Tensor(z)
-    kept = (m and x.shape, n and y.shape, None if n is None else x, None if m is None else y)
-    return Tensor(z, Node((m, n), partial(_multiply_back, *kept)))
+    s, t = x.shape if m else None, y.shape if n else None
+    return Tensor(z, Node((m, n), partial(_multiply_back, s, t, x if n else None, y if m else None)))
 
 
 def _multiply_back(s: Shape | None, t: Shape | None, x: Array, y: Array, g: Array) -> tuple[Array, Array]:
@@ -216,7 +217,7 @@ def where(condition: Tensor, a: Any, b: Any) -> Tensor:
     return record(call("where", holds, x, y), (m, n), backward)
 
 
-def _compared(name: str) -> Any:
+def _compared(name: str) -> Callable[[Any, Any], Tensor]:
     def compare(a: Any, b: Any) -> Tensor:
         x, y, _, _ = operands(a, b)
         return Tensor(call(name, x, y))
@@ -249,9 +250,7 @@ def negative(a: Tensor) -> Tensor:
 def absolute(a: Tensor) -> Tensor:
     """|a|, with gradient 0 at 0."""
     x = a.data
-    return record(
-        call("absolute", x), (a.node,), lambda g: (active.backend.multiply(g, active.backend.sign(x)),)
-    )
+    return record(call("absolute", x), (a.node,), lambda g: (active.backend.multiply(g, active.backend.sign(x)),))
 
 
 def exp(a: Tensor) -> Tensor:
@@ -367,7 +366,7 @@ def clip(a: Tensor, low: float, high: float) -> Tensor:
     return record(call("clip", x, low, high), (a.node,), backward)
 
 
-def _flat(name: str) -> Any:
+def _flat(name: str) -> Callable[[Tensor], Tensor]:
     def step(a: Tensor) -> Tensor:
         return Tensor(a.data if name in ROUNDING and a.data.dtype.kind != "f" else call(name, a.data))
 

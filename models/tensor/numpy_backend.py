@@ -1,6 +1,6 @@
 """The eager backend: numpy, with its BLAS, and convolutions as matrix products, image by image."""
 
-from abc import update_abstractmethods
+from abc import ABCMeta
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,21 @@ UFUNCS = (
     "negative absolute sign exp expm1 log log1p sqrt sin cos tanh floor ceil rint isnan isinf logical_not "
     "add subtract multiply divide floor_divide remainder power maximum minimum equal not_equal less less_equal "
     "greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift"
-).split()
+)
 """Primitives that are numpy's functions as they are."""
 
 BLOCK = 1 << 15
 """Values that an update handles at once: they stay in the second-level cache."""
 
 
-class NumpyBackend(TensorBackend):
+_Ufuncs: Any = ABCMeta("Ufuncs", (TensorBackend,), {name: staticmethod(getattr(np, name)) for name in UFUNCS.split()})
+_add_up: Any = np.add.reduce  # faster than np.sum for few values, and likewise below
+_multiply_up: Any = np.multiply.reduce
+_largest: Any = np.maximum.reduce
+_smallest: Any = np.minimum.reduce
+
+
+class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     """Arrays are numpy's; results of no axes may be numpy's scalars."""
 
     def __init__(self) -> None:
@@ -34,7 +41,8 @@ class NumpyBackend(TensorBackend):
         return np.zeros(shape, dtype) if value == 0 else np.full(shape, value, dtype)
 
     def arange(self, start: float, stop: float, step: float, dtype: Any) -> Array:
-        return np.arange(start, stop, step, dtype)
+        values: Array = np.arange(start, stop, step)
+        return values.astype(dtype)
 
     def seed(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -116,16 +124,16 @@ class NumpyBackend(TensorBackend):
         return np.clip(x, low, high)
 
     def sum(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return np.add.reduce(x, axes, None if x.dtype.kind == "f" else np.int64, None, keepdims)
+        return _add_up(x, axes, None if x.dtype.kind == "f" else np.int64, None, keepdims)
 
     def prod(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return np.multiply.reduce(x, axes, None if x.dtype.kind == "f" else np.int64, None, keepdims)
+        return _multiply_up(x, axes, None if x.dtype.kind == "f" else np.int64, None, keepdims)
 
     def amax(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return np.maximum.reduce(x, axes, None, None, keepdims)
+        return _largest(x, axes, None, None, keepdims)
 
     def amin(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return np.minimum.reduce(x, axes, None, None, keepdims)
+        return _smallest(x, axes, None, None, keepdims)
 
     def any(self, x: Array, axes: Axes, keepdims: bool) -> Array:
         return np.any(x, axes, keepdims=keepdims)
@@ -189,15 +197,14 @@ class NumpyBackend(TensorBackend):
         sides = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
         padded = self.pad(x, sides, lowest) if any(padding) else x
         high, wide = _output(x.shape[2:], kernel, stride, padding)
-        best = chosen = None
-        for place in range(kernel[0] * kernel[1]):
-            here = padded[(..., *_window(place, kernel, stride, high, wide))]
-            if best is None or chosen is None:
-                best, chosen = here.copy(), np.zeros(here.shape, np.int64)
-            else:
-                better = (here > best) | (here != here)
-                np.copyto(best, here, where=better)
-                np.copyto(chosen, place, where=better)
+        views = [padded[(..., *_window(i, kernel, stride, high, wide))] for i in range(kernel[0] * kernel[1])]
+        best = views[0].copy()
+        for here in views[1:]:
+            np.maximum(best, here, out=best)
+        chosen = np.zeros(best.shape, np.int64)
+        for place in reversed(range(1, len(views))):
+            np.copyto(chosen, place, where=views[place] == best)
+        np.copyto(chosen, 0, where=views[0] == best)
         return best, chosen
 
     def max_pool2d_gradient(
@@ -214,7 +221,8 @@ class NumpyBackend(TensorBackend):
         self, x: Array, gradient: Array, first: Array, second: Array, rates: tuple[float, float, float, float, float]
     ) -> tuple[Array, Array, Array]:
         if not (all(a.flags.c_contiguous for a in (x, gradient, first, second)) and x.flags.writeable):
-            return super().adam_update(x, gradient, first, second, rates)
+            found: tuple[Array, Array, Array] = super().adam_update(x, gradient, first, second, rates)
+            return found
         size, root, beta1, beta2, epsilon = rates
         flat = [a.reshape(-1) for a in (x, gradient, first, second)]
         scratch = np.empty(min(BLOCK, x.size), x.dtype)
@@ -266,8 +274,3 @@ def _columns(image: Any, kernel: Shape, stride: Shape, padding: Shape, groups: i
         image, (channels, *kernel, high, wide), (c, h, w, h * stride[0], w * stride[1])
     )
     return windows.reshape(groups, channels // groups * kernel[0] * kernel[1], high * wide)
-
-
-for _name in UFUNCS:
-    setattr(NumpyBackend, _name, staticmethod(getattr(np, _name)))
-update_abstractmethods(NumpyBackend)

@@ -102,9 +102,7 @@ def avg_pool2d(x: Tensor, kernel: Pair, stride: Pair | None = None, padding: Pai
     return shaping.reshape(y, (n, c, *y.shape[2:]))
 
 
-def layer_norm(
-    x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, epsilon: float = 1e-5
-) -> Tensor:
+def layer_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, epsilon: float = 1e-5) -> Tensor:
     """The last axis less its mean over its standard deviation, times weight, plus bias (Ba et al. 2016)."""
     shape = x.data.shape
     width = shape[-1]

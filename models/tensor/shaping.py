@@ -20,9 +20,7 @@ def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
         if after.count(-1) > 1 or not known or a.size % known:
             raise ValueError(f"reshape: {list(before)} does not go into {list(after)}")
         after = tuple(a.size // known if n == -1 else n for n in after)
-    return record(
-        call("reshape", a.data, after), (a.node,), lambda g: (active.backend.reshape(g, before),)
-    )
+    return record(call("reshape", a.data, after), (a.node,), lambda g: (active.backend.reshape(g, before),))
 
 
 def transpose(a: Tensor, axes: Sequence[int]) -> Tensor:
@@ -46,7 +44,9 @@ def swap(a: Tensor, first: int, second: int) -> Tensor:
 def broadcast_to(a: Tensor, shape: Shape) -> Tensor:
     """Repeated along axes of length 1."""
     before = a.data.shape
-    return record(call("broadcast_to", a.data, tuple(shape)), (a.node,), lambda g: (elementwise.unbroadcast(g, before),))
+    return record(
+        call("broadcast_to", a.data, tuple(shape)), (a.node,), lambda g: (elementwise.unbroadcast(g, before),)
+    )
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -59,9 +59,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
     def backward(g: Array) -> list[Array]:
         before = (slice(None),) * axis
-        return [
-            active.backend.slice(g, (*before, slice(end - n, end))) for end, n in zip(ends, lengths, strict=True)
-        ]
+        return [active.backend.slice(g, (*before, slice(end - n, end))) for end, n in zip(ends, lengths, strict=True)]
 
     return record(call("concatenate", [t.data for t in tensors], axis), tuple(t.node for t in tensors), backward)
 
@@ -75,7 +73,9 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 def pad(a: Tensor, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Tensor:
     """With so many values before and after, an axis each."""
     if len(widths) != a.ndim or any(n < 0 for pair in widths for n in pair):
-        raise ValueError(f"pad: {list(widths)} for shape {list(a.shape)}: give (before, after), 0 or more, for each axis")
+        raise ValueError(
+            f"pad: {list(widths)} for shape {list(a.shape)}: give (before, after), 0 or more, for each axis"
+        )
     inside = tuple(slice(before, before + n) for n, (before, _) in zip(a.shape, widths, strict=True))
     padded = call("pad", a.data, tuple((x, y) for x, y in widths), value)
     return record(padded, (a.node,), lambda g: (active.backend.slice(g, inside),))
@@ -161,7 +161,8 @@ def roll(a: Tensor, shift: int, axis: int) -> Tensor:
 
 def tril(a: Tensor, diagonal: int = 0) -> Tensor:
     """0 above a diagonal of the last two axes."""
-    return elementwise.where(triangle(*a.shape[-2:], diagonal), a, 0.0 if a.dtype.kind == "f" else 0)
+    rows, columns = a.shape[-2:]
+    return elementwise.where(triangle(rows, columns, diagonal), a, 0.0 if a.dtype.kind == "f" else 0)
 
 
 def triu(a: Tensor, diagonal: int = 0) -> Tensor:

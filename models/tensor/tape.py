@@ -8,7 +8,6 @@ import gc
 from collections.abc import Callable, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import Any
 
 from models.tensor.active import active
 from models.tensor.backend import Array

@@ -62,9 +62,7 @@ def _normal(draw: np.random.Generator, *shape: int) -> Any:
 
 def mlp(nn: Any, width: int) -> Any:
     """Three layers."""
-    return nn.Sequential(
-        nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
-    )
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
 
 
 def alexnet(nn: Any, width: int) -> Any:

@@ -1,4 +1,4 @@
-"""Managers of memory: places never meet, rules are those of the CUDA allocator, and trainings in them keep their bits."""
+"""Managers of memory: places never meet, rules are the CUDA allocator's, and trainings in them keep their bits."""
 
 import gc
 from typing import Any
@@ -49,7 +49,9 @@ def test_the_caching_manager_reserves_what_ollas_model_of_the_allocator_does(eve
     """Two programs of the same published rules, written apart."""
     ends = {event.number: at for at, event in enumerate(events) if event.kind == "free"}
     blocks = [
-        Block(e.number, at, ends.get(e.number, len(events)), e.size) for at, e in enumerate(events) if e.kind == "allocate"
+        Block(e.number, at, ends.get(e.number, len(events)), e.size)
+        for at, e in enumerate(events)
+        if e.kind == "allocate"
     ]
     other = cached(blocks)
     seen = replay(events, Caching())
@@ -65,16 +67,21 @@ def test_a_manager_that_gives_a_place_twice_is_caught() -> None:
 
     with pytest.raises(ValueError, match="meet others in use"):
         replay([Event("allocate", 0, 10), Event("allocate", 1, 10)], Wrong())
+    manager = Caching()
+    place = manager.allocate(5)
+    manager.free(place)
     with pytest.raises(ValueError, match="freed twice"):
-        manager = Caching()
-        place = manager.allocate(5)
-        manager.free(place)
         manager.free(place)
 
 
 def test_a_split_limit_keeps_large_pieces_whole() -> None:
     """A piece of 30 MiB is cut up for 2 MiB without a limit, and then a second request of 30 MiB needs a new one."""
-    events = [Event("allocate", 0, 30 * MIB), Event("free", 0), Event("allocate", 2, 2 * MIB), Event("allocate", 3, 30 * MIB)]
+    events = [
+        Event("allocate", 0, 30 * MIB),
+        Event("free", 0),
+        Event("allocate", 2, 2 * MIB),
+        Event("allocate", 3, 30 * MIB),
+    ]
     assert replay(events, Caching()).peak_reserved == 60 * MIB
     assert replay(events, Caching(split_limit=20 * MIB)).peak_reserved == 50 * MIB
 

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from models.tensor.conformance import Case, Outcome, weights
+from models.tensor.conformance import REDUCED, Case, Outcome, weights
 
 SAME = (
-    "negative sign exp expm1 log log1p sqrt sin cos tanh sigmoid erf floor ceil relu isnan isinf logical_not add subtract "
-    "multiply divide maximum minimum floor_divide remainder less less_equal greater greater_equal logical_and logical_or "
-    "logical_xor bitwise_and bitwise_or bitwise_xor matmul where roll tril triu cumsum logsumexp softmax log_softmax stack"
-).split()
+    "negative sign exp expm1 log log1p sqrt sin cos tanh sigmoid erf floor ceil relu isnan isinf logical_not add "
+    "subtract multiply divide maximum minimum floor_divide remainder less less_equal greater greater_equal logical_and "
+    "logical_or logical_xor bitwise_and bitwise_or bitwise_xor matmul where roll tril triu cumsum logsumexp softmax "
+    "log_softmax stack"
+)
 """Operations that torch has by the same name."""
 
 
@@ -66,7 +67,7 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "not_equal": torch.ne,
     "left_shift": torch.bitwise_left_shift,
     "right_shift": torch.bitwise_right_shift,
-    **{name: _dims(name) for name in "sum mean prod amax amin any all count_nonzero var std norm".split()},
+    **{name: _dims(name) for name in REDUCED.split()},
     "argmax": lambda x, axis: torch.argmax(x, dim=axis),
     "argmin": lambda x, axis: torch.argmin(x, dim=axis),
     "sort": _sorted,
@@ -102,7 +103,7 @@ def outcome(case: Case) -> Outcome:
     inputs = [torch.tensor(np.array(x)) for x in case.arrays]
     for one in inputs:
         one.requires_grad_(case.differentiable and one.dtype.is_floating_point)
-    named = OPTIONS.get(case.operation, {"axis": "dim"} if case.operation in SAME else {})
+    named = OPTIONS.get(case.operation, {"axis": "dim"} if case.operation in SAME.split() else {})
     options = {named.get(key, key): value for key, value in case.options.items()}
     function = OTHERS.get(case.operation) or getattr(torch, case.operation)
     found = function(inputs, **options) if case.operation == "stack" else function(*inputs, **options)

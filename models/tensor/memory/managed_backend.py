@@ -4,6 +4,7 @@ numpy computes where it likes, and the result is copied into its place; the plac
 on it is gone.
 """
 
+from inspect import getattr_static
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def _owner(array: Any) -> Any:
 
 def _managed(name: str) -> Any:
     compute = getattr(NumpyBackend, name)
-    static = isinstance(NumpyBackend.__dict__.get(name), staticmethod)
+    static = isinstance(getattr_static(NumpyBackend, name), staticmethod)
 
     def primitive(self: ManagedBackend, *arguments: Any) -> Array:
         return self.placed(compute(*arguments) if static else compute(self, *arguments), arguments)

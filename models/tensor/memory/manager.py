@@ -37,7 +37,7 @@ class MemoryManager(ABC):
     def free(self, place: Place) -> None:
         """The place is not used any longer."""
 
-    def step(self) -> None:
+    def step(self) -> None:  # noqa: B027 - most managers have nothing to do
         """A step of training begins, for managers that plan by steps."""
 
     def _reserve(self, size: int) -> int:
