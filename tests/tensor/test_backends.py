@@ -15,6 +15,7 @@ from models.tensor.lazy import LazyBackend
 from models.tensor.lazy.expression import TEMPLATES
 from models.tensor.numpy_backend import NumpyBackend
 from models.tensor.zoo import NETWORKS, sample
+from tasks.flashlight.planted import SlowAdd, WrongGradient
 
 
 @pytest.fixture(scope="module")
@@ -154,22 +155,6 @@ def test_a_network_trains_alike_eagerly_and_lazily(lazy: LazyBackend) -> None:
             losses.append(seen)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     assert losses[0][-1] < losses[0][0]
-
-
-class WrongGradient(NumpyBackend):
-    """The slope of tanh by one primitive that is off by a thousandth where it matters: in the way back of sine."""
-
-    def cos(self, x: Any) -> Any:
-        return np.cos(x) * 1.001
-
-
-class SlowAdd(NumpyBackend):
-    """Adds three times."""
-
-    def add(self, x: Any, y: Any) -> Any:
-        for _ in range(200):
-            np.add(x, y)
-        return np.add(x, y)
 
 
 def test_a_wrong_primitive_is_found_by_its_cases() -> None:

@@ -1,7 +1,6 @@
 """Processes, sockets and shared memory, all real: gradients are those of one large batch, bytes those of theory."""
 
 import multiprocessing
-from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,10 @@ def gradients(made: Any, rows: slice) -> None:
     loss.backward()
 
 
-def work(kind: str, reducing: str, rank: int, size: int, meeting: Any, results: Any) -> None:
+def work(kind: str, reducing: str, rank: int, size: int, meeting: Path, results: Any) -> None:
     """One process: its share of the batch, reduced twice, the second time with gradients cleared."""
-    folder, name, barrier = meeting
     ring: Collective = (
-        SocketRing(rank, size, Path(folder)) if kind == "sockets" else SharedMemoryRing(rank, size, name, SLOT, barrier)
+        SocketRing(rank, size, meeting) if kind == "sockets" else SharedMemoryRing(rank, size, meeting, SLOT)
     )
     made = model()
     reducer: Reducer = (
@@ -69,19 +67,13 @@ def test_processes_have_the_gradients_of_the_whole_batch(kind: str, reducing: st
     gradients(made, slice(None))
     expected = [p.grad.numpy() for p in made.parameters()]
     context = multiprocessing.get_context("fork")
-    memory = SharedMemory(create=True, size=size * SLOT)
-    try:
-        meeting = (str(tmp_path), memory.name, context.Barrier(size))
-        results = context.Queue()
-        workers = [context.Process(target=work, args=(kind, reducing, r, size, meeting, results)) for r in range(size)]
-        for one in workers:
-            one.start()
-        found = [results.get(timeout=60) for _ in workers]
-        for one in workers:
-            one.join(60)
-    finally:
-        memory.close()
-        memory.unlink()
+    results = context.Queue()
+    workers = [context.Process(target=work, args=(kind, reducing, r, size, tmp_path, results)) for r in range(size)]
+    for one in workers:
+        one.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for one in workers:
+        one.join(60)
     total = sum(g.nbytes for g in expected)
     first = found[0][1]
     for _, own, sent, calls in found:
@@ -105,3 +97,6 @@ def test_one_process_alone_needs_no_other(tmp_path: Path) -> None:
 def test_a_process_that_never_comes_is_waited_for_in_vain(tmp_path: Path) -> None:
     with pytest.raises(TimeoutError, match=r"no process wrote 1.port within 0.2 seconds"):
         SocketRing(0, 2, tmp_path, timeout=0.2)
+    alone = SharedMemoryRing(0, 2, tmp_path, timeout=0.2)
+    with pytest.raises(TimeoutError, match=r"rank 1 did not come within 0.2 seconds"):
+        alone.barrier()

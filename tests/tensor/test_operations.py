@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
-from torch_oracle import outcome
 
 from models import tensor as ft
 from models.tensor.backend import TensorBackend, missing
@@ -18,17 +17,12 @@ from models.tensor.conformance import Case, cases, difference, run
 from models.tensor.conformance import weights as outcome_weights
 from models.tensor.counting import CountingBackend
 from models.tensor.numpy_backend import NumpyBackend
+from tasks.flashlight.conforming import DIFFERENT
+from tasks.flashlight.oracle import outcome
 
 BY_OPERATION: dict[str, list[Case]] = defaultdict(list)
 for _case in cases():
     BY_OPERATION[_case.operation].append(_case)
-
-
-DIFFERENT = {
-    "sign, odd values": "numpy keeps NaN, torch gives 0",
-    "absolute, odd values": "the gradient is that sign",
-}
-"""Where we follow numpy and not torch."""
 
 
 @pytest.mark.parametrize("operation", sorted(BY_OPERATION))

@@ -19,7 +19,7 @@ SAME = (
 
 
 def _dims(name: str) -> Callable[..., Any]:
-    def reduce(x: torch.Tensor, axis: Any = None, keepdims: bool = False) -> torch.Tensor:
+    def reduce(x: torch.Tensor, axis: Any = None, keepdims: bool = False) -> Any:
         axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
         if name == "norm":
             return torch.linalg.vector_norm(x, dim=axes, keepdim=keepdims)
@@ -34,12 +34,12 @@ def _dims(name: str) -> Callable[..., Any]:
     return reduce
 
 
-def _take(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
+def _take(x: torch.Tensor, indices: torch.Tensor, axis: int) -> Any:
     flat = torch.index_select(x, axis, indices.reshape(-1))
     return flat.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
-def _index(x: torch.Tensor, at: Any) -> torch.Tensor:
+def _index(x: torch.Tensor, at: Any) -> Any:
     if isinstance(at, slice) and at.step == -1:
         return torch.flip(x, (0,))
     return x[at]
@@ -53,7 +53,7 @@ def _sorted(x: torch.Tensor, axis: int = -1, descending: bool = False) -> tuple[
     return torch.sort(x, dim=axis, descending=descending, stable=True)
 
 
-def _median(x: torch.Tensor, axis: int) -> torch.Tensor:
+def _median(x: torch.Tensor, axis: int) -> Any:
     return torch.median(x, dim=axis).values
 
 
