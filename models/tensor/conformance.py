@@ -243,7 +243,8 @@ def difference(found: Outcome, expected: Outcome, tolerance: float = 2e-5) -> st
             close = 1e-9 if a.dtype == np.float64 and tolerance < 1e-4 else tolerance
             if not np.allclose(a, b, rtol=close, atol=close, equal_nan=a.dtype.kind == "f"):
                 with np.errstate(all="ignore"):
-                    return f"a {what} differs by up to {np.nanmax(np.abs(a.astype(float) - b.astype(float))):.3g}"
+                    apart = np.abs(a.astype(float) - b.astype(float))
+                return f"a {what} differs by up to {apart[np.isfinite(apart)].max(initial=0):.3g}"
     return ""
 
 

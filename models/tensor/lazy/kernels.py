@@ -87,7 +87,7 @@ def compiled(source: str, sums: bool) -> Any:
     return njit(error_model="numpy", fastmath={"contract", "reassoc"} if sums else {"contract"})(names["kernel"])
 
 
-SUMS = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, "cache": True}
+SUMS = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 
 
 @njit(**SUMS)
@@ -178,7 +178,7 @@ def layer_norm_gradient(g: Any, y: Any, scale: Any, out: Any) -> None:
             out[i, j] = scale[i, 0] * (g[i, j] - mean - y[i, j] * along)
 
 
-@njit(error_model="numpy", fastmath={"contract"}, cache=True)
+@njit(error_model="numpy", fastmath={"contract"})
 def adam(x: Any, g: Any, m: Any, v: Any, rates: Any) -> None:
     """As `TensorBackend.adam_update`, in place, over flat arrays."""
     size, root, beta1, beta2, epsilon = f32(rates[0]), f32(1 / rates[1]), f32(rates[2]), f32(rates[3]), f32(rates[4])
