@@ -10,10 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models import tensor as ft
+from models.config import Transformer
 from models.tensor import nn, optimizers
 from models.tensor.checkpoint import load, save
 from models.tensor.data import Batches
+from models.tensor.decoder import Decoder
 from models.tensor.zoo import NETWORKS, Sample, sample
+from models.transformer import Decoder as TorchDecoder
 
 
 def pair(name: str, tmp_path: Path, batch: int = 2, width: int = 32) -> tuple[Sample, Sample]:
@@ -102,6 +105,28 @@ def test_losses_are_torchs(name: str) -> None:
     x, y = draw.standard_normal((4, 5)).astype(np.float32) * 20, draw.random((4, 5)).astype(np.float32)
     ours = getattr(nn.functional, name)(ft.tensor(x), ft.tensor(y)).item()
     assert ours == pytest.approx(getattr(torch.nn.functional, name)(torch.tensor(x), torch.tensor(y)).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_decoder_of_btx_gives_the_same_logits_and_its_weights_go_back(tied: bool, tmp_path: Path) -> None:
+    """A rotation of other pairs, or gate and up exchanged, would show."""
+    config = Transformer(vocabulary=50, width=32, layers=2, heads=2, feed_forward=24, context=16, tied_embeddings=tied)
+    theirs, own = TorchDecoder(config), Decoder(config)
+    save_file(theirs.state_dict(), tmp_path / "a.safetensors")
+    load(own, tmp_path / "a.safetensors")
+    tokens = np.random.default_rng(0).integers(0, 50, (3, 12))
+    logits = own(ft.tensor(tokens))
+    np.testing.assert_allclose(logits.numpy(), theirs(torch.tensor(tokens)).detach().numpy(), atol=1e-4)
+    optimizer = optimizers.Adam(own.parameters(), 1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(own(ft.tensor(tokens)).reshape(-1, 50), ft.tensor(tokens.reshape(-1))).backward()
+        optimizer.step()
+    save(own, tmp_path / "b.safetensors")
+    theirs.load_state_dict(load_file(tmp_path / "b.safetensors"))
+    trained = theirs(torch.tensor(tokens)).detach().numpy()
+    np.testing.assert_allclose(own(ft.tensor(tokens)).numpy(), trained, atol=1e-4)
+    assert np.abs(trained - logits.numpy()).max() > 0.1
 
 
 def test_causal_attention_does_not_look_ahead() -> None:

@@ -10,12 +10,8 @@ if TYPE_CHECKING:
     from models.tensor.backend import TensorBackend
     from models.tensor.memory import MemoryManager
 
-NETWORKS = {
-    "three layers of 512": ("mlp", 64, 512),
-    "AlexNet, small": ("alexnet", 4, 16),
-    "BERT, small": ("bert", 4, 128),
-}
-TRAINED = {"three layers of 256": ("mlp", 64, 256), "AlexNet, small": ("alexnet", 4, 8), "BERT, small": ("bert", 4, 64)}
+NETWORKS = {"layers of 512": ("mlp", 64, 512), "AlexNet, small": ("alexnet", 4, 16), "BERT, small": ("bert", 4, 128)}
+TRAINED = {"layers of 256": ("mlp", 64, 256), "AlexNet, small": ("alexnet", 4, 8), "BERT, small": ("bert", 4, 64)}
 MIB = 2**20
 
 
@@ -38,6 +34,7 @@ def machine() -> str:
 def networks(backend: "TensorBackend", repetitions: int) -> Iterator[tuple[str, ...]]:
     """A row for each network: milliseconds here, on numpy's backend and in torch, in turns."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     from models.tensor import nn, tensor
     from models.tensor.counting import CountingBackend
@@ -46,6 +43,7 @@ def networks(backend: "TensorBackend", repetitions: int) -> Iterator[tuple[str, 
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    limits = threadpool_limits(1)
     try:
         for label, sized in NETWORKS.items():
             torch.manual_seed(0)
@@ -66,6 +64,7 @@ def networks(backend: "TensorBackend", repetitions: int) -> Iterator[tuple[str, 
             yield label, *(f"{1e3 * took[name]:.2f}" for name in ("yours", "numpy", "torch")), ratio, most
     finally:
         torch.set_num_threads(threads)
+        limits.restore_original_limits()
 
 
 def managers(kind: "type[MemoryManager]") -> Iterator[tuple[tuple[str, ...], str]]:

@@ -22,6 +22,7 @@ __all__ = [
     "Module",
     "ModuleList",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "functional",
@@ -164,6 +165,17 @@ class LayerNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ft.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(Module):
+    """The last axis over its root mean square, scaled (Zhang and Sennrich 2019)."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        self.weight = Parameter(ft.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x / ft.sqrt(ft.mean(x * x, -1, True) + self.eps) * self.weight
 
 
 class BatchNorm2d(Module):
