@@ -94,7 +94,10 @@ def cast(a: Tensor, dtype: Any) -> Tensor:
 
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
-    x, y, m, n = operands(a, b)
+    if a.__class__ is b.__class__ is Tensor and a.data.dtype is b.data.dtype:
+        x, y, m, n = a.data, b.data, a.node, b.node
+    else:
+        x, y, m, n = operands(a, b)
     try:
         z = active.backend.add(x, y)
     except MISTAKES as problem:
@@ -110,7 +113,10 @@ def _add_back(s: Shape | None, t: Shape | None, g: Array) -> tuple[Array, Array]
 
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b."""
-    x, y, m, n = operands(a, b)
+    if a.__class__ is b.__class__ is Tensor and a.data.dtype is b.data.dtype:
+        x, y, m, n = a.data, b.data, a.node, b.node
+    else:
+        x, y, m, n = operands(a, b)
     try:
         z = active.backend.subtract(x, y)
     except MISTAKES as problem:
@@ -126,7 +132,10 @@ def _subtract_back(s: Shape | None, t: Shape | None, g: Array) -> tuple[Array, A
 
 def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
-    x, y, m, n = operands(a, b)
+    if a.__class__ is b.__class__ is Tensor and a.data.dtype is b.data.dtype:
+        x, y, m, n = a.data, b.data, a.node, b.node
+    else:
+        x, y, m, n = operands(a, b)
     try:
         z = active.backend.multiply(x, y)
     except MISTAKES as problem:

@@ -1,8 +1,11 @@
 """Matrix products, convolutions, pools and normalisation, with their gradients."""
 
+from functools import partial
+
 from models.tensor import elementwise, shaping
 from models.tensor.active import active
 from models.tensor.backend import Array
+from models.tensor.tape import Node
 from models.tensor.tensor import Tensor, call, record
 
 Pair = int | tuple[int, int]
@@ -10,30 +13,40 @@ Pair = int | tuple[int, int]
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """Matrix products over the last two axes; a vector stands for a row on the left, a column on the right."""
+    x, y, m, n = elementwise.operands(a, b)
+    rows, columns = len(x.shape), len(y.shape)
+    if rows < 2 or columns < 2:
+        return _with_vectors(a, b)
+    if rows > 2 and columns == 2 and a.size:  # one tall product is faster than many
+        tall = shaping.reshape(a, (a.size // a.shape[-1], a.shape[-1]))
+        return shaping.reshape(matmul(tall, b), (*a.shape[:-1], b.shape[-1]))
+    z = call("matmul", x, y)
+    if (m is None and n is None) or not active.recording:
+        return Tensor(z)
+    return Tensor(z, Node((m, n), partial(_matmul_back, m is not None, n is not None, x, y)))
+
+
+def _matmul_back(first: bool, second: bool, x: Array, y: Array, g: Array) -> tuple[Array, Array]:
+    times = active.backend.matmul
+    of_x = elementwise.unbroadcast(times(g, _turned(y)), x.shape) if first else None
+    return of_x, elementwise.unbroadcast(times(_turned(x), g), y.shape) if second else None
+
+
+def _with_vectors(a: Tensor, b: Tensor) -> Tensor:
+    """A product of which one side is a vector: it is made a matrix, and its axis taken away again."""
     if not a.ndim or not b.ndim:
         raise ValueError(f"matmul: shapes {list(a.shape)} and {list(b.shape)}: a number is no matrix")
     if a.ndim == 1:
         product = matmul(shaping.reshape(a, (1, a.size)), b)
         return shaping.reshape(product, (*product.shape[:-2], *product.shape[-1:]) if b.ndim > 1 else ())
-    if b.ndim == 1:
-        return shaping.reshape(matmul(a, shaping.reshape(b, (b.size, 1))), a.shape[:-1])
-    x, y, m, n = elementwise.operands(a, b)
-    if len(x.shape) > 2 and len(y.shape) == 2:  # one tall product is faster than many
-        rows = shaping.reshape(a, (a.size // a.shape[-1] if a.size else 0, a.shape[-1]))
-        if a.size:
-            return shaping.reshape(matmul(rows, b), (*a.shape[:-1], b.shape[-1]))
-
-    def backward(g: Array) -> tuple[Array, Array]:
-        back = active.backend
-        of_x = m and elementwise.unbroadcast(back.matmul(g, _turned(y)), x.shape)
-        return of_x, n and elementwise.unbroadcast(back.matmul(_turned(x), g), y.shape)
-
-    return record(call("matmul", x, y), (m, n), backward)
+    return shaping.reshape(matmul(a, shaping.reshape(b, (b.size, 1))), a.shape[:-1])
 
 
 def _turned(x: Array) -> Array:
     """The last two axes exchanged."""
     last = len(x.shape) - 1
+    if last == 1:
+        return active.backend.transpose(x, (1, 0))
     return active.backend.transpose(x, (*range(last - 1), last, last - 1))
 
 

@@ -1,6 +1,7 @@
 """Operations over whole axes, with their gradients."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from models.tensor import elementwise, shaping
 from models.tensor.active import active
 from models.tensor.backend import Array, Axes, Shape
+from models.tensor.tape import Node
 from models.tensor.tensor import Tensor, axes_of, call, record
 
 Axis = int | Sequence[int] | None
@@ -22,8 +24,16 @@ def _spread(g: Array, shape: Shape, axes: Axes) -> Array:
 
 def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum; whole numbers and bools give int64."""
-    axes, shape = axes_of(axis, a.ndim), a.data.shape
-    return record(call("sum", a.data, axes, keepdims), (a.node,), lambda g: (_spread(g, shape, axes),))
+    shape = a.data.shape
+    axes = axes_of(axis, len(shape))
+    y = call("sum", a.data, axes, keepdims)
+    if a.node is None or not active.recording:
+        return Tensor(y)
+    return Tensor(y, Node((a.node,), partial(_sum_back, shape, axes)))
+
+
+def _sum_back(shape: Shape, axes: Axes, g: Array) -> tuple[Array]:
+    return (_spread(g, shape, axes),)
 
 
 def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

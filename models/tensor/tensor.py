@@ -235,6 +235,10 @@ def call(name: str, *arguments: Any) -> Any:
         raise explained(problem, name, *arguments) from problem
 
 
+EVERY = tuple(tuple(range(ndim)) for ndim in range(9))
+"""All axes of tensors that have few."""
+
+
 def axes_of(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Axes counted from 0, in order; all of them for None.
 
@@ -243,7 +247,7 @@ def axes_of(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
         ValueError: one is named twice.
     """
     if axis is None:
-        return tuple(range(ndim))
+        return EVERY[ndim] if ndim < len(EVERY) else tuple(range(ndim))
     asked = (axis,) if isinstance(axis, int) else tuple(axis)
     for one in asked:
         if not -ndim <= one < ndim:
