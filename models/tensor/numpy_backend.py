@@ -1,6 +1,7 @@
 """The eager backend: numpy, with its BLAS, and convolutions as matrix products, image by image."""
 
 from abc import ABCMeta
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ UFUNCS = (
     "greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift"
 )
 """Primitives that are numpy's functions as they are."""
+
+COLUMNS = 256
+"""Windows of images that a matrix product of a convolution has at least, where there are as many."""
 
 BLOCK = 1 << 15
 """Values that an update handles at once: they stay in the second-level cache."""
@@ -157,39 +161,48 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         return np.matmul(x, y)
 
     def conv2d(self, x: Array, weight: Array, stride: Shape, padding: Shape, groups: int) -> Array:
-        outputs, _, *kernel = weight.shape
+        count, outputs, kernel = len(x), len(weight), weight.shape[2:]
+        high, wide = _output(x.shape[2:], kernel, stride, padding)
         filters = weight.reshape(groups, outputs // groups, -1)
-        height, width = _output(x.shape[2:], tuple(kernel), stride, padding)
-        y = np.empty((len(x), groups, outputs // groups, height * width), np.result_type(x, weight))
-        for image, result in zip(x, y, strict=True):
-            np.matmul(filters, _columns(image, tuple(kernel), stride, padding, groups), out=result)
-        return y.reshape(len(x), outputs, height, width)
+        y = np.empty((count, outputs, high * wide), np.result_type(x, weight))
+        for some in _chunks(count, high * wide):
+            images = x[some]
+            found = np.matmul(filters, _columns(images, kernel, stride, padding, groups))
+            y[some] = found.reshape(outputs, len(images), -1).transpose(1, 0, 2)
+        return y.reshape(count, outputs, high, wide)
 
     def conv2d_input_gradient(
         self, gradient: Array, weight: Array, shape: Shape, stride: Shape, padding: Shape, groups: int
     ) -> Array:
+        outputs, inner, *kernel = weight.shape
+        rest = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
+        if stride == (1, 1) and min(rest) >= 0:  # a convolution with the filters turned round
+            turned = weight.reshape(groups, outputs // groups, inner, *kernel)[..., ::-1, ::-1].swapaxes(1, 2)
+            return self.conv2d(
+                gradient, turned.reshape(groups * inner, outputs // groups, *kernel), stride, rest, groups
+            )
         count, channels, height, width = shape
-        outputs, _, rows, columns = weight.shape
         filters = weight.reshape(groups, outputs // groups, -1).transpose(0, 2, 1)
         (top, left), (down, across) = padding, stride
         high, wide = gradient.shape[2:]
-        padded = np.zeros((count, channels, height + 2 * top, width + 2 * left), gradient.dtype)
-        for image, result in zip(gradient, padded, strict=True):
-            parts = np.matmul(filters, image.reshape(groups, outputs // groups, -1))
-            parts = parts.reshape(channels, rows, columns, high, wide)
-            for i in range(rows):
-                for j in range(columns):
-                    result[:, i : i + down * high : down, j : j + across * wide : across] += parts[:, i, j]
-        return padded[:, :, top : top + height, left : left + width]
+        found = np.empty(shape, gradient.dtype)
+        for some in _chunks(count, high * wide):
+            parts = np.matmul(filters, _side_by_side(gradient[some], groups))
+            parts = parts.reshape(channels, *kernel, -1, high, wide)
+            padded = np.zeros((channels, parts.shape[3], height + 2 * top, width + 2 * left), gradient.dtype)
+            for i in range(kernel[0]):
+                for j in range(kernel[1]):
+                    padded[:, :, i : i + down * high : down, j : j + across * wide : across] += parts[:, i, j]
+            found[some] = padded[:, :, top : top + height, left : left + width].swapaxes(0, 1)
+        return found
 
     def conv2d_weight_gradient(
         self, gradient: Array, x: Array, shape: Shape, stride: Shape, padding: Shape, groups: int
     ) -> Array:
-        outputs, _, *kernel = shape
-        added = np.zeros((groups, outputs // groups, int(np.prod(shape[1:]))), gradient.dtype)
-        for image, change in zip(x, gradient, strict=True):
-            columns = _columns(image, tuple(kernel), stride, padding, groups)
-            added += np.matmul(change.reshape(groups, outputs // groups, -1), columns.transpose(0, 2, 1))
+        added = np.zeros((groups, shape[0] // groups, int(np.prod(shape[1:]))), gradient.dtype)
+        for some in _chunks(len(x), int(np.prod(gradient.shape[2:]))):
+            columns = _columns(x[some], shape[2:], stride, padding, groups)
+            added += np.matmul(_side_by_side(gradient[some], groups), columns.transpose(0, 2, 1))
         return added.reshape(shape)
 
     def max_pool2d(self, x: Array, kernel: Shape, stride: Shape, padding: Shape) -> tuple[Array, Array]:
@@ -258,19 +271,32 @@ def _window(place: int, kernel: Shape, stride: Shape, high: int, wide: int) -> t
     return slice(i, i + stride[0] * (high - 1) + 1, stride[0]), slice(j, j + stride[1] * (wide - 1) + 1, stride[1])
 
 
-def _columns(image: Any, kernel: Shape, stride: Shape, padding: Shape, groups: int) -> Any:
-    """The windows of an image (c, h, w) as columns: (groups, c/groups * kh * kw, h' * w')."""
-    channels = len(image)
-    high, wide = _output(image.shape[1:], kernel, stride, padding)
+def _chunks(count: int, places: int) -> Iterator[slice]:
+    """Images that are multiplied together: few, so that their columns stay in the cache, and enough for BLAS."""
+    together = max(1, COLUMNS // max(1, places))
+    for start in range(0, count, together):
+        yield slice(start, start + together)
+
+
+def _side_by_side(images: Any, groups: int) -> Any:
+    """Images (n, c, h, w) as (groups, c/groups, n * h * w)."""
+    channels = images.shape[1]
+    return images.swapaxes(0, 1).reshape(groups, channels // groups, -1)
+
+
+def _columns(images: Any, kernel: Shape, stride: Shape, padding: Shape, groups: int) -> Any:
+    """The windows of images (n, c, h, w) as columns: (groups, c/groups * kh * kw, n * h' * w')."""
+    count, channels, height, width = images.shape
     if kernel == (1, 1) and stride == (1, 1) and not any(padding):
-        return image.reshape(groups, channels // groups, -1)
-    (top, left), (height, width) = padding, image.shape[1:]
+        return _side_by_side(images, groups)
+    high, wide = _output((height, width), kernel, stride, padding)
+    top, left = padding
     if top or left:
-        padded = np.zeros((channels, height + 2 * top, width + 2 * left), image.dtype)
-        padded[:, top : top + height, left : left + width] = image
-        image = padded
-    c, h, w = image.strides
+        padded = np.zeros((count, channels, height + 2 * top, width + 2 * left), images.dtype)
+        padded[:, :, top : top + height, left : left + width] = images
+        images = padded
+    n, c, h, w = images.strides
     windows = np.lib.stride_tricks.as_strided(
-        image, (channels, *kernel, high, wide), (c, h, w, h * stride[0], w * stride[1])
+        images, (channels, *kernel, count, high, wide), (c, h, w, n, h * stride[0], w * stride[1])
     )
-    return windows.reshape(groups, channels // groups * kernel[0] * kernel[1], high * wide)
+    return windows.reshape(groups, channels // groups * kernel[0] * kernel[1], count * high * wide)
