@@ -17,7 +17,7 @@ paper = Paper(
     claims=CLAIMS,
     controls=CONTROLS,
     scales=[
-        Scale("library", paper="C++, 27,000 lines, ArrayFire", here="Python on numpy and numba, about 4,400 lines"),
+        Scale("library", paper="C++, 27,000 lines, ArrayFire", here="Python on numpy and numba, about 3,900 lines"),
         Scale(
             "networks that are timed",
             paper="AlexNet, VGG16, ResNet-50, BERT-like, ASR transformer, ViT; V100s",
