@@ -137,6 +137,32 @@ def test_causal_attention_does_not_look_ahead() -> None:
     np.testing.assert_allclose(full[:, :, :4], part, atol=1e-6)
 
 
+def test_gradients_are_clipped_as_torch_clips_them(tmp_path: Path) -> None:
+    own, theirs = pair("mlp", tmp_path)
+    for one in (own, theirs):
+        (one.loss(one.model(one.inputs), one.targets) * 50.0).backward()
+    norm = optimizers.clip_gradients(own.model.parameters(), 1.0)
+    assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs.model.parameters(), 1.0).item(), rel=1e-5)
+    assert norm > 1
+    for (_, a), b in zip(own.model.named_parameters(), theirs.model.parameters(), strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-6)
+
+
+def test_buffers_are_saved_and_not_trained() -> None:
+    made = nn.Linear(2, 2)
+    made.register_buffer("scale", ft.tensor([1.0, 2.0]))
+    assert "scale" in dict(made.named_tensors())
+    assert "scale" not in dict(made.named_parameters())
+
+
+def test_an_image_is_averaged_to_one_value() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
+    ours = nn.functional.adaptive_avg_pool2d(ft.tensor(x), 1).numpy()
+    np.testing.assert_allclose(ours, torch.nn.functional.adaptive_avg_pool2d(torch.tensor(x), 1).numpy(), atol=1e-6)
+    with pytest.raises(ValueError, match="only 1 is there"):
+        nn.functional.adaptive_avg_pool2d(ft.tensor(x), 2)
+
+
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     save(nn.Linear(3, 2), tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"weight is \[2, 3\] in a.safetensors and \[2, 4\] here"):
