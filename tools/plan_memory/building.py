@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 RETURNS = "(model, inputs), (model, inputs, loss) or (step, inputs)"
 
 
-def builder(name: str) -> Callable[..., Any]:
-    """The function that `module:function` names, looked for in the current folder, too.
+def builder(name: str, wanted: str = f"a function is to return {RETURNS}") -> Callable[..., Any]:
+    """The function or class that `module:name` names, looked for in the current folder, too.
 
     Raises:
-        UserError: it cannot be imported, or is no function.
+        UserError: it cannot be imported, or cannot be called: `wanted` says what is.
     """
     module, colon, function = name.partition(":")
     if not colon or not module or not function:
@@ -42,7 +42,7 @@ def builder(name: str) -> Callable[..., Any]:
     finally:
         sys.path.pop(0)
     if not callable(found):
-        raise UserError(f"{name} is no function: it is to return {RETURNS}.")
+        raise UserError(f"{name} is no function and no class: {wanted}.")
     return found  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,93 @@
+"""Flashlight: enabling innovation in tools for machine learning (Kahn et al., ICML 2022).
+
+Attempted here: the paper's claim that a researcher can change one internal of a tensor library (a primitive, the
+memory manager, the tape, the collective) and have every network use it, in a library of our own (`models/tensor`), and
+what that costs against torch. Not attempted: its C++, its GPUs, its applications.
+"""
+
+from flows.engine.paper import Paper, Plot, Profiles, Scale
+from flows.flashlight.claims import CLAIMS, CONTROLS
+from tasks.judging.results import Table
+
+paper = Paper(
+    title="Flashlight: Enabling Innovation in Tools for Machine Learning",
+    authors="Kahn et al.",
+    year=2022,
+    arxiv="2201.12465",
+    claims=CLAIMS,
+    controls=CONTROLS,
+    scales=[
+        Scale("library", paper="C++, 27,000 lines, ArrayFire", here="Python on numpy and numba, about 3,900 lines"),
+        Scale(
+            "networks that are timed",
+            paper="AlexNet, VGG16, ResNet-50, BERT-like, ASR transformer, ViT; V100s",
+            here=Profiles(
+                "2 of them and a perceptron, tiny", "all 6 and a perceptron, in small", "the same as for cpu"
+            ),
+        ),
+        Scale("compared with", paper="PyTorch 1.x and TensorFlow 2", here="torch 2.13 eager, one thread"),
+        Scale(
+            "trainings whose memory is recorded",
+            paper="not read",
+            here=Profiles("4 tiny ones", "7 small ones", "7 small ones"),
+        ),
+        Scale("processes", paper="8 GPUs", here=Profiles("2, on one machine", "2 and 4, there", "2 and 4, there")),
+    ],
+    tables=[
+        Table(title="As installed", rows="library", quantities=("lines", "mib", "operators", "import_seconds")),
+        Table(title="How many times larger torch is", rows="counted", quantities=("times_smaller",)),
+        Table(title="Operators that do it, by name", rows="library", quantities=("does",), columns="doing"),
+        Table(title="Calls of a swapped add", rows="network", quantities=("adds",), columns="pass"),
+        Table(title="Cases that differ from torch", rows="backend", quantities=("failures", "cases", "backend_lines")),
+        Table(title="A chain of tiny nodes", rows="library", quantities=("forward_us", "backward_us")),
+        Table(title="Nodes of a beam that are walked", rows="variant", quantities=("walked",)),
+        Table(title="MiB reserved by manager", rows="network", quantities=("reserved_mib",), columns="manager"),
+        Table(
+            title="Share of reserved bytes that is not live at their peak",
+            rows="network",
+            quantities=("fragmentation",),
+            columns="manager",
+        ),
+        Table(title="Split limits", rows="network", quantities=("requests", "live_mib", "limit_mib", "reduction")),
+        Table(
+            title="Seconds of 100 passes, forward and backward",
+            rows="sized",
+            quantities=("hundred_passes",),
+            columns="library",
+        ),
+        Table(title="The same with Adam's update", rows="sized", quantities=("hundred_steps",), columns="library"),
+        Table(title="Seconds of a pass at best", rows="sized", quantities=("torch_seconds", "our_seconds")),
+        Table(title="Our passes over torch's", rows="sized", quantities=("passes_ratio",), columns="backend"),
+        Table(title="Our steps over torch's", rows="sized", quantities=("step_ratio",), columns="backend"),
+        Table(title="Microseconds of a call", rows="operation", quantities=("call_us",), columns="library"),
+        Table(title="Ten operations over torch's", rows="values", quantities=("chain_ratio",), columns="backend"),
+        Table(title="Kernels run", rows="chain", quantities=("launches",), columns="backend"),
+        Table(title="MiB made", rows="chain", quantities=("made_mib",), columns="backend"),
+        Table(title="What putting off saves", rows="chain", quantities=("fewer_launches", "less_made", "apart")),
+        Table(title="Reductions of a step", rows="ring", quantities=("reductions",), columns="reducer"),
+        Table(title="Seconds of a reduced step", rows="ring", quantities=("reduce_seconds",), columns="reducer"),
+    ],
+    caveats=[
+        "Lines are those of installed Python that are neither blank nor only a comment; torch's compiled code, most of "
+        "it, is not among them, so that its ratio is too low.",
+        "Our files rest on numpy, scipy and numba, which are counted apart; the paper's binary holds what it needs.",
+        "Times are of one thread on a CPU, against torch eager in the better of two layouts; torch.compile, JAX and "
+        "tinygrad are not timed. numpy's OpenBLAS and torch's MKL and oneDNN are other kernels, and another processor "
+        "may turn their order round; the stage notes which they were.",
+        "numpy computes where it likes and results are copied into a manager's memory, so that managers are compared "
+        "by bytes, never by time.",
+        "The caching manager follows the published rules of PyTorch's allocator for CUDA with Flashlight's limits; the "
+        "best limit is chosen on the first half of the recorded steps and judged on all of them.",
+        "Processes of a ring share one machine's cores, so that their times say nothing of a network.",
+    ],
+    findings=["one-swap-reaches-all", "competitive-in-most-networks"],
+    plots=[
+        Plot(
+            "Does a pass take as long as torch's?",
+            "agreement",
+            x="torch_seconds",
+            y="our_seconds",
+            y_is_better="lower",
+        )
+    ],
+)

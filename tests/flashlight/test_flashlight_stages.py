@@ -1,0 +1,138 @@
+"""The stages: counts are those of the files, sums those of their parts, and planted faults show in what is written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, read_json
+
+from flows.flashlight.stages import FEW, SMALL, TIMED, TRAINED
+from models.tensor import PRIMITIVES
+from models.tensor.zoo import NETWORKS
+from tasks.flashlight import footprint
+from tasks.flashlight.allocating import Allocating, Summary, allocate, summarise
+from tasks.flashlight.footprint import Counting, count
+from tasks.flashlight.networks import named
+from tasks.flashlight.reducing import Reducing, reduce
+from tasks.flashlight.speed import Speed, compare
+from tasks.flashlight.swapping import Swapping, swap
+from tasks.flashlight.walking import Walking, walk
+
+
+def rows_with(out: Path, quantity: str, **labels: Any) -> list[dict[str, Any]]:
+    rows = read_json(out / "metrics.json")
+    return [row for row in rows if quantity in row and all(row.get(key) == value for key, value in labels.items())]
+
+
+def test_a_footprint_counts_all_of_our_files_and_every_registered_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count that left the backends out would be a fake."""
+    import torch
+
+    quick = {"numpy": "numpy", "models/tensor": "models.tensor", "torch": "json"}  # no import is what is tested here
+    monkeypatch.setattr(footprint, "IMPORTS", quick)
+    count(config=Counting(repetitions=1), out=tmp_path)
+    (own,) = rows_with(tmp_path, "lines", library="models/tensor")
+    files = list((ROOT / "models/tensor").rglob("*.py"))
+    lines = [line.strip() for path in files for line in path.read_text().splitlines()]
+    assert own["lines"] == sum(bool(line) and not line.startswith("#") for line in lines) <= 4000
+    assert own["mib"] == pytest.approx(sum(path.stat().st_size for path in files) / 2**20)
+    (theirs,) = rows_with(tmp_path, "lines", library="torch")
+    assert theirs["lines"] > 100_000
+    (times,) = rows_with(tmp_path, "times_smaller", counted="lines")
+    assert times["times_smaller"] == pytest.approx(theirs["lines"] / own["lines"])
+    operators = {row["library"]: row["operators"] for row in rows_with(tmp_path, "operators")}
+    registered = len(torch._C._dispatch_get_all_op_names())
+    assert operators["models/tensor"] == len(PRIMITIVES)
+    assert operators["torch"] == pytest.approx(registered, rel=0.01)  # others may have registered more meanwhile
+
+
+def test_a_swap_is_counted_and_reaches_all(tmp_path: Path) -> None:
+    swap(config=Swapping(networks=("bert-2-32", "alexnet-2-8")), out=tmp_path)
+    (whole,) = rows_with(tmp_path, "networks_reached")
+    each = rows_with(tmp_path, "reached")
+    assert len(each) == 6
+    assert whole["networks_reached"] == np.mean([row["reached"] for row in each]) == 1
+    assert all(row["adds"] > 0 for row in rows_with(tmp_path, "adds", network="bert"))
+
+
+def test_managers_are_compared_on_the_same_requests_and_sums_are_those_of_the_networks(tmp_path: Path) -> None:
+    folders = {}
+    for name in ("mlp-8-64", "vit-2-32"):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        allocate(config=Allocating(network=name, steps=4, limits=(1, 2)), out=folders[name])
+        reserved = {row["manager"]: row for row in rows_with(folders[name], "reserved_mib")}
+        (live,) = rows_with(folders[name], "live_mib")
+        assert reserved["naive"]["reserved_mib"] == live["live_mib"]
+        assert reserved["naive"]["fragmentation"] == 0
+        assert reserved["caching"]["reserved_mib"] >= live["live_mib"]
+        (reduction,) = rows_with(folders[name], "reduction")
+        plain, limited = (reserved[m]["fragmentation"] for m in ("caching", "caching, split limit"))
+        assert reduction["reduction"] == pytest.approx(1 - limited / plain)
+    out = tmp_path / "out"
+    out.mkdir()
+    summarise(allocated=folders, config=Summary(), out=out)
+    (whole,) = read_json(out / "metrics.json")
+    assert whole["unequal_weights"] == 0
+    assert whole["much_less"] in (0, 0.5, 1)
+
+
+def test_the_memory_of_a_training_is_the_same_bytes_again(tmp_path: Path) -> None:
+    """Requests end when arrays do; a garbage collection at another moment must not show."""
+    texts = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        allocate(config=Allocating(network="bert-2-32", steps=3, limits=(1,)), out=tmp_path / place)
+        texts.append((tmp_path / place / "metrics.json").read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_rings_of_real_processes_agree_with_one(tmp_path: Path) -> None:
+    reduce(config=Reducing(processes=(2,), width=32, repetitions=2, batch=4), out=tmp_path)
+    (whole,) = rows_with(tmp_path, "gradient_error")
+    assert whole["gradient_error"] < 1e-12
+    assert whole["bytes_error"] < 1e-9
+    calls = {(row["ring"], row["reducer"]): row["reductions"] for row in rows_with(tmp_path, "reductions")}
+    assert calls["sockets", "inline"] == 8
+    assert calls["shared memory", "bucketed"] == 1
+
+
+def test_a_beam_is_walked_with_and_without_pruning(tmp_path: Path) -> None:
+    walk(config=Walking(nodes=200, repetitions=2, steps=8, beam=4), out=tmp_path)
+    (whole,) = rows_with(tmp_path, "pruned_share")
+    walked = {row["variant"]: row["walked"] for row in rows_with(tmp_path, "walked")}
+    assert whole["pruned_share"] == walked["pruned"] / walked["whole"] < 1
+    assert whole["unequal_gradients"] == 0
+    assert whole["gradient_error"] < 1e-6
+
+
+def test_both_libraries_are_timed_on_the_same_loss_and_a_slow_add_shows(tmp_path: Path) -> None:
+    """Another network, precision or loss on one side would be an unfair comparison."""
+    compare(
+        config=Speed(networks=("vgg16-2-8", "vit-2-32"), lengths=(100,), repetitions=2, warm_up=1, calls=5),
+        out=tmp_path,
+    )
+    apart = rows_with(tmp_path, "loss_apart")
+    assert len(apart) == 4
+    assert max(row["loss_apart"] for row in apart) < 1e-4
+    libraries = {row["library"] for row in rows_with(tmp_path, "hundred_passes", network="vgg16")}
+    assert libraries == {"torch", "torch, channels last", "numpy", "lazy"}
+    best = min(
+        row["hundred_passes"] for row in rows_with(tmp_path, "hundred_passes") if row["library"].startswith("torch, ch")
+    )
+    (seconds,) = rows_with(tmp_path, "torch_seconds", network="vgg16")
+    assert seconds["torch_seconds"] <= best / 100 + 1e-12
+    shares = {row["profiled"]: row["add_share"] for row in rows_with(tmp_path, "add_share")}
+    assert shares["slow add"] > shares["numpy"] + 0.05
+
+
+def test_every_name_in_the_stages_is_a_network() -> None:
+    for names in (SMALL, TRAINED, TIMED, FEW):
+        assert all(named(name).network in NETWORKS for name in names)
+        assert json.dumps(named(names[0]).labels)
+    for names in (SMALL, TRAINED, TIMED):
+        assert {named(name).network for name in names} == set(NETWORKS)
