@@ -37,13 +37,10 @@ TIMED = (
 swapped = Stage(swapping.swap, config=swapping.Swapping(networks=SMALL))
 
 # 2. Every backend against torch, and against finite differences.
-BACKENDS = ("numpy", "counting", "lazy")
 conformed = Stage(
     conforming.conform,
     config=Profiles(
-        quick=conforming.Conforming(backends=BACKENDS, places=3),
-        cpu=conforming.Conforming(backends=(*BACKENDS, "lazy, all put off", "jax")),
-        gpu=conforming.Conforming(backends=(*BACKENDS, "lazy, all put off", "jax")),
+        quick=conforming.Conforming(every=90, places=3), cpu=conforming.Conforming(), gpu=conforming.Conforming()
     ),
 )
 
@@ -96,7 +93,10 @@ compared = Stage(
     speed.compare,
     config=Profiles(
         quick=speed.Speed(
-            networks=("mlp-32-256", "alexnet-2-8", "bert-2-64"), lengths=(100, 100_000), repetitions=8, calls=200
+            networks=("mlp-32-256", "alexnet-2-8", "vgg16-2-8", "resnet50-2-8", "bert-2-64"),
+            lengths=(100, 1_000_000),
+            repetitions=8,
+            calls=200,
         ),
         cpu=speed.Speed(networks=TIMED),
         gpu=speed.Speed(networks=TIMED),

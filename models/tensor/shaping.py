@@ -8,7 +8,7 @@ import numpy as np
 from models.tensor import elementwise
 from models.tensor.active import active
 from models.tensor.backend import Array, Shape
-from models.tensor.tensor import Tensor, axes_of, call, record, tensor
+from models.tensor.tensor import Tensor, axes_of, call, record
 
 
 def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
@@ -215,8 +215,3 @@ def rand(*shape: int, dtype: Any = np.float32) -> Tensor:
 def randn(*shape: int, dtype: Any = np.float32) -> Tensor:
     """Normal, of mean 0 and variance 1."""
     return Tensor(call("random_normal", shape, np.dtype(dtype)))
-
-
-def as_tensor(value: Any) -> Tensor:
-    """A tensor as it is, or one of anything that `tensor` takes."""
-    return value if isinstance(value, Tensor) else tensor(value)

@@ -1,6 +1,6 @@
 """The front end: a tensor is a backend's array and, where gradients are wanted, the node that made it (section 4.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -257,8 +257,6 @@ def axes_of(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
         raise ValueError(f"an axis twice in {asked}")
     return found
 
-
-Maker = Callable[[Sequence[int]], Tensor]
 
 # They need the class above, and its operators need them.
 from models.tensor import elementwise, products, reductions, shaping  # noqa: E402

@@ -26,9 +26,15 @@ DIFFERENT = {
 
 @config
 class Conforming:
-    """Backends that are tried, and how many values of each input are moved for finite differences."""
+    """Backends that are tried on every case, compiling ones on every so many, and the places of finite differences.
 
-    backends: tuple[str, ...]
+    `places` are the values of each input that are moved, `every` says which cases those backends get that compile each
+    one anew.
+    """
+
+    backends: tuple[str, ...] = ("numpy", "counting", "lazy")
+    compiling: tuple[str, ...] = ("lazy, all put off", "jax")
+    every: Count = 1
     places: Count = 6
 
 
@@ -57,11 +63,12 @@ def conform(*, config: Conforming, out: Path) -> None:
         expected = {case.name: outcome(case) for case in chosen}
     rows: list[Row] = []
     failed: dict[str, dict[str, str]] = {}
-    for name in config.backends:
-        failed[name] = _failures(backend(name), chosen, expected)
-        rows.append({"backend": name, "failures": len(failed[name]), "cases": len(chosen)})
+    for name in (*config.backends, *config.compiling):
+        tried = chosen[:: config.every] if name in config.compiling else chosen
+        failed[name] = _failures(backend(name), tried, expected)
+        rows.append({"backend": name, "failures": len(failed[name]), "cases": len(tried)})
         if failed[name]:
-            spool.note(f"{name}: {len(failed[name])} of {len(chosen)} cases differ from torch")
+            spool.note(f"{name}: {len(failed[name])} of {len(tried)} cases differ from torch")
     wrong = _failures(WrongGradient(), [case for case in chosen if case.operation in ("sin", "exp")], expected)
     sines = [case for case in chosen if case.operation == "sin" and expected[case.name].gradients]
     some = [case for case in sines if expected[case.name].gradients[0].size]

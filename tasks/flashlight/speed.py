@@ -48,12 +48,16 @@ def compare(*, config: Speed, out: Path) -> None:
     """Write metrics.json; in each turn every library has its run, in changing order."""
     import torch
 
+    from models.tensor.lazy import LazyBackend
+    from models.tensor.numpy_backend import NumpyBackend
+
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)  # torch at its best
     spool.note(kernels())
     rows: list[Row] = [{"over": "this machine", "kernels": kernels()}]
     with alone() as busy:
-        timed = [row for name in config.networks for row in _network(name, config)]
+        backends = {"numpy": NumpyBackend(), "lazy": LazyBackend()}
+        timed = [row for name in config.networks for row in _network(name, backends, config)]
         timed += _calls(config) + [row for length in config.lengths for row in _chain(length, config)]
     timed.append(_whole(timed))
     rows += [row | busy for row in timed]
@@ -76,13 +80,11 @@ def _middle(seconds: list[float]) -> float:
     return sorted(seconds)[len(seconds) // 2]
 
 
-def _network(name: str, config: Speed) -> list[Row]:
+def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
     """A network's passes and steps by torch, in both layouts where it has images, and by both of our backends."""
     import torch
 
     from models.tensor import optimizers, using
-    from models.tensor.lazy import LazyBackend
-    from models.tensor.numpy_backend import NumpyBackend
 
     one = named(name)
     rows: list[Row] = []
@@ -93,7 +95,7 @@ def _network(name: str, config: Speed) -> list[Row]:
             theirs = torchs(name, last)
             runs[label] = passes(theirs, torch.optim.Adam(theirs.model.parameters()) if what == "step" else None)
         reference = torchs(name)
-        for label, backend in (("numpy", NumpyBackend()), ("lazy", LazyBackend())):
+        for label, backend in backends.items():
             with using(backend):
                 made = with_weights_of(own(name), reference)
                 if what == "pass":
