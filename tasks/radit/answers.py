@@ -17,7 +17,6 @@ QUANTITIES = {
     "f1": "token F1 against the nearest right answer, 0 to 1",
     "trusts_passage": "answers that are the wrong value which the passage states, 0 to 1",
     "em_difference": "difference in em of one question's answers given in two ways",
-    "relative_gain": "the same of the means over questions, as a share of the second way's",
 }
 
 
@@ -57,7 +56,8 @@ def differences(name: str, rows: Iterable[Row], way: Way, others: Iterable[Row],
 def relative(name: str, rows: Iterable[Row], way: Way, others: Iterable[Row], other: Way) -> Iterator[Row]:
     """The gain in mean em over test questions as a share of the other way's, as the paper's abstract tells its own.
 
-    Nothing where the one or the other was not asked, or the other way has no answer right.
+    It is shown and not judged, so no stage declares it. Nothing where the one or the other was not asked, or the other
+    way has no answer right.
     """
     mine = [row for row in rows if _way(row) == way and row["among"] == "test"]
     right = [row["em"] for row in others if _way(row) == other and row["among"] == "test" and row["em"] is not None]
