@@ -33,10 +33,10 @@ def traces(draw: st.DrawFn) -> list[Event]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(traces(), st.sampled_from([None, MIB, 4 * MIB]), st.sampled_from([None, 2 * MIB]))
-def test_no_place_in_use_meets_another(events: list[Event], split: int | None, recycle: int | None) -> None:
+@given(traces(), st.sampled_from([None, 21 * MIB, 32 * MIB]), st.sampled_from([None, 2 * MIB]), st.integers(1, 16))
+def test_no_place_in_use_meets_another(events: list[Event], split: int | None, recycle: int | None, scale: int) -> None:
     """`replay` looks at every pair, and knows nothing of pieces."""
-    for manager in (Naive(), Caching(split, recycle)):
+    for manager in (Naive(), Caching(split, recycle), Caching(split and split // scale, recycle, scale=scale)):
         seen = replay(events, manager)
         assert seen.peak_reserved >= seen.peak_live
         for event in events:  # what is left can be freed, and everything is one piece again
@@ -83,7 +83,36 @@ def test_a_split_limit_keeps_large_pieces_whole() -> None:
         Event("allocate", 3, 30 * MIB),
     ]
     assert replay(events, Caching()).peak_reserved == 60 * MIB
-    assert replay(events, Caching(split_limit=20 * MIB)).peak_reserved == 50 * MIB
+    assert replay(events, Caching(split_limit=24 * MIB)).peak_reserved == 50 * MIB
+
+
+def test_a_split_limit_uses_segments_again_and_one_below_a_segment_is_refused() -> None:
+    """With a limit of 8 MiB, as PyTorch refuses it, ten requests one after the other reserved 200 MiB."""
+    events = [Event(kind, at, 3 * MIB) for at in range(10) for kind in ("allocate", "free")]  # type: ignore[arg-type]
+    assert replay(events, Caching(split_limit=24 * MIB)).peak_reserved == 20 * MIB
+    for limit, scale in ((8 * MIB, 1), (20 * MIB, 1), (20 * MIB // 16, 16)):
+        with pytest.raises(ValueError, match="not above"):
+            Caching(split_limit=limit, scale=scale)
+
+
+def test_a_scaled_manager_reserves_what_the_whole_one_does_for_requests_that_are_scaled() -> None:
+    sizes = [3, 9, 30, 17, 0.5, 50, 12]
+    reserved = []
+    for scale in (1, 16):
+        events = [Event("allocate", at, int(size * MIB) // scale) for at, size in enumerate(sizes)]
+        events += [Event("free", 2), Event("free", 5)]
+        events += [Event("allocate", 10 + at, int(size * MIB) // scale) for at, size in enumerate(sizes)]
+        reserved.append(scale * replay(events, Caching(24 * MIB // scale, scale=scale)).peak_reserved)
+    assert reserved[0] == reserved[1]
+
+
+def test_peaks_from_a_place_on_count_what_is_still_there_and_nothing_that_was() -> None:
+    events = [Event("allocate", 0, 1000), Event("allocate", 1, 4000), Event("free", 1), Event("allocate", 3, 2000)]
+    assert replay(events, Naive()).peak_live == 5000
+    seen = replay(events, Naive(), since=3)
+    assert (seen.peak_live, seen.peak_reserved, seen.never_live) == (3000, 3000, 0)
+    kept = replay(events, Caching(), since=3)
+    assert kept.never_live == 1 - 3000 / (2 * MIB)
 
 
 def trained(manager: MemoryManager, name: str = "bert", steps: int = 4) -> tuple[list[float], Any]:
@@ -108,7 +137,7 @@ def test_every_manager_trains_to_the_same_bits_and_gives_all_back() -> None:
     losses, weight = trained(recorder)
     assert losses[-1] < losses[0]
     planned = plan(recorder.events)
-    for manager in (Caching(), Caching(split_limit=MIB), Arena(planned)):
+    for manager in (Caching(), Caching(split_limit=2 * MIB, scale=16), Arena(planned)):
         again, same = trained(manager)
         assert again == losses
         assert np.array_equal(weight, same)

@@ -47,10 +47,10 @@ class Arena(MemoryManager):
     goes to the caching manager.
     """
 
-    def __init__(self, planned: Plan) -> None:
+    def __init__(self, planned: Plan, others: Caching | None = None) -> None:
         super().__init__()
         self.plan = planned
-        self.others = Caching()
+        self.others = others or Caching()
         self.segments = self.others.segments
         self.segments[0] = planned.size
         self._next: int | None = None

@@ -51,9 +51,14 @@ class Replayed:
     fragmentation: float
     segments: int
 
+    @property
+    def never_live(self) -> float:
+        """The share of the reserved bytes, at their peak, by which they exceed what is ever live at once."""
+        return 1 - self.peak_live / self.peak_reserved
 
-def replay(events: Sequence[Event], manager: MemoryManager) -> Replayed:
-    """Put recorded requests to a manager.
+
+def replay(events: Sequence[Event], manager: MemoryManager, since: int = 0) -> Replayed:
+    """Put recorded requests to a manager; peaks are those of the events from place `since` on.
 
     Raises:
         ValueError: two places in use meet, or one lies beyond its segment: the manager is wrong.
@@ -62,7 +67,11 @@ def replay(events: Sequence[Event], manager: MemoryManager) -> Replayed:
     held: dict[int, dict[int, int]] = {}
     live = reserved = peak_live = peak_reserved = segments = 0
     fragmentation = 0.0
-    for event in events:
+    for at, event in enumerate(events):
+        if at == since:  # what was asked before is still there, and counts from here on
+            peak_live, segments = live, len(manager.segments)
+            peak_reserved = reserved = manager.reserved
+            fragmentation = 1 - live / reserved if reserved else 0.0
         if event.kind == "step":
             manager.step()
         elif event.kind == "allocate":
