@@ -64,14 +64,14 @@ def test_managers_are_compared_on_the_same_requests_and_sums_are_those_of_the_ne
     for name in ("mlp-8-64", "vit-2-32"):
         folders[name] = tmp_path / name
         folders[name].mkdir()
-        allocate(config=Allocating(network=name, steps=4, limits=(1, 2)), out=folders[name])
+        allocate(config=Allocating(network=name, steps=4, limits=(24, 64)), out=folders[name])
         reserved = {row["manager"]: row for row in rows_with(folders[name], "reserved_mib")}
         (live,) = rows_with(folders[name], "live_mib")
         assert reserved["naive"]["reserved_mib"] == live["live_mib"]
         assert reserved["naive"]["fragmentation"] == 0
-        assert reserved["caching"]["reserved_mib"] >= live["live_mib"]
+        assert reserved["caching"]["reserved_mib"] >= reserved["caching, scaled"]["reserved_mib"] >= live["live_mib"]
         (reduction,) = rows_with(folders[name], "reduction")
-        plain, limited = (reserved[m]["fragmentation"] for m in ("caching", "caching, split limit"))
+        plain, limited = (reserved[m]["fragmentation"] for m in ("caching, scaled", "caching, scaled, split limit"))
         assert reduction["reduction"] == pytest.approx(1 - limited / plain)
     out = tmp_path / "out"
     out.mkdir()
@@ -86,7 +86,7 @@ def test_the_memory_of_a_training_is_the_same_bytes_again(tmp_path: Path) -> Non
     texts = []
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
-        allocate(config=Allocating(network="bert-2-32", steps=3, limits=(1,)), out=tmp_path / place)
+        allocate(config=Allocating(network="bert-2-32", steps=4, limits=(24,)), out=tmp_path / place)
         texts.append((tmp_path / place / "metrics.json").read_bytes())
     assert texts[0] == texts[1]
 
