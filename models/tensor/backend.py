@@ -2,8 +2,8 @@
 
 An array is whatever the backend likes, as long as it has `shape` (a tuple) and `dtype` (numpy's). A backend defines the
 abstract methods; those that are not abstract have derived defaults, which it may replace by fused ones. Operations
-never write into their arguments, `adam_update` excepted. A primitive whose first letter is not here is derived from
-these in `operations.py`.
+never write into their arguments, `adam_update` excepted. All other operations are derived from these in `elementwise`,
+`reductions`, `products`, `shaping` and `nn.functional`.
 """
 
 from abc import ABC, abstractmethod

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.tensor.backend import Array, Axes, Shape, TensorBackend
+from models.tensor.backend import FUSED, Array, Axes, Shape, TensorBackend
 
 UFUNCS = (
     "negative absolute sign exp expm1 log log1p sqrt sin cos tanh floor ceil rint isnan isinf logical_not "
@@ -14,6 +14,11 @@ UFUNCS = (
     "greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift"
 )
 """Primitives that are numpy's functions as they are."""
+
+SWAPPED = (*UFUNCS.split(), "sigmoid", "erf", "where", "clip")
+"""Primitives value by value: where one is swapped, what is computed in one go is derived anew."""
+
+DERIVED = tuple(name for name in FUSED if name != "evaluate")
 
 COLUMNS = 256
 """Windows of images that a matrix product of a convolution has at least, where there are as many."""
@@ -30,7 +35,19 @@ _smallest: Any = np.minimum.reduce
 
 
 class NumpyBackend(_Ufuncs):  # type: ignore[misc]
-    """Arrays are numpy's; results of no axes may be numpy's scalars."""
+    """Arrays are numpy's; results of no axes may be numpy's scalars.
+
+    A subclass that swaps a primitive gets the derived versions of those that this class, or a faster one below it,
+    computes in one go (`FUSED`), so that a swapped `add` reaches Adam's update. Sums within matrix products,
+    convolutions and reductions are those primitives' own.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if any(name in vars(cls) for name in SWAPPED):
+            for name in DERIVED:
+                if name not in vars(cls):
+                    setattr(cls, name, getattr(TensorBackend, name))
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
@@ -114,7 +131,7 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         return np.argwhere(x)
 
     def sigmoid(self, x: Array) -> Array:
-        return np.multiply(np.add(np.tanh(np.multiply(x, 0.5)), 1.0), 0.5)
+        return self.multiply(self.add(self.tanh(self.multiply(x, 0.5)), 1.0), 0.5)
 
     def erf(self, x: Array) -> Array:
         from scipy.special import erf  # slow to import, and few need it

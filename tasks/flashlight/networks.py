@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 KINDS = {"mlp": "layers", "bert": "attention", "asr": "attention", "vit": "attention"}
 """Where a network spends its time; those that are not here are convolutional."""
 
+SHARING = ("resnet50", "bert", "asr", "vit")
+"""Networks with residual connections, in which a value is used twice and its gradients are added."""
+
+IMAGELESS = ("mlp", "bert")
+"""Networks without convolutions, to which the layout of images is nothing."""
+
 
 @dataclass(frozen=True)
 class Named:
@@ -46,7 +52,7 @@ def own(name: str) -> "Sample":
 
 
 def torchs(name: str, channels_last: bool = False) -> "Sample":
-    """The network in torch; with `channels_last` images and filters lie as its convolutions like them best."""
+    """The network in torch, dropouts off; with `channels_last` images and filters lie as convolutions like them best."""
     import torch
 
     from models.tensor.zoo import sample
@@ -54,6 +60,7 @@ def torchs(name: str, channels_last: bool = False) -> "Sample":
     torch.manual_seed(0)
     one = named(name)
     made = sample(one.network, torch.nn, torch.tensor, one.batch, one.width)
+    _drop_nothing(made)
     if not channels_last:
         return made
     images = made.inputs.contiguous(memory_format=torch.channels_last)
@@ -61,7 +68,7 @@ def torchs(name: str, channels_last: bool = False) -> "Sample":
 
 
 def with_weights_of(made: "Sample", theirs: "Sample") -> "Sample":
-    """Our network with the weights of torch's, by way of safetensors; dropouts off in both."""
+    """Our network with the weights of torch's, by way of safetensors; dropouts off here, too."""
     from safetensors.torch import save_file
 
     from models.tensor.checkpoint import load
@@ -70,10 +77,14 @@ def with_weights_of(made: "Sample", theirs: "Sample") -> "Sample":
         path = Path(folder) / "weights.safetensors"
         save_file({name: x.contiguous() for name, x in theirs.model.state_dict().items()}, path)
         load(made.model, path)
-    for one in (made, theirs):
-        if hasattr(one.model, "classifier"):
-            one.model.classifier.eval()
+    _drop_nothing(made)
     return made
+
+
+def _drop_nothing(made: "Sample") -> None:
+    """Turn dropouts off, which lie in the classifiers, so that both libraries do the same work."""
+    if hasattr(made.model, "classifier"):
+        made.model.classifier.eval()
 
 
 def passes(made: "Sample", optimizer: Any = None) -> Callable[[], Any]:

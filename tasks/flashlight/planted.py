@@ -23,6 +23,18 @@ class PoisonedAdd(NumpyBackend):
         return found * found.dtype.type(np.nan) if found.dtype.kind == "f" else found
 
 
+class CountedAdd(NumpyBackend):
+    """Counts the sums, those within derived primitives as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sums = 0
+
+    def add(self, x: Any, y: Any) -> Any:
+        self.sums += 1
+        return np.add(x, y)
+
+
 class WrongGradient(NumpyBackend):
     """A planted fault: the cosine is off by a thousandth, and with it the gradient of the sine."""
 

@@ -1,16 +1,24 @@
-"""One primitive is swapped for another: does every network use it, and what does the swap take?"""
+"""One primitive is swapped for another during one phase of a step: does the phase use it, and what does it take?"""
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.config import config
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.flashlight.networks import named, own, passes
+from tasks.flashlight.networks import SHARING, named, own, torchs
+
+if TYPE_CHECKING:
+    from models.tensor.zoo import Sample
 
 Row = dict[str, Any]
+Swap = Callable[[], AbstractContextManager[Any]]
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {"SGD": {"momentum": 0.9, "weight_decay": 0.01}, "Adam": {}}
+PHASES = ("forward", "backward", *(f"update by {name}" for name in OPTIMIZERS))
 
 
 @config
@@ -21,79 +29,98 @@ class Swapping:
 
 
 @measures(
-    adds="calls of the swapped primitive, by pass",
-    reached="1 where the swapped primitive changes the pass's result, by pass",
-    swap_lines="lines of code that swap the primitive here",
-    overloads="operators that torch has registered to add, each of which a swap there has to reach",
-    networks_reached="share of networks and passes in which the swap changes the result",
+    adds="calls of the primitive here, by phase",
+    reached="1 where a swap during this phase alone changes what it gives, by phase and library",
+    swap_lines="lines of code that swap the primitive, by library",
+    share_reached="share of networks and phases in which the swap changes what the phase gives, by library",
 )
 def swap(*, config: Swapping, out: Path) -> None:
-    """Write metrics.json: calls and effects of a swapped `add`, forward, backward and in the update."""
+    """Write metrics.json: calls and effects of a swapped `add`, here and in torch.
 
-    import numpy as np
+    Backward a sum is needed where a value is used twice, and is asked for in no other network.
+    """
 
+    from models.tensor import optimizers, using
     from models.tensor.numpy_backend import NumpyBackend
-    from tasks.flashlight.planted import PoisonedAdd, QuantisedAdd
+    from tasks.flashlight import torch_swap
+    from tasks.flashlight.planted import CountedAdd, PoisonedAdd, QuantisedAdd
 
     rows: list[Row] = []
+    libraries: dict[str, tuple[Callable[[str], Any], Any, Swap, Swap]] = {
+        "models/tensor": (_own, optimizers, lambda: using(QuantisedAdd()), lambda: using(PoisonedAdd())),
+        "torch": (torchs, _torchs_optimizers(), torch_swap.QuantisedAdds, torch_swap.PoisonedAdds),
+    }
+    for library, (build, rules, quantised, poisoned) in libraries.items():
+        reached = []
+        for name in config.networks:
+            for phase in PHASES:
+                if phase == "backward" and named(name).network not in SHARING:
+                    continue
+                with using(NumpyBackend()):
+                    changes = [_result(build(name), rules, phase, one) for one in (None, quantised, poisoned)]
+                reached.append(_differs(*changes))
+                labels = named(name).labels | {"library": library, "phase": phase}
+                rows.append(labels | {"reached": int(reached[-1])})
+        rows.append({"library": library, "share_reached": sum(reached) / len(reached)})
     for name in config.networks:
-        labels = named(name).labels
-        counted = _counts(name)
-        plain = _results(name, NumpyBackend)
-        quantised = _results(name, QuantisedAdd)
-        poisoned = _results(name, PoisonedAdd)
-        for place, what in enumerate(("forward", "backward", "update")):
-            changed = not np.array_equal(plain[place], quantised[place]) and bool(np.isnan(poisoned[place]).any())
-            rows.append(labels | {"pass": what, "adds": counted[place], "reached": int(changed)})
-    shares = [row["reached"] for row in rows]
-    rows.append({"over": "all networks", "networks_reached": sum(shares) / len(shares)})
-    body = inspect.getsource(QuantisedAdd).splitlines()
-    rows.append({"library": "models/tensor", "swap_lines": sum(bool(line.strip()) for line in body)})
-    rows.append({"library": "torch", "overloads": _overloads()})
+        for phase in PHASES:
+            counted = CountedAdd()
+            with using(NumpyBackend()):
+                _result(_own(name), optimizers, phase, lambda counted=counted: using(counted))  # type: ignore[misc]
+            rows.append(named(name).labels | {"phase": phase, "adds": counted.sums})
+    for library, written in (("models/tensor", QuantisedAdd), ("torch", torch_swap.QuantisedAdds)):
+        body = inspect.getsource(written).splitlines()
+        rows.append({"library": library, "swap_lines": sum(bool(line.strip()) for line in body)})
     write_json(out / "metrics.json", rows)
 
 
-def _counts(name: str) -> list[int]:
-    """Calls of `add` in each of the passes."""
-
-    from models.tensor import optimizers, using
-    from models.tensor.counting import CountingBackend
-    from models.tensor.numpy_backend import NumpyBackend
-
-    backend = CountingBackend(NumpyBackend())
-    with using(backend):
-        made = own(name)
-        optimizer = optimizers.SGD(made.model.parameters(), 0.01, momentum=0.9)
-        marks = [backend.calls["add"]]
-        loss = made.loss(made.model(made.inputs), made.targets)
-        marks.append(backend.calls["add"])
-        loss.backward()
-        marks.append(backend.calls["add"])
-        optimizer.step()
-        passes(made, optimizer)()  # the second update adds momentum
-        return [marks[1] - marks[0], marks[2] - marks[1], backend.calls["add"] - marks[2]]
+def _own(name: str) -> "Sample":
+    """Our network with dropouts off, as torch's has them."""
+    made = own(name)
+    made.model.eval()
+    return made
 
 
-def _results(name: str, backend: Callable[[], Any]) -> list[Any]:
-    """The loss, all gradients and all weights after two steps, on a backend."""
+def _torchs_optimizers() -> Any:
+    import torch
+
+    return torch.optim
+
+
+def _result(made: "Sample", optimizers: Any, phase: str, swapped: Swap | None) -> Any:
+    """What the phase gives, the swap being in place during it and at no other time: the loss, gradients or weights."""
+    from contextlib import nullcontext
 
     import numpy as np
 
-    from models.tensor import active, optimizers, using
+    during = {one: swapped if swapped is not None and one == phase else nullcontext for one in PHASES}
+    parameters = list(made.model.parameters())
+    rule = phase.removeprefix("update by ")
+    rule = rule if rule in OPTIMIZERS else "SGD"
+    optimizer = getattr(optimizers, rule)(parameters, lr=0.01, **OPTIMIZERS[rule])
+    with np.errstate(all="ignore"):
+        for _ in range(2):  # momentum is added from the second step on
+            optimizer.zero_grad()
+            with during["forward"]():
+                loss = made.loss(made.model(made.inputs), made.targets)
+            with during["backward"]():
+                loss.backward()
+            if not phase.startswith("update"):
+                break
+            with during[phase]():
+                optimizer.step()
+    arrays = {"forward": [loss], "backward": [p.grad for p in parameters if p.grad is not None]}.get(phase, parameters)
+    return np.concatenate([_array(one).ravel() for one in arrays])
 
-    with using(backend()), np.errstate(all="ignore"):
-        made = own(name)
-        optimizer = optimizers.SGD(made.model.parameters(), 0.01, momentum=0.9, weight_decay=0.01)
-        step = passes(made, optimizer)
-        loss = step()
-        gradients = [p.grad.numpy().ravel() for p in made.model.parameters() if p.grad is not None]
-        step()
-        weights = [active.backend.to_numpy(p.data).ravel() for p in made.model.parameters()]
-        return [np.atleast_1d(loss.numpy()), np.concatenate(gradients), np.concatenate(weights)]
+
+def _array(tensor: Any) -> Any:
+    import numpy as np
+
+    found = tensor.detach().numpy()
+    return np.array(found)
 
 
-def _overloads() -> int:
-    import torch
+def _differs(plain: Any, quantised: Any, poisoned: Any) -> bool:
+    import numpy as np
 
-    names = (name.split("::")[-1] for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::"))
-    return sum(name.split(".")[0].strip("_") in ("add", "foreach_add") for name in names)
+    return not np.array_equal(plain, quantised) and bool(np.isnan(poisoned).any())

@@ -11,10 +11,11 @@ from conftest import ROOT, read_json
 from flows.flashlight.stages import FEW, SMALL, TIMED, TRAINED
 from models.tensor import PRIMITIVES
 from models.tensor.zoo import NETWORKS
-from tasks.flashlight import footprint
+from tasks.flashlight import footprint, swapping
 from tasks.flashlight.allocating import Allocating, Summary, allocate, summarise
 from tasks.flashlight.footprint import Counting, count
 from tasks.flashlight.networks import named
+from tasks.flashlight.planted import QuantisedAdd
 from tasks.flashlight.reducing import Reducing, reduce
 from tasks.flashlight.speed import Speed, compare
 from tasks.flashlight.swapping import Swapping, swap
@@ -51,12 +52,31 @@ def test_a_footprint_counts_all_of_our_files_and_every_registered_operator(
 
 
 def test_a_swap_is_counted_and_reaches_all(tmp_path: Path) -> None:
+    """Backward, AlexNet adds nothing; an update that was computed in one go would go around the swap."""
     swap(config=Swapping(networks=("bert-2-32", "alexnet-2-8")), out=tmp_path)
-    (whole,) = rows_with(tmp_path, "networks_reached")
-    each = rows_with(tmp_path, "reached")
-    assert len(each) == 6
-    assert whole["networks_reached"] == np.mean([row["reached"] for row in each]) == 1
-    assert all(row["adds"] > 0 for row in rows_with(tmp_path, "adds", network="bert"))
+    for library in ("models/tensor", "torch"):
+        (whole,) = rows_with(tmp_path, "share_reached", library=library)
+        each = rows_with(tmp_path, "reached", library=library)
+        assert len(each) == 7
+        assert whole["share_reached"] == np.mean([row["reached"] for row in each])
+        assert (whole["share_reached"] == 1) == (library == "models/tensor"), "in torch a layer adds within addmm"
+    adds = {(row["network"], row["phase"]): row["adds"] for row in rows_with(tmp_path, "adds")}
+    assert adds.pop(("alexnet", "backward")) == 0
+    assert min(adds.values()) > 0
+
+
+def test_a_swap_that_is_gone_around_is_not_counted_as_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During one phase alone: a changed loss must not make gradients and weights count as reached."""
+    from models.tensor import optimizers, using
+    from models.tensor.numpy_backend import NumpyBackend
+
+    monkeypatch.setattr(QuantisedAdd, "adam_update", NumpyBackend.adam_update)
+    for phase, reached in (("forward", True), ("backward", False), ("update by SGD", True), ("update by Adam", False)):
+        plain, swapped = (
+            swapping._result(swapping._own("mlp-4-16"), optimizers, phase, one)
+            for one in (None, lambda: using(QuantisedAdd()))
+        )
+        assert np.array_equal(plain, swapped) != reached, phase
 
 
 def test_managers_are_compared_on_the_same_requests_and_sums_are_those_of_the_networks(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from conftest import ROOT
 
 from models import tensor as ft
 from models.tensor import conformance, nn, optimizers
+from models.tensor.lazy import LazyBackend
 from models.tensor.memory import Caching, ManagedBackend, MemoryManager, Naive, Recorder, replay
 from models.tensor.numpy_backend import NumpyBackend
 from models.tensor.zoo import sample
@@ -53,6 +54,28 @@ def test_rounded_sums_reach_everything_and_training_goes_on() -> None:
     assert losses != plain
     assert losses[-1] < losses[0]
     np.testing.assert_allclose(losses, plain, rtol=0.1)
+
+
+def test_rounded_sums_reach_adam_on_which_class_ever_they_are_swapped() -> None:
+    """numpy's backend and the lazy one update in one go, which a swapped sum must undo."""
+    rounded = made("class RoundedSums")["RoundedSums"]
+
+    class Lazily(LazyBackend):
+        def __init__(self) -> None:
+            super().__init__(large=1)
+            self.sums = 0
+
+        def add(self, x: Any, y: Any) -> Any:
+            self.sums += 1
+            return super().add(x, y)
+
+    for backend in (rounded(), Lazily()):
+        with ft.using(backend):
+            weight = ft.tensor(np.ones(2000, np.float32), requires_grad=True)
+            optimizer = optimizers.Adam([weight], 0.1)
+            weight.grad = ft.tensor(np.full(2000, 30, np.float32))
+            optimizer.step()
+        assert backend.sums == 3
 
 
 def test_the_manager_serves_trainings_and_wastes_at_most_half() -> None:
