@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models.tensor.backend import TensorBackend
     from models.tensor.zoo import Sample
 
 KINDS = {"mlp": "layers", "bert": "attention", "asr": "attention", "vit": "attention"}
@@ -52,7 +53,7 @@ def own(name: str) -> "Sample":
 
 
 def torchs(name: str, channels_last: bool = False) -> "Sample":
-    """The network in torch, dropouts off; with `channels_last` images and filters lie as convolutions like them best."""
+    """The network in torch, dropouts off; with `channels_last` images and filters lie as convolutions like it."""
     import torch
 
     from models.tensor.zoo import sample
@@ -85,6 +86,17 @@ def _drop_nothing(made: "Sample") -> None:
     """Turn dropouts off, which lie in the classifiers, so that both libraries do the same work."""
     if hasattr(made.model, "classifier"):
         made.model.classifier.eval()
+
+
+def on(backend: "TensorBackend", run: Callable[[], Any]) -> Callable[[], Any]:
+    """The same function, run on a backend."""
+    from models.tensor import using
+
+    def there() -> Any:
+        with using(backend):
+            return run()
+
+    return there
 
 
 def passes(made: "Sample", optimizer: Any = None) -> Callable[[], Any]:

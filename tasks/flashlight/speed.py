@@ -1,19 +1,18 @@
 """Seconds of real passes and of single operations, here and in torch, in turns, on one thread, in one precision."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from models.config import Count, config
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.flashlight.clock import alone, kernels
-from tasks.flashlight.networks import named, own, passes, torchs, with_weights_of
+from tasks.flashlight.clock import Timed, alone, kernels, turns
+from tasks.flashlight.networks import IMAGELESS, named, on, own, passes, torchs, with_weights_of
 
 Row = dict[str, Any]
-Timed = dict[str, Callable[[], Any]]
 
 OPERATIONS = ("add", "multiply", "subtract", "exp", "tanh", "sum", "matmul")
 TORCHS = {"multiply": "mul"}
@@ -21,10 +20,11 @@ TORCHS = {"multiply": "mul"}
 
 @config
 class Speed:
-    """Networks by name, lengths of the chain of operations, and how often each is timed."""
+    """Networks by name, lengths of the chain of operations, widths of products, and how often each is timed."""
 
     networks: tuple[str, ...]
     lengths: tuple[Count, ...] = (100, 10_000, 1_000_000)
+    widths: tuple[Count, ...] = (256, 1024)
     repetitions: Count = 12
     warm_up: Count = 2
     calls: Count = 2000
@@ -36,10 +36,11 @@ class Speed:
     torch_seconds="median seconds of a pass forward and backward, by torch in its better layout",
     our_seconds="the same by the better of our backends",
     passes_ratio="our seconds forward and backward over torch's better layout, turn by turn, by backend",
-    step_ratio="the same with the update",
+    step_ratio="the same with the update, over torch's better layout and Adam",
     loss_apart="difference of both libraries' losses from the same weights",
     call_us="median microseconds of an operation on 4 values that records for gradients, by library",
     call_ratio="ours over torch's, mean over operations, turn by turn",
+    product_ratio="seconds of numpy's product of two square matrices over torch's, turn by turn, by width",
     chain_ratio="seconds of ten operations value by value over torch's, turn by turn, by values and backend",
     not_slower="share of the paper's six networks whose passes take no longer than torch's on our better backend",
     add_share="share of the time in primitives that is spent in add, by backend",
@@ -59,29 +60,14 @@ def compare(*, config: Speed, out: Path) -> None:
         backends = {"numpy": NumpyBackend(), "lazy": LazyBackend()}
         timed = [row for name in config.networks for row in _network(name, backends, config)]
         timed += _calls(config) + [row for length in config.lengths for row in _chain(length, config)]
+        timed += [row for width in config.widths for row in _products(width, config)]
     timed.append(_whole(timed))
     rows += [row | busy for row in timed]
     write_json(out / "metrics.json", rows + _profile(config.networks[-1]))
 
 
-def _turns(runs: Timed, config: Speed) -> dict[str, list[float]]:
-    """Seconds of each run in each turn."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(config.warm_up + config.repetitions):
-        for name in list(runs)[:: 1 if turn % 2 else -1]:
-            began = time.perf_counter()
-            runs[name]()
-            if turn >= config.warm_up:
-                found[name].append(time.perf_counter() - began)
-    return found
-
-
-def _middle(seconds: list[float]) -> float:
-    return sorted(seconds)[len(seconds) // 2]
-
-
 def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
-    """A network's passes and steps by torch, in both layouts where it has images, and by both of our backends."""
+    """A network's passes and steps by torch, in all layouts and with both of its Adams, and by both of our backends."""
     import torch
 
     from models.tensor import optimizers, using
@@ -90,10 +76,17 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
     rows: list[Row] = []
     for what in ("pass", "step"):
         runs: Timed = {}
-        layouts = {"torch": False} | ({"torch, channels last": True} if one.labels["kind"] == "convolutional" else {})
-        for label, last in layouts.items():
+        for label, last in {"torch": False, "torch, channels last": True}.items():
+            if last and one.network in IMAGELESS:
+                continue
             theirs = torchs(name, last)
-            runs[label] = passes(theirs, torch.optim.Adam(theirs.model.parameters()) if what == "step" else None)
+            if what == "pass":
+                runs[label] = passes(theirs)
+                continue
+            runs[label] = passes(theirs, torch.optim.Adam(theirs.model.parameters()))
+            theirs = torchs(name, last)
+            runs[f"{label}, fused Adam"] = passes(theirs, torch.optim.Adam(theirs.model.parameters(), fused=True))
+        others = list(runs)
         reference = torchs(name)
         for label, backend in backends.items():
             with using(backend):
@@ -102,29 +95,19 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
                     apart = abs(passes(made)().item() - passes(reference)().item())
                     rows.append(one.labels | {"backend": label, "loss_apart": apart})
                 optimizer = optimizers.Adam(made.model.parameters()) if what == "step" else None
-                runs[label] = _on(backend, passes(made, optimizer))
-        seconds = _turns(runs, config)
-        best = min(layouts, key=lambda label: _middle(seconds[label]))
+                runs[label] = on(backend, passes(made, optimizer))
+        seconds = turns(runs, config.repetitions, config.warm_up)
+        best = min(others, key=lambda label: median(seconds[label]))
         quantity, ratio = ("hundred_passes", "passes_ratio") if what == "pass" else ("hundred_steps", "step_ratio")
-        rows += [one.labels | {"library": label, quantity: 100 * _middle(s)} for label, s in seconds.items()]
+        rows += [one.labels | {"library": label, quantity: 100 * median(s)} for label, s in seconds.items()]
         if what == "pass":
-            middles = {"torch_seconds": _middle(seconds[best])}
-            middles["our_seconds"] = min(_middle(seconds[label]) for label in ("numpy", "lazy"))
+            middles = {"torch_seconds": median(seconds[best])}
+            middles["our_seconds"] = min(median(seconds[label]) for label in ("numpy", "lazy"))
             rows.append(one.labels | middles)
         for label in ("numpy", "lazy"):
             for turn, (ours, other) in enumerate(zip(seconds[label], seconds[best], strict=True)):
                 rows.append(one.labels | {"backend": label, "turn": turn, ratio: ours / other})
     return rows
-
-
-def _on(backend: Any, run: Callable[[], Any]) -> Callable[[], Any]:
-    from models.tensor import using
-
-    def there() -> Any:
-        with using(backend):
-            return run()
-
-    return there
 
 
 def _whole(rows: list[Row]) -> Row:
@@ -133,7 +116,7 @@ def _whole(rows: list[Row]) -> Row:
     for row in rows:
         if "passes_ratio" in row and row["network"] != "mlp":
             ratios.setdefault(row["network"], {}).setdefault(row["backend"], []).append(row["passes_ratio"])
-    best = [min(_middle(values) for values in one.values()) for one in ratios.values()]
+    best = [min(median(values) for values in one.values()) for one in ratios.values()]
     return {"over": "the paper's networks", "not_slower": sum(ratio <= 1 for ratio in best) / max(1, len(best))}
 
 
@@ -156,9 +139,9 @@ def _calls(config: Speed) -> list[Row]:
             operation = getattr(library, TORCHS.get(name, name) if label == "torch" else name)
             operands = (x,) if name in ("exp", "tanh", "sum") else (x, x)
             runs[label] = _repeated(operation, operands, config.calls)
-        seconds = _turns(runs, config)
+        seconds = turns(runs, config.repetitions, config.warm_up)
         rows += [
-            {"operation": name, "library": k, "call_us": 1e6 * _middle(s) / config.calls} for k, s in seconds.items()
+            {"operation": name, "library": k, "call_us": 1e6 * median(s) / config.calls} for k, s in seconds.items()
         ]
         ratios.append([a / b for a, b in zip(seconds["models/tensor"], seconds["torch"], strict=True)])
     means = [sum(turn) / len(turn) for turn in zip(*ratios, strict=True)]
@@ -206,13 +189,25 @@ def _chain(length: int, config: Speed) -> list[Row]:
     runs["torch"] = repeat(torch.tensor(x), torch.tensor(y))
     for label, backend in (("numpy", NumpyBackend()), ("lazy", LazyBackend())):
         with using(backend):
-            runs[label] = _on(backend, repeat(ft.tensor(x), ft.tensor(y)))
-    seconds = _turns(runs, config)
+            runs[label] = on(backend, repeat(ft.tensor(x), ft.tensor(y)))
+    seconds = turns(runs, config.repetitions, config.warm_up)
     return [
         {"values": str(length), "backend": label, "turn": turn, "chain_ratio": ours / other}
         for label in ("numpy", "lazy")
         for turn, (ours, other) in enumerate(zip(seconds[label], seconds["torch"], strict=True))
     ]
+
+
+def _products(width: int, config: Speed) -> list[Row]:
+    """Products of square matrices alone: what of a ratio is the BLAS's, and none of either library's doing."""
+    import numpy as np
+    import torch
+
+    x = np.random.default_rng(0).standard_normal((width, width)).astype(np.float32)
+    y = torch.tensor(x)
+    seconds = turns({"numpy": lambda: x @ x, "torch": lambda: y @ y}, config.repetitions, config.warm_up)
+    ratios = [ours / other for ours, other in zip(seconds["numpy"], seconds["torch"], strict=True)]
+    return [{"product": str(width), "turn": turn, "product_ratio": ratio} for turn, ratio in enumerate(ratios)]
 
 
 def _profile(name: str) -> list[Row]:

@@ -1,6 +1,7 @@
 """The stages: counts are those of the files, sums those of their parts, and planted faults show in what is written."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from conftest import ROOT, read_json
 from flows.flashlight.stages import FEW, SMALL, TIMED, TRAINED
 from models.tensor import PRIMITIVES
 from models.tensor.zoo import NETWORKS
-from tasks.flashlight import footprint, swapping
+from tasks.flashlight import clock, footprint, swapping
 from tasks.flashlight.allocating import Allocating, Summary, allocate, summarise
+from tasks.flashlight.clock import kernels, torchs_kernels
 from tasks.flashlight.footprint import Counting, count
-from tasks.flashlight.networks import named
+from tasks.flashlight.networks import named, own, passes, torchs, with_weights_of
 from tasks.flashlight.planted import QuantisedAdd
 from tasks.flashlight.reducing import Reducing, reduce
 from tasks.flashlight.speed import Speed, compare
@@ -133,14 +135,20 @@ def test_a_beam_is_walked_with_and_without_pruning(tmp_path: Path) -> None:
 def test_both_libraries_are_timed_on_the_same_loss_and_a_slow_add_shows(tmp_path: Path) -> None:
     """Another network, precision or loss on one side would be an unfair comparison."""
     compare(
-        config=Speed(networks=("vgg16-2-8", "vit-2-32"), lengths=(100,), repetitions=2, warm_up=1, calls=5),
+        config=Speed(
+            networks=("vgg16-2-8", "vit-2-32"), lengths=(100,), widths=(16,), repetitions=2, warm_up=1, calls=5
+        ),
         out=tmp_path,
     )
     apart = rows_with(tmp_path, "loss_apart")
     assert len(apart) == 4
     assert max(row["loss_apart"] for row in apart) < 1e-4
-    libraries = {row["library"] for row in rows_with(tmp_path, "hundred_passes", network="vgg16")}
-    assert libraries == {"torch", "torch, channels last", "numpy", "lazy"}
+    layouts = {"torch", "torch, channels last"}
+    for network in ("vgg16", "vit"):  # the one that is all convolutions and one that begins with one
+        libraries = {row["library"] for row in rows_with(tmp_path, "hundred_passes", network=network)}
+        assert libraries == layouts | {"numpy", "lazy"}
+        libraries = {row["library"] for row in rows_with(tmp_path, "hundred_steps", network=network)}
+        assert libraries == layouts | {f"{one}, fused Adam" for one in layouts} | {"numpy", "lazy"}
     best = min(
         row["hundred_passes"] for row in rows_with(tmp_path, "hundred_passes") if row["library"].startswith("torch, ch")
     )
@@ -148,6 +156,34 @@ def test_both_libraries_are_timed_on_the_same_loss_and_a_slow_add_shows(tmp_path
     assert seconds["torch_seconds"] <= best / 100 + 1e-12
     shares = {row["profiled"]: row["add_share"] for row in rows_with(tmp_path, "add_share")}
     assert shares["slow add"] > shares["numpy"] + 0.05
+
+
+def test_no_dropout_is_paid_for_by_torch_alone() -> None:
+    """AlexNet has two; with them, two passes over the same batch would give two losses."""
+    theirs = torchs("alexnet-2-8", channels_last=True)
+    assert passes(theirs)().item() == passes(theirs)().item()
+    made = with_weights_of(own("alexnet-2-8"), theirs)
+    assert passes(made)().item() == pytest.approx(passes(theirs)().item(), abs=1e-4)
+
+
+def test_what_torch_was_built_with_is_read_off_and_threads_are_told() -> None:
+    built = "- Intel(R) oneAPI Math Kernel Library Version 2024.2-Product\n- Intel(R) MKL-DNN v3.12.0 (Git)\n"
+    built += "- CPU capability usage: AVX512\n- Build settings: BLAS_INFO=mkl, BUILD_TYPE=Release"
+    assert torchs_kernels(built) == "BLAS mkl, MKL 2024.2, oneDNN 3.12.0, instructions AVX512"
+    assert kernels().count("threads") >= 2
+
+
+def test_a_ring_is_not_alone_where_one_of_its_cores_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = len(os.sched_getaffinity(0))
+    others, now = iter((0.0, 0.5, 0.0, 0.5)), iter((0.0, 1.0, 0.0, 1.0))  # half a core is busy
+    monkeypatch.setattr(clock, "_by_others", lambda: next(others))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with clock.alone(needed=cores) as whole:
+        pass
+    with clock.alone(needed=cores - 1) as rest:
+        pass
+    assert "unavailable" in whole
+    assert "unavailable" not in rest
 
 
 def test_every_name_in_the_stages_is_a_network() -> None:

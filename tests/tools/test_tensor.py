@@ -63,8 +63,8 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tried.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "tried", raising=False)
-    monkeypatch.setattr(bench, "NETWORKS", {"layers": ("mlp", 4, 16)})
-    monkeypatch.setattr(bench, "TRAINED", {"layers": ("mlp", 4, 16)})
+    monkeypatch.setattr(bench, "NETWORKS", ("mlp-4-16",))
+    monkeypatch.setattr(bench, "TRAINED", ("mlp-4-16",))
 
 
 def called(*words: str) -> tuple[int, str]:
@@ -79,7 +79,7 @@ def test_a_good_backend_passes_and_is_timed() -> None:
     code, said = called("bench", "tried:Good", "--repetitions", "2")
     assert code == 0, said
     assert "cases pass" in said
-    assert "layers" in said
+    assert "mlp-4-16" in said
 
 
 def test_a_wrong_one_fails_with_its_cases_and_the_rest_goes_on() -> None:
@@ -87,7 +87,7 @@ def test_a_wrong_one_fails_with_its_cases_and_the_rest_goes_on() -> None:
     assert code == 1
     assert "sin, float32: a gradient differs by up to" in said
     assert "more: --shown" in said
-    assert "layers" in said
+    assert "mlp-4-16" in said
 
 
 def test_a_manager_is_compared_by_what_it_reserves() -> None:

@@ -76,6 +76,7 @@ def _is_backend(made: Any) -> bool:
 
 
 def _show_backend(backend: Any, shown: int, repetitions: int) -> bool:
+    from tasks.flashlight.clock import kernels
     from tools.tensor import bench
 
     failures, cases = bench.conformance(backend)
@@ -84,7 +85,7 @@ def _show_backend(backend: Any, shown: int, repetitions: int) -> bool:
     if len(failures) > shown:
         console.print(f"and {len(failures) - shown} more: --shown {len(failures)} lists them.")
     console.print(f"{cases - len(failures)} of {cases} cases pass.")
-    console.print(bench.machine(), markup=False)
+    console.print(kernels(), markup=False)
     table = Table(
         "milliseconds forward and backward", "yours", "numpy backend", "torch", "yours / torch", "most time in"
     )

@@ -47,9 +47,7 @@ class Caching(MemoryManager):
         ValueError: a split limit that is not above a segment's size, which PyTorch refuses, too.
     """
 
-    def __init__(
-        self, split_limit: int | None = None, recycling_limit: int | None = None, *, scale: int = 1
-    ) -> None:
+    def __init__(self, split_limit: int | None = None, recycling_limit: int | None = None, *, scale: int = 1) -> None:
         super().__init__()
         if split_limit is not None and split_limit <= SEGMENT // scale:
             raise ValueError(f"a split limit of {split_limit} bytes is not above the {SEGMENT // scale} of a segment")
