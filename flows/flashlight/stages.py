@@ -83,9 +83,9 @@ walked = Stage(
 reduced = Stage(
     reducing.reduce,
     config=Profiles(
-        quick=reducing.Reducing(processes=(2,), width=128, repetitions=8),
-        cpu=reducing.Reducing(width=512, repetitions=20),
-        gpu=reducing.Reducing(width=512, repetitions=20),
+        quick=reducing.Reducing(processes=(2,), repetitions=8),
+        cpu=reducing.Reducing(repetitions=20),
+        gpu=reducing.Reducing(repetitions=20),
     ),
     kind="measure",
 )

@@ -100,7 +100,7 @@ def _operators() -> tuple[list[str], list[str]]:
 
 
 def _imports(config: Counting) -> list[Row]:
-    """Imports in new processes, in turns; every one's least is what it costs when nobody is in the way."""
+    """Imports in new processes, in turns: medians, less that of Python alone."""
     seconds: dict[str, list[float]] = {name: [] for name in ("", *IMPORTS)}
     with alone() as busy:
         for _ in range(config.repetitions):

@@ -20,11 +20,16 @@ Row = dict[str, Any]
 
 @config
 class Reducing:
-    """How many processes there are, the network's width, and how often gradients are reduced."""
+    """How many processes there are, the network, and how often gradients are reduced, after turns that only warm up.
+
+    Layers are many and small (132 KiB of float64 at width 128), so that a bucket holds several of them.
+    """
 
     processes: tuple[Count, ...] = (2, 4)
-    width: Count = 256
+    width: Count = 128
+    layers: Count = 24
     batch: Count = 16
+    warm_up: Count = 2
     repetitions: Count = 10
     bucket_kib: Count = 1024
 
@@ -37,10 +42,10 @@ class Reducing:
     bucket_ratio="seconds with buckets over those inline, turn by turn",
 )
 def reduce(*, config: Reducing, out: Path) -> None:
-    """Write metrics.json: rings of real processes, over sockets and through shared memory."""
+    """Write metrics.json: rings of real processes, over sockets and through shared memory; both reducers take turns."""
     rows: list[Row] = []
     worst, most = 0.0, 0.0
-    with alone() as busy:
+    with alone(needed=max(config.processes)) as busy:
         timed: list[Row] = []
         for kind in ("sockets", "shared memory"):
             for size in config.processes:
@@ -73,6 +78,8 @@ def _run(kind: str, size: int, config: Reducing) -> dict[str, Any]:
             "kind": kind,
             "size": size,
             "width": config.width,
+            "layers": config.layers,
+            "warm_up": config.warm_up,
             "batch": config.batch,
             "repetitions": config.repetitions,
             "bucket": config.bucket_kib * 1024,

@@ -1,4 +1,4 @@
-"""One process of a ring: its share of a batch, forward and back, reduced inline and in buckets.
+"""One process of a ring: its share of a batch, forward and back, reduced inline and in buckets by turns.
 
     python -m tasks.flashlight.ring_process ORDER.json RANK
 
@@ -20,47 +20,38 @@ from models.tensor.distributed import BucketedReducer, Collective, InlineReducer
 
 def main(order: dict[str, Any], rank: int) -> None:
     """Run one process of the ring."""
-    size, width, batch = order["size"], order["width"], order["batch"]
+    size, batch, counted = order["size"], order["batch"], order["repetitions"]
     draw = np.random.default_rng(0)
-    x, y = draw.standard_normal((size * batch, width)), draw.integers(0, 10, size * batch)
-    whole = _model(width)
+    x, y = draw.standard_normal((size * batch, order["width"])), draw.integers(0, 10, size * batch)
+    whole = _model(order)
     _pass(whole, x, y)
     expected = [p.grad.numpy() for p in whole.parameters() if p.grad is not None]
-    total = sum(gradient.nbytes for gradient in expected)
-    found = {}
-    for reducing in ("inline", "bucketed"):
-        meeting = Path(order["folder"]) / reducing
-        meeting.mkdir(exist_ok=True)
-        ring: Collective = (
-            SocketRing(rank, size, meeting) if order["kind"] == "sockets" else SharedMemoryRing(rank, size, meeting)
-        )
-        made = _model(width)
-        reducer: Reducer = (
-            InlineReducer(ring, made.parameters())
-            if reducing == "inline"
-            else BucketedReducer(ring, made.parameters(), order["bucket"])
-        )
-        share = slice(rank * batch, (rank + 1) * batch)
-        seconds = []
-        for _ in range(order["repetitions"]):
+    formula = 2 * (size - 1) / size * sum(gradient.nbytes for gradient in expected)
+    share = slice(rank * batch, (rank + 1) * batch)
+    arms = {name: _arm(name, order, rank) for name in ("inline", "bucketed")}
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    turns = order["warm_up"] + counted
+    for turn in range(turns):
+        for name in list(arms)[:: 1 if turn % 2 else -1]:  # the same order in every process
+            ring, made, reducer = arms[name]
             for parameter in made.parameters():
                 parameter.grad = None
             ring.barrier()
             began = time.perf_counter()
             _pass(made, x[share], y[share])
             reducer.finish()
-            seconds.append(time.perf_counter() - began)
-        sent, calls = ring.bytes_sent / order["repetitions"], ring.calls / order["repetitions"]
+            seconds[name].append(time.perf_counter() - began)
+    found = {}
+    for name, (ring, made, _) in arms.items():
+        sent, calls = ring.bytes_sent / turns, ring.calls / turns
         own = [p.grad.numpy() for p in made.parameters() if p.grad is not None]
-        error = max(float(np.abs(a - b).max()) for a, b in zip(own, expected, strict=True))
         errors = np.zeros(size)
-        errors[rank] = error
+        errors[rank] = max(float(np.abs(a - b).max()) for a, b in zip(own, expected, strict=True))
         ring.all_reduce(errors)
         ring.barrier()
         ring.close()
-        formula = 2 * (size - 1) / size * total
-        found[reducing] = {
-            "seconds": seconds,
+        found[name] = {
+            "seconds": seconds[name][-counted:],
             "calls": calls,
             "error": float(errors.max()),
             "bytes": sent / formula - 1,
@@ -69,10 +60,23 @@ def main(order: dict[str, Any], rank: int) -> None:
         (Path(order["folder"]) / "found.json").write_text(json.dumps(found))
 
 
-def _model(width: int) -> Any:
-    """Four layers in float64, from the same seed in every process; all lengths are multiples of 4."""
+def _arm(name: str, order: dict[str, Any], rank: int) -> tuple[Collective, Any, Reducer]:
+    """A ring, a network and a reducer of their own."""
+    meeting = Path(order["folder"]) / name
+    meeting.mkdir(exist_ok=True)
+    kind = SocketRing if order["kind"] == "sockets" else SharedMemoryRing
+    ring: Collective = kind(rank, order["size"], meeting)
+    made = _model(order)
+    if name == "inline":
+        return ring, made, InlineReducer(ring, made.parameters())
+    return ring, made, BucketedReducer(ring, made.parameters(), order["bucket"])
+
+
+def _model(order: dict[str, Any]) -> Any:
+    """Layers in float64, from the same seed in every process; all lengths are multiples of 4."""
     ft.active.backend.seed(0)
-    layers = [one for _ in range(3) for one in (nn.Linear(width, width), nn.GELU())]
+    width = order["width"]
+    layers = [one for _ in range(order["layers"]) for one in (nn.Linear(width, width), nn.GELU())]
     made = nn.Sequential(*layers, nn.Linear(width, 12))
     for _, one in made.named_tensors():
         one.data = one.data.astype(np.float64)

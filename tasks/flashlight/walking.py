@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 @config
 class Walking:
-    """How long the chain is, how often each is walked, and the size of the beam's lattice."""
+    """How long the chain is, how often each is walked after a warm-up, and the size of the beam's lattice."""
 
     nodes: Count = 1_000_000
     repetitions: Count = 8
@@ -35,7 +35,7 @@ class Walking:
     gradient_error="largest difference of the lattice's gradients from torch's",
 )
 def walk(*, config: Walking, out: Path) -> None:
-    """Write metrics.json; both libraries take turns."""
+    """Write metrics.json; libraries and variants take turns in random order."""
 
     import numpy as np
     import torch
@@ -47,18 +47,22 @@ def walk(*, config: Walking, out: Path) -> None:
     times: dict[str, list[tuple[float, float]]] = {"models/tensor": [], "torch": []}
     pruning: list[tuple[float, float]] = []
     values = np.ones(4, np.float32)
+    order = np.random.default_rng(config.seed)
     with alone() as busy:
-        for turn in range(config.repetitions):
-            for library in list(times)[:: 1 if turn % 2 else -1]:
+        for turn in range(1 + config.repetitions):
+            for library in order.permutation(list(times)):
                 make: Any = torch.tensor if library == "torch" else ft.tensor
-                times[library].append(_chain(make(values, requires_grad=True), config.nodes))
-            seconds = []
-            for prune in (False, True):
+                taken = _chain(make(values, requires_grad=True), config.nodes)
+                if turn:
+                    times[library].append(taken)
+            seconds = [0.0, 0.0]
+            for prune in order.permutation(2):
                 final, _ = lattice(ft, config, lambda x: ft.tensor(x, requires_grad=True))
                 began = time.perf_counter()
-                final.backward(prune=prune)
-                seconds.append(time.perf_counter() - began)
-            pruning.append((seconds[0], seconds[1]))
+                final.backward(prune=bool(prune))
+                seconds[prune] = time.perf_counter() - began
+            if turn:
+                pruning.append((seconds[0], seconds[1]))
     for turn in range(config.repetitions):
         ratio = times["models/tensor"][turn][1] / times["torch"][turn][1]
         rows.append({"arm": "a chain", "turn": turn, "walk_ratio": ratio} | busy)

@@ -114,13 +114,14 @@ def test_the_memory_of_a_training_is_the_same_bytes_again(tmp_path: Path) -> Non
 
 
 def test_rings_of_real_processes_agree_with_one(tmp_path: Path) -> None:
-    reduce(config=Reducing(processes=(2,), width=32, repetitions=2, batch=4), out=tmp_path)
+    reduce(config=Reducing(processes=(2,), width=32, layers=3, repetitions=2, batch=4), out=tmp_path)
     (whole,) = rows_with(tmp_path, "gradient_error")
     assert whole["gradient_error"] < 1e-12
     assert whole["bytes_error"] < 1e-9
     calls = {(row["ring"], row["reducer"]): row["reductions"] for row in rows_with(tmp_path, "reductions")}
     assert calls["sockets", "inline"] == 8
     assert calls["shared memory", "bucketed"] == 1
+    assert len(rows_with(tmp_path, "bucket_ratio", ring="sockets")) == 2
 
 
 def test_a_beam_is_walked_with_and_without_pruning(tmp_path: Path) -> None:
@@ -149,11 +150,10 @@ def test_both_libraries_are_timed_on_the_same_loss_and_a_slow_add_shows(tmp_path
         assert libraries == layouts | {"numpy", "lazy"}
         libraries = {row["library"] for row in rows_with(tmp_path, "hundred_steps", network=network)}
         assert libraries == layouts | {f"{one}, fused Adam" for one in layouts} | {"numpy", "lazy"}
-    best = min(
-        row["hundred_passes"] for row in rows_with(tmp_path, "hundred_passes") if row["library"].startswith("torch, ch")
-    )
+    others = [row for row in rows_with(tmp_path, "hundred_passes", network="vgg16") if row["library"] in layouts]
+    best = min(row["hundred_passes"] for row in others)
     (seconds,) = rows_with(tmp_path, "torch_seconds", network="vgg16")
-    assert seconds["torch_seconds"] <= best / 100 + 1e-12
+    assert seconds["torch_seconds"] == pytest.approx(best / 100)
     shares = {row["profiled"]: row["add_share"] for row in rows_with(tmp_path, "add_share")}
     assert shares["slow add"] > shares["numpy"] + 0.05
 
