@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from conftest import ROOT, read_json
 
 from flows.flashlight.stages import FEW, SMALL, TIMED, TRAINED
-from models.tensor import PRIMITIVES
+from models.tensor import PRIMITIVES, conformance
 from models.tensor.zoo import NETWORKS
-from tasks.flashlight import clock, footprint, swapping
+from tasks.base.errors import UserError
+from tasks.flashlight import clock, conforming, footprint, swapping
 from tasks.flashlight.allocating import Allocating, Summary, allocate, summarise
 from tasks.flashlight.clock import kernels, torchs_kernels
 from tasks.flashlight.footprint import Counting, count
@@ -156,6 +158,17 @@ def test_both_libraries_are_timed_on_the_same_loss_and_a_slow_add_shows(tmp_path
     assert seconds["torch_seconds"] == pytest.approx(best / 100)
     shares = {row["profiled"]: row["add_share"] for row in rows_with(tmp_path, "add_share")}
     assert shares["slow add"] > shares["numpy"] + 0.05
+
+
+def test_a_case_without_gradients_is_no_case_whose_gradients_are_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skipped, a backend that fails or forgets a gradient would have the best slopes of all."""
+    (case,) = [one for one in conformance.cases() if one.name == "multiply, float32"]
+    assert conforming._worst_slope([case], 2) < 1e-6
+    whole = conformance.run(case)
+    for found in (conformance.Outcome(error="ValueError: no"), replace(whole, gradients=whole.gradients[:1])):
+        monkeypatch.setattr(conformance, "run", lambda *_, found=found, **__: found)
+        with pytest.raises(UserError, match=r"multiply, float32 has no gradients"):
+            conforming._worst_slope([case], 2)
 
 
 def test_no_dropout_is_paid_for_by_torch_alone() -> None:
