@@ -162,12 +162,12 @@ def test_both_libraries_are_timed_on_the_same_loss_and_a_slow_add_shows(tmp_path
 
 def test_a_case_without_gradients_is_no_case_whose_gradients_are_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skipped, a backend that fails or forgets a gradient would have the best slopes of all."""
-    (case,) = [one for one in conformance.cases() if one.name == "multiply, float32"]
+    (case,) = [one for one in conformance.cases() if one.name == "multiply, (3, 4) and (3, 4)"]
     assert conforming._worst_slope([case], 2) < 1e-6
     whole = conformance.run(case)
     for found in (conformance.Outcome(error="ValueError: no"), replace(whole, gradients=whole.gradients[:1])):
         monkeypatch.setattr(conformance, "run", lambda *_, found=found, **__: found)
-        with pytest.raises(UserError, match=r"multiply, float32 has no gradients"):
+        with pytest.raises(UserError, match=r"multiply, .* has no gradients"):
             conforming._worst_slope([case], 2)
 
 
