@@ -107,10 +107,8 @@ class Caching(MemoryManager):
         return self._pieces[segment, offset]
 
     def _new(self, size: int, small: bool) -> _Piece:
-        if small or size >= self._large:
-            room = -(-size // self._small_segment) * self._small_segment
-        else:
-            room = self._segment
+        unit = self._segment if not small and size < self._large else self._small_segment
+        room = -(-size // unit) * unit
         piece = _Piece(self._reserve(room), 0, room)
         self._pieces[piece.segment, 0] = piece
         return piece
