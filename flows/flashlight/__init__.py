@@ -22,7 +22,7 @@ paper = Paper(
             "networks that are timed",
             paper="AlexNet, VGG16, ResNet-50, BERT-like, ASR transformer, ViT; V100s",
             here=Profiles(
-                "4 of them and a perceptron, tiny", "all 6 and a perceptron, in small", "the same as for cpu"
+                "5 of them and a perceptron, tiny", "all 6 and a perceptron, in small", "the same as for cpu"
             ),
         ),
         Scale("compared with", paper="PyTorch 1.x and TensorFlow 2", here="torch 2.13 eager, one thread"),
