@@ -192,7 +192,7 @@ CLAIMS = [
         whose="paper, with a number",
         test=greater(em("base", "minilm", "concatenation"), NEITHER, size=0.008, **SAME_SEEDS),
         expected="does not hold at this scale",
-        seen="nothing",
+        seen="its smallest profile alone, of a handful of questions",
     ),
     Claim(
         "examples-shrink-the-gain",
@@ -235,7 +235,7 @@ CLAIMS = [
             **NEW_SEEDS,
         ),
         expected="holds",
-        seen="nothing",
+        seen="its smallest profile alone, of a handful of questions",
     ),
     Claim(
         "both-encoders-are-worse",
