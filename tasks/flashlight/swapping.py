@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,6 @@ def _torchs_optimizers() -> Any:
 
 def _result(made: "Sample", optimizers: Any, phase: str, swapped: Swap | None) -> Any:
     """What the phase gives, the swap being in place during it and at no other time: the loss, gradients or weights."""
-    from contextlib import nullcontext
-
     import numpy as np
 
     during = {one: swapped if swapped is not None and one == phase else nullcontext for one in PHASES}
@@ -110,14 +108,7 @@ def _result(made: "Sample", optimizers: Any, phase: str, swapped: Swap | None) -
             with during[phase]():
                 optimizer.step()
     arrays = {"forward": [loss], "backward": [p.grad for p in parameters if p.grad is not None]}.get(phase, parameters)
-    return np.concatenate([_array(one).ravel() for one in arrays])
-
-
-def _array(tensor: Any) -> Any:
-    import numpy as np
-
-    found = tensor.detach().numpy()
-    return np.array(found)
+    return np.concatenate([one.detach().numpy().ravel() for one in arrays])
 
 
 def _differs(plain: Any, quantised: Any, poisoned: Any) -> bool:
