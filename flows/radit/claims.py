@@ -295,8 +295,8 @@ CLAIMS = [
     ),
     Claim(
         "helps-on-another-corpus",
-        says="The retriever that was tuned on the encyclopedia finds more right entries first in a dictionary, too: half "
-        "of the questions have the openings of test, half are plain",
+        says="The retriever that was tuned on the encyclopedia finds more right entries first in a dictionary, too; "
+        "half of the questions have the openings of test, half are plain",
         source="section on retrievers (gains on tasks that are not in its training); our corpus",
         evidence="P",
         paper_value="not printed for another corpus",
