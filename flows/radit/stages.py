@@ -123,16 +123,16 @@ instructed = Stage(
 # 6. Answers: of the untuned model with every retriever, and of each tuned one with both.
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
-    few: dict[str, Any] = {
+    few: dict[str, dict[str, Any]] = {
         "quick": {"k": 2, "longest": 5, "ensembles": (1, 3, 10)},
         "cpu": {"turns": 4},
         "gpu": {"test": 600, "outside": 80},
-    }[profile]
+    }
     return Answering(
         words=WORDS.at(profile),
         model_seeds=tuple(MODEL_SEEDS.at(profile)),
         retriever_seeds=tuple(RETRIEVER_SEEDS.at(profile)),
-        **few,
+        **few[profile],
     )
 
 
