@@ -62,9 +62,6 @@ paper = Paper(
         ),
         Table(title="Differences in exact match", rows="robustness", quantities=("em_difference",), columns="lm"),
         Table(
-            title="Relative gain on the untuned pair", rows="robustness", quantities=("relative_gain",), columns="lm"
-        ),
-        Table(
             title="Log probability of the right answer, by passages",
             rows="curve",
             quantities=("answer_log_probability",),
