@@ -131,7 +131,7 @@ def answer_tuned(
 ) -> None:
     """A tuned model (the arm and seed of `adapter`) with the untuned retriever and the one tuned with the same seed.
 
-    IT with its own passages is asked with the untuned retriever alone. `untuned` holds the answers of the untuned
+    IT with its own passages is asked with no tuned retriever. `untuned` holds the answers of the untuned
     model, against which gains are told question by question.
     """
     import pyarrow.parquet
@@ -140,9 +140,9 @@ def answer_tuned(
     asks.examples = [each for each in asks.examples if asks.turn[each.id] == config.seed % config.turns]
     lm, words = load_model(model, adapter)
     minilm, tuned = read_found(retrieved)["minilm"], read_found(retriever)["tuned"]
-    conditions = [each for shots in (config.shots, 0) for each in asks.with_retriever("minilm", minilm, shots)]
+    conditions = asks.without_retriever(config.shots)
+    conditions += [each for shots in (config.shots, 0) for each in asks.with_retriever("minilm", minilm, shots)]
     if config.arm in ("IT", "RA-IT"):
-        conditions += asks.without_retriever(config.shots)
         conditions += asks.with_retriever("tuned", tuned, config.shots)
     if config.arm == "RA-IT":
         conditions += asks.with_retriever("tuned", tuned, 0)
