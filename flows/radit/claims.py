@@ -322,7 +322,7 @@ CLAIMS = [
         evidence="P",
         paper_value="worse; the cell was not legible",
         whose="paper, direction only",
-        test=NotTested("The corpus would be encoded anew for each seed: seven core minutes each, beyond the hour."),
+        test=NotTested("The corpus would be encoded anew for each seed: minutes of a core each, beyond the hour."),
         expected="not tested",
     ),
     Claim(
