@@ -15,11 +15,15 @@ from tasks.radit.retriever_tuning import RetrieverTuning, tune_retriever
 from tasks.radit.scoring import Scoring, score
 
 RETRIEVER_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))
-MODEL_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 5), gpu=range(1, 9))
-MODEL_ARMS = Profiles(quick=("IT", "RA-IT"), cpu=("IT", "RA-IT"), gpu=tuple(ARMS))
+MODEL_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))
+MODEL_ARMS = Profiles(
+    quick=("IT", "RA-IT", "IT with own passages"),
+    cpu=("IT", "RA-IT", "IT with own passages"),
+    gpu=tuple(ARMS),
+)
 ABLATION_SEEDS: Profiles[Any] = Profiles(quick=(), cpu=range(1, 4), gpu=range(1, 9))
 MINILM = Source("minilm")
-WORDS = Profiles(quick=20, cpu=60, gpu=60)
+WORDS = Profiles(quick=20, cpu=40, gpu=60)
 """What is seen of a passage after its title."""
 
 # 1. The corpus, and tasks over it whose entities, relations, wordings and one whole task training never sees.
@@ -33,7 +37,7 @@ tasks = Stage(
     inputs={"corpus": corpus, "outside": Source("fanoutqa")},
     config=Profiles(
         quick=Tasks(train=6, validation=2, test=5, outside=1, planted=2, texts=0, words=20, shot_words=20, absent=0.3),
-        cpu=Tasks(),
+        cpu=Tasks(words=40),
         gpu=Tasks(train=1500, validation=200, test=600, outside=80, texts=6000, most=400),
     ),
 )
@@ -89,11 +93,14 @@ elsewhere = Stage(
     search_elsewhere,
     inputs={"foldoc": Source("foldoc"), "minilm": MINILM, "retrievers": tuned},
     config=Profiles(
-        quick=Elsewhere(entries=40, questions=8, retrieval=Retrieval(words=20)), cpu=Elsewhere(), gpu=Elsewhere()
+        quick=Elsewhere(entries=40, questions=8, retrieval=Retrieval(words=20)),
+        cpu=Elsewhere(retrieval=Retrieval(words=40)),
+        gpu=Elsewhere(),
     ),
 )
 
-# 5. The language model's step: with retrieved passages (RA-IT), and with none for as many steps (IT).
+# 5. The language model's step: with retrieved passages (RA-IT), and for as many steps with none (IT) or with the
+# passage that each example was made from.
 instructed = Stage(
     tune_model,
     inputs={**CORPUS, "retrieved": retrieved, "model": model},
@@ -101,10 +108,10 @@ instructed = Stage(
         lambda p: ModelTuning(
             words=WORDS.at(p),
             optimisation=Optimisation(
-                steps={"quick": 2, "cpu": 90, "gpu": 500}[p],
+                steps={"quick": 2, "cpu": 40, "gpu": 500}[p],
                 batch={"quick": 2, "cpu": 8, "gpu": 64}[p],
                 learning_rate=1e-3,
-                warmup=0 if p == "quick" else 10,
+                warmup={"quick": 0, "cpu": 5, "gpu": 10}[p],
                 weight_decay=0.0,
             ),
         )
@@ -116,12 +123,16 @@ instructed = Stage(
 # 6. Answers: of the untuned model with every retriever, and of each tuned one with both.
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
-    few: dict[str, Any] = {"k": 2, "longest": 5, "ensembles": (1, 3, 10)} if profile == "quick" else {}
+    few: dict[str, dict[str, Any]] = {
+        "quick": {"k": 2, "longest": 3, "ensembles": (1, 3, 10)},
+        "cpu": {"turns": 4},
+        "gpu": {"test": 600, "outside": 80},
+    }
     return Answering(
         words=WORDS.at(profile),
         model_seeds=tuple(MODEL_SEEDS.at(profile)),
         retriever_seeds=tuple(RETRIEVER_SEEDS.at(profile)),
-        **few,
+        **few[profile],
     )
 
 

@@ -1,6 +1,7 @@
 """Answers of a language model, tuned or not, with what retrievers found; and what they are worth."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from tasks.base.measures import measures
 from tasks.encyclopedia.passages import read_passages
 from tasks.radit.answers import (
     MODELS,
+    NO_SEED,
     QUANTITIES,
     RETRIEVERS,
     Row,
@@ -37,6 +39,8 @@ ASKED: tuple[Split, ...] = ("test", "outside", "planted")
 class Answering:
     """How answers are made: of the first `k` passages, after `shots` worked examples, of at most `longest` tokens.
 
+    At most `test` and `outside` examples of these splits are asked, of each task its share. Each seed of the language
+    model is asked every `turns`-th of them, another seed others: at the same cost they tell of more questions.
     `arm` is how the model was tuned, `model_seeds` and `retriever_seeds` are those that an untuned model's rows stand
     for. `ensembles` are the numbers of passages at which the right answer's probability is measured.
     """
@@ -46,6 +50,9 @@ class Answering:
     k: Count = 3
     shots: Index = 5
     longest: Count = 16
+    test: Count = 120
+    outside: Count = 30
+    turns: Count = 1
     words: Count = 60
     model_seeds: tuple[int, ...] = (1,)
     retriever_seeds: tuple[int, ...] = (1,)
@@ -101,7 +108,7 @@ def answer_untuned(
     # All in one go, for retrievers mostly find the same passages, and each prompt is read once.
     for seed, each in sorted(tuned.items()):
         conditions += asks.with_retriever("tuned", each, config.shots, seed=seed)
-    rows = [row for each in asks.answered(lm, words, conditions) for row in _for_seeds(each, config)]
+    rows = [row for each in asks.answered(lm, words, conditions) for row in asks.for_seeds(each)]
     rows += list(robustness(rows, config.shots))
     likely = _log_probabilities(asks, lm, words, found["minilm"], config)
     taught = {json.loads((folder / "model.json").read_text())["sha256"] for folder in likelihoods.values()}
@@ -124,17 +131,22 @@ def answer_tuned(
 ) -> None:
     """A tuned model (the arm and seed of `adapter`) with the untuned retriever and the one tuned with the same seed.
 
-    `untuned` holds the answers of the untuned model, against which gains are told question by question.
+    IT with its own passages is asked with no tuned retriever. `untuned` holds the answers of the untuned
+    model, against which gains are told question by question.
     """
     import pyarrow.parquet
 
     asks = _Asks(corpus, tasks, config)
+    asks.examples = [each for each in asks.examples if asks.turn[each.id] == config.seed % config.turns]
     lm, words = load_model(model, adapter)
     minilm, tuned = read_found(retrieved)["minilm"], read_found(retriever)["tuned"]
-    conditions = [*asks.without_retriever(config.shots), *asks.with_retriever("minilm", minilm, config.shots)]
-    if config.arm == "RA-IT":
+    conditions = asks.without_retriever(config.shots)
+    conditions += [each for shots in (config.shots, 0) for each in asks.with_retriever("minilm", minilm, shots)]
+    if config.arm in ("IT", "RA-IT"):
         conditions += asks.with_retriever("tuned", tuned, config.shots)
+    if config.arm == "RA-IT":
         conditions += asks.with_retriever("tuned", tuned, 0)
+        conditions.append(asks.together("minilm", minilm, 0))
     rows = [{**row, "seed": config.seed, "paired by": MODELS} for row in asks.answered(lm, words, conditions)]
     before = pyarrow.parquet.read_table(untuned / "examples.parquet").to_pylist()
     before = [row for row in before if row["seed"] == config.seed and row["paired by"] == MODELS]
@@ -151,7 +163,9 @@ class _Asks:
 
     def __init__(self, corpus: Path, tasks: Path, config: Answering) -> None:
         self.passages = read_passages(corpus / "passages.parquet")
-        self.examples = read_examples(tasks, *ASKED)
+        most = {"test": config.test, "outside": config.outside}
+        self.examples = [e for split in ASKED for e in fewer(read_examples(tasks, split), most.get(split))]
+        self.turn = {each.id: place % config.turns for place, each in enumerate(self.examples)}
         self.places = searched(tasks, self.passages)
         self.tasks, self.config = tasks, config
         self.ids = {passage.id: place for place, passage in enumerate(self.passages)}
@@ -170,10 +184,11 @@ class _Asks:
         return replace(apart, labels={**apart.labels, "way": "concatenation"}, found=test, apart=False)
 
     def without_retriever(self, shots: int) -> list[Condition]:
-        """No passage, one drawn at random, and the right one with another answer put into it."""
+        """No passage, as many as else drawn at random, and the right one with another answer put into it."""
         nothing = {each.id: Found((), ()) for each in self.examples}
+        drawn, alike = min(self.config.k, len(self.places)), (0.0,) * self.config.k
         random = {
-            each.id: Found((Random(f"random {each.id}").choice(self.places),), (0.0,))
+            each.id: Found(tuple(Random(f"random {each.id}").sample(self.places, drawn)), alike[:drawn])
             for each in self.examples
             if each.split == "test"
         }
@@ -196,6 +211,20 @@ class _Asks:
             ]
             rows += self._answered(self.decoder(lm, words, shots, background), words, mine)
         return rows
+
+    def for_seeds(self, row: Row) -> Iterator[Row]:
+        """An untuned model's row for each seed that it is compared with: all of them, or that of its own retriever.
+
+        Where its retriever is untuned, too, there is a row without a seed beside these.
+        """
+        if "seed" not in row:
+            yield {**row, "paired by": NO_SEED}
+        for seed in self.config.retriever_seeds:
+            if row.get("seed", seed) == seed:
+                yield {**row, "seed": seed, "paired by": RETRIEVERS}
+        for seed in self.config.model_seeds:
+            if row.get("seed", seed) == seed and self.turn[row["question"]] == seed % self.config.turns:
+                yield {**row, "seed": seed, "paired by": MODELS}
 
     def decoder(self, lm: Any, words: Words, shots: int, background: bool) -> "Decoder":
         """The model with the worked examples before every prompt."""
@@ -236,6 +265,19 @@ class _Asks:
         return [prompt(example.asked, *seen)]
 
 
+def fewer(examples: Sequence[Example], most: int | None) -> list[Example]:
+    """At most so many of the examples, the first of each task by its share; all where `most` is None."""
+    if most is None or len(examples) <= most:
+        return list(examples)
+    of_task, taken = Counter(each.task for each in examples), Counter[str]()
+    kept = []
+    for each in examples:
+        taken[each.task] += 1
+        if taken[each.task] <= max(1, of_task[each.task] * most // len(examples)):
+            kept.append(each)
+    return kept
+
+
 def contradicting(text: str, example: Example) -> str:
     """A passage with the right answers replaced by the wrong one."""
     for right in example.answers:
@@ -264,14 +306,7 @@ def _weights(found: Found, prompts: int) -> tuple[float, ...]:
 
 
 def _labels(example: Example, arm: str, labels: Mapping[str, Any]) -> Row:
-    return {
-        "lm": arm,
-        **labels,
-        "question": example.id,
-        "among": example.split,
-        "task": example.task,
-        "unseen": "unseen relation" if example.unseen else "seen relation",
-    }
+    return {"lm": arm, **labels, **example.labels}
 
 
 def _log_probabilities(
@@ -292,7 +327,7 @@ def _log_probabilities(
     opened = asks.decoder(lm, words, config.shots, background=True)
     logs = iter(opened.answers(words.prompts(prompts), [answers[each.id] for each, _ in pairs]))
     for example, log in zip(examples, alone, strict=True):
-        said = {"shots": config.shots, "paired by": "no seed"}
+        said = {"shots": config.shots, "paired by": NO_SEED}
         labels = _labels(example, config.arm, {"retriever": "none", "way": "closed book", "passages": "0", **said})
         yield {**labels, "answer_log_probability": float(log.sum())}
         places, scores = found[example.id].places[:most], torch.tensor(found[example.id].scores[:most])
@@ -303,11 +338,3 @@ def _log_probabilities(
             )
             value = answer_log_probability(mine[:k], passage_weights(scores[:k]))
             yield {**labels, "answer_log_probability": float(value)}
-
-
-def _for_seeds(row: Row, config: Answering) -> Iterator[Row]:
-    """An untuned model's row for each seed that it is compared with: all of them, or that of its own retriever."""
-    for name, seeds in ((RETRIEVERS, config.retriever_seeds), (MODELS, config.model_seeds)):
-        for seed in seeds:
-            if row.get("seed", seed) == seed:
-                yield {**row, "seed": seed, "paired by": name}

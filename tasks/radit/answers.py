@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.files import write_json
-from tasks.radit.examples import Example
+from tasks.radit.examples import GROUPED, Example, groups
 
 Row = dict[str, Any]
 
-RETRIEVERS, MODELS = "retriever seeds", "model seeds"
-"""What a row is paired by: the untuned model has no seed, and its rows stand for each of either kind."""
+RETRIEVERS, MODELS, NO_SEED = "retriever seeds", "model seeds", "no seed"
+"""What a row is paired by: what nothing was trained for has no seed, and stands for each seed of either kind."""
 
 QUANTITIES = {
     "em": "answers equal to a right one after normalisation, 0 to 1",
@@ -38,10 +38,10 @@ Way = tuple[str, str, int]
 
 
 def robustness(rows: Sequence[Row], shots: int) -> Iterator[Row]:
-    """What is lost where a random passage takes the place of those found, and how far that harms beside none."""
+    """What is lost where random passages take the place of those found, and how far they harm beside none."""
     random: Way = ("none", "random", shots)
-    yield from differences("lost to a random passage", rows, ("minilm", "ensemble", shots), rows, random)
-    yield from differences("harm of a random passage", rows, ("none", "closed book", shots), rows, random)
+    yield from differences("lost to random passages", rows, ("minilm", "ensemble", shots), rows, random)
+    yield from differences("harm of random passages", rows, ("none", "closed book", shots), rows, random)
 
 
 def differences(name: str, rows: Iterable[Row], way: Way, others: Iterable[Row], other: Way) -> Iterator[Row]:
@@ -49,7 +49,8 @@ def differences(name: str, rows: Iterable[Row], way: Way, others: Iterable[Row],
     right = {_place(row): row["em"] for row in others if _way(row) == other and row.get("em") is not None}
     for row in rows:
         if _way(row) == way and _place(row) in right:
-            labels = {label: row[label] for label in ("lm", "question", "among", "task", "seed", "paired by")}
+            labels = {label: row[label] for label in ("lm", "question", "among", *GROUPED, "paired by")}
+            labels |= {"seed": row["seed"]} if "seed" in row else {}
             yield {**labels, "contrast": name, "em_difference": row["em"] - right[_place(row)]}
 
 
@@ -72,7 +73,7 @@ def _way(row: Row) -> Way:
 
 
 def _place(row: Row) -> tuple[Any, ...]:
-    return row["question"], row["seed"], row["paired by"]
+    return row["question"], row.get("seed"), row["paired by"]
 
 
 def write_answers(out: Path, rows: Sequence[Row], metrics: Iterable[Row]) -> None:
@@ -83,8 +84,7 @@ def write_answers(out: Path, rows: Sequence[Row], metrics: Iterable[Row]) -> Non
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(_same_columns(rows)), out / "examples.parquet")
     means: dict[tuple[tuple[str, Any], ...], dict[str, list[float]]] = {}
     for row in rows:
-        for task in (row["task"], "all"):
-            kept = {name: row[name] for name in _BY if name in row} | {"task": task}
+        for _, kept in groups({name: row[name] for name in _BY if name in row}):
             values = means.setdefault(tuple(kept.items()), {})
             for quantity in (*QUANTITIES, "answer_log_probability"):
                 if quantity in row:
@@ -96,19 +96,21 @@ def write_answers(out: Path, rows: Sequence[Row], metrics: Iterable[Row]) -> Non
     write_json(out / "metrics.json", [*found, *metrics])
 
 
-_BY = ("lm", "retriever", "way", "shots", "among", "seed", "paired by", "passages", "contrast")
+_BY = ("lm", "retriever", "way", "shots", "among", *GROUPED, "seed", "paired by", "passages", "contrast")
 
 
 def _shown(labels: Row) -> Row:
     """In which rows of which tables a mean is shown."""
-    if "contrast" in labels:
-        return {"robustness": labels["contrast"]} if labels["task"] == "all" and labels["among"] == "test" else {}
-    if labels["task"] != "all" or labels["among"] == "planted" or labels.get("paired by") == RETRIEVERS:
-        shots, model = labels["shots"], labels["lm"]
-        full = labels["way"] == "ensemble" and shots and labels.get("paired by") == MODELS and labels["among"] == "test"
-        return {"arms by task": f"{model} with {labels['retriever']}"} if full and labels["task"] != "all" else {}
+    (part,) = [labels[name] for name in GROUPED if labels[name] != "all"] or [""]
     if "passages" in labels:
-        return {"curve": labels["way"]}
+        return {} if part else {"curve": labels["way"]}
+    if labels["paired by"] != MODELS or labels["among"] == "planted":
+        return {}
+    if "contrast" in labels:
+        return {"robustness": labels["contrast"]} if not part and labels["among"] == "test" else {}
+    if part:
+        full = labels["way"] == "ensemble" and labels["shots"] and labels["among"] == "test"
+        return {"arms by part": f"{labels['lm']} with {labels['retriever']}", "part": part} if full else {}
     name = labels["way"] if labels["retriever"] == "none" else f"{labels['way']}, {labels['retriever']}"
     return {"answered with": f"{name}, {labels['shots']} shots, {labels['among']}"}
 

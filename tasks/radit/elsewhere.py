@@ -20,11 +20,11 @@ ASKED = ("What is {s}?", "What does {s} stand for or mean?", "How is {s} defined
 
 @config
 class Elsewhere:
-    """So many entries of the dictionary are searched, and so many of them asked for, another entry named first."""
+    """So many entries of the dictionary are searched, and so many of them asked for."""
 
     seed: Index = 0
     entries: Count = 1000
-    questions: Count = 120
+    questions: Count = 200
     shortest: Count = 15
     retrieval: Retrieval = Retrieval()
 
@@ -41,10 +41,9 @@ def search_elsewhere(*, foldoc: Path, minilm: Path, retrievers: dict[str, Path],
     if (foldoc / "unavailable.json").exists():
         reason = json.loads((foldoc / "unavailable.json").read_text())["reason"]
         spool.note(f"The Free On-line Dictionary of Computing is not available ({reason}).")
-        lacks = {"among": "elsewhere", "first": "1", "recall": 0.0, "unavailable": reason}
-        rows = [
-            {"retriever": name, "seed": int(s), "question": "", **lacks} for s in seeds for name in ("minilm", "tuned")
-        ]
+        asked_for = Example("", "elsewhere", "open question", "", ("",)).labels
+        lacks = {**asked_for, "first": "1", "recall": 0.0, "unavailable": reason}
+        rows = [{"retriever": name, "seed": int(s), **lacks} for s in seeds for name in ("minilm", "tuned")]
         write_recall(out, rows)
         return
     passages = _entries(foldoc, config)
@@ -63,14 +62,18 @@ def search_elsewhere(*, foldoc: Path, minilm: Path, retrievers: dict[str, Path],
 
 
 def ask_for(passages: list[Passage], config: Elsewhere) -> list[Example]:
-    """Questions for entries, each opened by another entry in the wordings of test."""
+    """Questions for entries, every other one opened by another entry in the wordings of test."""
     chance = Random(f"{config.seed} elsewhere")
     examples = []
     for number, passage in enumerate(chance.sample(passages, min(config.questions, len(passages)))):
-        other = chance.choice([each for each in passages if each.title != passage.title])
-        question = chance.choice(ASKED).format(s=passage.title)
-        asked = chance.choice(TABLE["distractors"]["test"]).format(d=other.title, q=question)
-        examples.append(Example(f"elsewhere-{number}", "elsewhere", "open question", asked, ("",), (passage.id,)))
+        asked, wording = chance.choice(ASKED).format(s=passage.title), "plain"
+        if number % 2:
+            other = chance.choice([each for each in passages if each.title != passage.title])
+            asked = chance.choice(TABLE["distractors"]["test"]).format(d=other.title, q=asked)
+            wording = "distractor"
+        examples.append(
+            Example(f"elsewhere-{number}", "elsewhere", "open question", asked, ("",), (passage.id,), wording=wording)
+        )
     return examples
 
 

@@ -1,10 +1,10 @@
 """Examples of all tasks: what they are, and how they are stored."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.encyclopedia.passages import Passage
 
@@ -21,7 +21,8 @@ UNKNOWN = "unknown"
 class Example:
     """A question `asked`, every one of its right `answers` (the first is the one that is learned), and its passages.
 
-    `gold` are the ids of passages that state the answer; an unanswerable question and a piece of text have none.
+    `gold` are the ids of passages in which subject and answer stand, first the one that the question was made from; an
+    unanswerable question and a piece of text have none.
     `wording` says whether another entity comes first ("distractor"), a person goes by the last name ("surname") or
     neither ("plain"); `relation` is "" where there is none, and `unseen` says that no training example has it.
     `source` is the passage that a piece of text was cut from. `wrong` is a wrong answer of the same kind, "" for none.
@@ -38,6 +39,32 @@ class Example:
     unseen: bool = False
     source: str = ""
     wrong: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its rows are told apart by."""
+        return {
+            "question": self.id,
+            "among": self.split,
+            "task": self.task,
+            "wording": self.wording or "their own",
+            "relation": "unseen relation" if self.unseen else "seen relation",
+            "answerable": "unanswerable" if self.task == "unanswerable" else "answerable",
+        }
+
+
+GROUPED = ("task", "wording", "relation", "answerable")
+
+
+def groups(labels: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The groups of questions that a row counts for: "" for all of them, and its own by each of `GROUPED`.
+
+    With each come the row's labels, "all" in place of those that do not define the group.
+    """
+    everything = labels | dict.fromkeys(GROUPED, "all")
+    yield "", everything
+    for name in GROUPED:
+        yield labels[name], everything | {name: labels[name]}
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.radit.examples import UNKNOWN
+
 if TYPE_CHECKING:
     from models.radit.decoder import Tokens
 
@@ -19,8 +21,12 @@ def prompt(question: str, *passages: str) -> str:
 
 
 def head(folder: Path, shots: int, background: bool = True) -> str:
-    """The first `shots` worked examples, each ended by a blank line; without passages for a closed-book prompt."""
-    examples = json.loads((folder / "head.json").read_text(encoding="utf-8"))[:shots]
+    """The first `shots` worked examples, each ended by a blank line.
+
+    For a closed-book prompt they are without passages, and without those that are answered "unknown".
+    """
+    examples = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+    examples = [each for each in examples if background or each["answer"] != UNKNOWN][:shots]
     prompts = [prompt(each["question"], *([each["passage"]] if background else [])) for each in examples]
     return "".join(f"{text} {each['answer']}{END}\n" for text, each in zip(prompts, examples, strict=True))
 

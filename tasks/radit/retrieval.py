@@ -9,7 +9,7 @@ from models.config import Count, Positive, config
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.encyclopedia.passages import Passage, read_passages
-from tasks.radit.examples import Example, read_examples, searched
+from tasks.radit.examples import Example, groups, read_examples, searched
 from tasks.radit.passages import shown
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def recall_rows(
 ) -> list[dict[str, Any]]:
     """Recall and reciprocal rank of what each retriever found, example by example, where a passage is known."""
     return [
-        {"retriever": name, "among": example.split, "question": example.id, **labels, **row}
+        {"retriever": name, **example.labels, **labels, **row}
         for name, every in found.items()
         for example, each in zip(examples, every, strict=True)
         if example.gold and example.split in MEASURED
@@ -150,10 +150,15 @@ def write_recall(out: Path, rows: Sequence[dict[str, Any]], *others: dict[str, A
     quantities = ("recall", "reciprocal_rank")
     means: dict[tuple[tuple[str, Any], ...], list[float]] = {}
     for row in rows:
-        labels = {name: value for name, value in row.items() if name not in ("question", *quantities)}
         (quantity,) = (name for name in quantities if name in row)
-        key = (*labels.items(), ("found by", f"{row['retriever']}, {row['among']}"), ("", quantity))
-        means.setdefault(key, []).append(row[quantity])
+        for group, labels in groups({name: value for name, value in row.items() if name not in ("question", quantity)}):
+            shown_in = {"found by": f"{row['retriever']}, {row['among']}"}
+            if group:
+                # Parts are told of what is found first among test questions, and are not shown by more than that.
+                if row["among"] != "test" or row.get("first") != "1":
+                    continue
+                shown_in = {"found first by": row["retriever"], "part": group}
+            means.setdefault((*labels.items(), *shown_in.items(), ("", quantity)), []).append(row[quantity])
     metrics = [{**dict(key[:-1]), key[-1][1]: sum(values) / len(values)} for key, values in means.items()]
     write_json(out / "metrics.json", [*metrics, *others])
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), out / "examples.parquet")

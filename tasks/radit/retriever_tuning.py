@@ -45,7 +45,8 @@ class RetrieverTuning:
 
     `teacher` is what the passages' target comes from: the language model's likelihoods, the gold passages (an upper
     bound), or the likelihoods shuffled among each example's passages (a control). Each seed draws `drawn` of the
-    training examples; `texts` adds pieces of text. `layers` are tuned; `temperature` and `direction` are the loss's.
+    training examples; `texts` adds pieces of text. There are as many steps as `epochs` over the training examples
+    take, in every arm. `layers` are tuned; `temperature` and `direction` are the loss's.
     """
 
     seed: Index = 0
@@ -65,7 +66,7 @@ class RetrieverTuning:
 @measures(
     moved="length of the change of the query encoder's weights",
     passages_moved="weights of the passage encoder that are not bit by bit what they were",
-    divergence="KL divergence of the retriever from the language model on validation examples, nats",
+    divergence="KL(p_R ‖ p_LSR) at temperature .01 on validation examples, nats",
     **QUANTITIES,
 )
 def tune_retriever(
@@ -140,7 +141,10 @@ class Lesson:
 def learn(
     encoder: "QueryEncoder", tokenizer: Any, lessons: Sequence[Lesson], vectors: "Floats", config: RetrieverTuning
 ) -> float:
-    """Tune the encoder in place on lessons of train (and text), and return the divergence on those of validation."""
+    """Tune the encoder in place on lessons of train (and text), and return the divergence on those of validation.
+
+    The divergence is from the language model as the paper defines it, whatever the encoder learned from.
+    """
     import numpy as np
     import torch
 
@@ -159,12 +163,12 @@ def learn(
     if len(learned) < 2:
         raise UserError("There is no scored training example to tune the retriever on: build more of them.")
 
-    def prepared(some: Sequence[Lesson]) -> "tuple[Any, Tensor, Tensor]":
-        targets = np.array([each.target(config.teacher, chance) for each in some], np.float32)
+    def prepared(some: Sequence[Lesson], teacher: Teacher) -> "tuple[Any, Tensor, Tensor]":
+        targets = np.array([each.target(teacher, chance) for each in some], np.float32)
         passages = torch.from_numpy(vectors[[each.places for each in some]])
         return lower_of(encoder, tokenizer, [each.example.asked for each in some]), passages, torch.from_numpy(targets)
 
-    lower, passages, targets = prepared(learned)
+    lower, passages, targets = prepared(learned, config.teacher)
     size = min(config.batch, len(learned))
     per_epoch = len(learned) // size
 
@@ -174,12 +178,11 @@ def learn(
 
     def loss(model: Any, rows: "Tensor") -> "Tensor":
         rows = rows.cpu()
-        return _loss(model.scores(lower.take(rows), passages[rows]), targets[rows])
+        scores = model.scores(lower.take(rows), passages[rows])
+        return retriever_loss(scores, targets[rows], config.temperature, config.direction)
 
-    def _loss(scores: "Tensor", target: "Tensor") -> "Tensor":
-        return retriever_loss(scores, target, config.temperature, config.direction)
-
-    steps = config.epochs * per_epoch
+    questions = sum(each.example.split == "train" for each in whole)
+    steps = config.epochs * max(1, round(config.drawn * questions) // size)
     optimisation = Optimisation(
         steps=steps, batch=size, learning_rate=config.learning_rate, warmup=steps // 10, weight_decay=0.0
     )
@@ -191,8 +194,8 @@ def learn(
     if not kept:
         return 0.0
     with torch.no_grad():
-        lower, passages, targets = prepared(kept)
-        return float(_loss(encoder.scores(lower, passages), targets))
+        lower, passages, targets = prepared(kept, "language model")
+        return float(retriever_loss(encoder.scores(lower, passages), targets))
 
 
 def lower_of(encoder: "QueryEncoder", tokenizer: Any, texts: Sequence[str]) -> Any:

@@ -18,11 +18,11 @@ from tasks.base.errors import UserError
 from tasks.encyclopedia.articles import article
 from tasks.encyclopedia.passages import read_passages
 from tasks.language.minilm import MiniLM
-from tasks.radit.answering import Answering, answer_tuned, answer_untuned
-from tasks.radit.answers import MODELS, RETRIEVERS, relative
+from tasks.radit.answering import Answering, _Asks, answer_tuned, answer_untuned, fewer
+from tasks.radit.answers import MODELS, NO_SEED, RETRIEVERS, relative
 from tasks.radit.building import Tasks
 from tasks.radit.elsewhere import Elsewhere, ask_for, search_elsewhere
-from tasks.radit.examples import Example, read_examples, searched
+from tasks.radit.examples import GROUPED, Example, groups, read_examples, searched
 from tasks.radit.language_models import Conversion, convert_model, digest, load_model
 from tasks.radit.lm_tuning import ARMS, Adapter, ModelTuning, tune_model
 from tasks.radit.passages import Embedding, embed_passages, shown
@@ -33,6 +33,7 @@ from tasks.radit.scoring import Scoring, read_likelihoods, score
 
 STEPS = Optimisation(steps=4, batch=4, learning_rate=0.01, warmup=0, weight_decay=0.0)
 LORA = Adapter(rank=2, alpha=4, first_layer=1)
+ARMS_ASKED = ("IT", "RA-IT", "IT with own passages")
 
 
 class World:
@@ -55,10 +56,10 @@ class World:
         self.likelihoods = {"0": self.folder("likelihoods")}
         self.score(self.likelihoods["0"])
         self.tuned = self.tune_retriever(arm="tuned")
-        self.adapters = {arm: self.tune_model(arm, self.retrieved) for arm in ("IT", "RA-IT")}
+        self.adapters = {arm: self.tune_model(arm, self.retrieved) for arm in ARMS_ASKED}
         self.untuned = self.folder("untuned")
         self.answer_untuned(self.likelihoods, self.untuned)
-        self.answered = {arm: self.answer_tuned(arm) for arm in ("IT", "RA-IT")}
+        self.answered = {arm: self.answer_tuned(arm) for arm in ARMS_ASKED}
 
     def folder(self, name: str) -> Path:
         made = self.root / name
@@ -76,7 +77,9 @@ class World:
             retrieved=self.retrieved,
             minilm=self.minilm,
             likelihoods=self.likelihoods,
-            config=RetrieverTuning(seed=1, layers=1, epochs=3, learning_rate=0.01, batch=4, **settings),
+            config=RetrieverTuning(
+                **{"seed": 1, "layers": 1, "epochs": 3, "learning_rate": 0.01, "batch": 4} | settings
+            ),
             out=out,
         )
         return out
@@ -87,19 +90,22 @@ class World:
         tune_model(**self.of, retrieved=retrieved, model=self.model, config=config, out=out)
         return out
 
-    def answer_untuned(self, likelihoods: Mapping[str, Path], out: Path) -> None:
+    def answer_untuned(self, likelihoods: Mapping[str, Path], out: Path, **settings: Any) -> None:
         answer_untuned(
             **self.of,
             retrieved=self.retrieved,
             retrievers={"1": self.tuned, "2": self.tuned},
             likelihoods=dict(likelihoods),
             model=self.model,
-            config=Answering(shots=1, longest=2, model_seeds=(1,), retriever_seeds=(1, 2), ensembles=(1, 3)),
+            config=Answering(
+                **{"shots": 1, "longest": 2, "model_seeds": (1,), "retriever_seeds": (1, 2), "ensembles": (1, 3)}
+                | settings
+            ),
             out=out,
         )
 
-    def answer_tuned(self, arm: str) -> Path:
-        out = self.folder(f"answered {arm}")
+    def answer_tuned(self, arm: str, **settings: Any) -> Path:
+        out = self.folder(f"answered {arm} {settings}")
         answer_tuned(
             **self.of,
             retrieved=self.retrieved,
@@ -107,7 +113,7 @@ class World:
             model=self.model,
             adapter=self.adapters[arm],
             untuned=self.untuned,
-            config=Answering(seed=1, arm=arm, shots=1, longest=2),
+            config=Answering(seed=1, arm=arm, shots=1, longest=2, **settings),
             out=out,
         )
         return out
@@ -149,6 +155,7 @@ def test_recall_counts_gold_passages(world: World) -> None:
             r
             for r in read_json(world.retrieved / "metrics.json")
             if r["retriever"] == "bm25" and r["among"] == "test" and r.get("first") == str(first)
+            if all(r[name] == "all" for name in GROUPED)
         ]
         assert row["recall"] == pytest.approx(sum(hits) / len(hits))
 
@@ -233,12 +240,12 @@ def test_the_untuned_model_stands_for_every_seed_it_is_compared_with(world: Worl
     found = rows(world.untuned)
     way = {"retriever": "minilm", "way": "ensemble", "shots": 1, "among": "test"}
     mine = [row for row in found if all(row.get(name) == value for name, value in way.items()) and "em" in row]
-    seeds = {(row["paired by"], row["seed"]) for row in mine}
-    assert seeds == {(RETRIEVERS, 1), (RETRIEVERS, 2), (MODELS, 1)}
+    seeds = {(row["paired by"], row.get("seed")) for row in mine}
+    assert seeds == {(RETRIEVERS, 1), (RETRIEVERS, 2), (MODELS, 1), (NO_SEED, None)}
     tuned = {(row["paired by"], row["seed"]) for row in found if row.get("retriever") == "tuned"}
-    assert tuned == seeds
+    assert tuned == seeds - {(NO_SEED, None)}
     tests = [each for each in read_examples(world.tasks, "test")]
-    assert len(mine) == 3 * len(tests)
+    assert len(mine) == 4 * len(tests)
     assert {row["way"] for row in found if "way" in row} == {
         "closed book",
         "random",
@@ -262,7 +269,62 @@ def test_gains_are_differences_of_the_same_question(world: World) -> None:
     }
     gains = {row["question"]: row["em_difference"] for row in after if row.get("contrast") == "gain, 1 shots"}
     assert gains == {question: tuned[question] - before[question] for question in tuned}
-    assert not [row for row in rows(world.answered["IT"]) if row.get("retriever") == "tuned"]
+    assert not [row for row in rows(world.answered["IT with own passages"]) if row.get("retriever") == "tuned"]
+
+
+def test_models_are_asked_other_questions_by_turns_and_the_untuned_one_the_same(world: World) -> None:
+    """A seed's questions must be those that its baseline answered; together the seeds answer all of them."""
+    out = world.folder("untuned by turns")
+    world.answer_untuned(world.likelihoods, out, model_seeds=(1, 2), turns=2)
+    asked: dict[tuple[str, str], dict[int, set[str]]] = {}
+    for row in rows(out):
+        if row["paired by"] == MODELS and row.get("retriever") in ("minilm", "tuned") and row["shots"]:
+            asked.setdefault((row["retriever"], row["way"]), {}).setdefault(row["seed"], set()).add(row["question"])
+    assert asked["minilm", "ensemble"] == asked["tuned", "ensemble"]
+    first, second = (asked["minilm", "ensemble"][seed] for seed in (1, 2))
+    assert not first & second
+    assert first | second == {each.id for each in read_examples(world.tasks, "test", "outside", "planted")}
+    tuned = world.answer_tuned("RA-IT", turns=2)
+    assert {row["question"] for row in rows(tuned) if row.get("way") == "ensemble" and row["shots"]} == first
+
+
+def test_fewer_questions_keep_their_tasks_shares() -> None:
+    some = [
+        Example(f"{task} {n}", "test", task, "", ("",)) for task in ("open question", "reasoning") for n in range(8)
+    ]
+    kept = fewer(some, 8)
+    assert [each.id for each in kept] == [f"{task} {n}" for task in ("open question", "reasoning") for n in range(4)]
+    assert fewer(some, None) == fewer(some, 99) == some
+    assert [each.id for each in fewer(some, 1)] == ["open question 0", "reasoning 0"]
+
+
+def test_random_passages_are_as_many_as_those_found(world: World) -> None:
+    """With fewer of them, less would be read, and the harm were another one."""
+    asks = _Asks(world.root / "corpus", world.tasks, Answering(k=3))
+    (random,) = [each for each in asks.without_retriever(0) if each.labels["way"] == "random"]
+    for found in random.found.values():
+        assert len(set(found.places)) == 3
+        assert len(set(found.scores)) == 1
+
+
+def test_the_divergence_is_one_quantity_in_every_arm(world: World) -> None:
+    """Without a step that changes anything, it does not depend on what would have been learned from."""
+    found = {
+        _divergence(world.tune_retriever(arm=f"still {n}", learning_rate=1e-12, **settings))
+        for n, settings in enumerate(
+            [{}, {"temperature": 1.0}, {"teacher": "shuffled"}, {"direction": "model to retriever"}]
+        )
+    }
+    assert max(found) == pytest.approx(min(found), rel=1e-4)
+
+
+def test_groups_are_told_apart_one_label_at_a_time() -> None:
+    """A mean over plain questions that left out others for a second reason would be of something else."""
+    labels = Example("1", "test", "reasoning", "", ("",), wording="plain").labels
+    made = {group: {name: each[name] for name in GROUPED} for group, each in groups(labels)}
+    assert set(made[""].values()) == {"all"}
+    assert made["plain"] == {"task": "all", "wording": "plain", "relation": "all", "answerable": "all"}
+    assert len(made) == 5
 
 
 def test_a_relative_gain_is_no_difference_in_points() -> None:
@@ -296,11 +358,16 @@ def test_another_language_model_as_teacher_is_noticed(world: World, tmp_path: Pa
 
 
 def test_another_corpus_is_asked_for_its_own_entries(world: World, tmp_path: Path) -> None:
-    """Another entry comes first in each question, and the untuned retriever stands beside every seed."""
+    """Another entry comes first in every other question, and the untuned retriever stands beside every seed."""
     entries = [article(f"f{n}", f"term {n}", f"Term {n} is a thing of computing.") for n in range(9)]
-    for each in ask_for(entries, Elsewhere(questions=9)):
+    asked = ask_for(entries, Elsewhere(questions=9))
+    assert [each.wording for each in asked] == ["plain", "distractor"] * 4 + ["plain"]
+    for each in asked:
         gold = entries[int(each.gold[0][1:])].title
         assert gold in each.asked
+        if each.wording == "plain":
+            assert [entry.title for entry in entries if entry.title in each.asked] == [gold]
+            continue
         others = [entry.title for entry in entries if entry.title in each.asked and entry.title != gold]
         assert each.asked.find(others[0]) < each.asked.rfind(gold)
     (tmp_path / "unavailable.json").write_text('{"reason": "no apt"}')

@@ -9,10 +9,11 @@ from tasks.base.errors import UserError
 from tasks.encyclopedia.articles import article
 from tasks.encyclopedia.passages import Passage, read_passages, write_passages
 from tasks.radit.answering import contradicting
-from tasks.radit.building import HELD_OUT, Tasks, build_tasks, century
+from tasks.radit.building import HELD_OUT, Tasks, Told, _Seen, _split, build_tasks, century
 from tasks.radit.examples import UNKNOWN, Example, read_examples, searched
 from tasks.radit.outside import read_outside
 from tasks.radit.passages import TABLE
+from tasks.radit.prompts import head
 
 NATIONS = ("French", "German", "Italian", "Spanish", "Polish", "Dutch", "Danish", "Greek")
 CITIES = ("Paris", "Berlin", "Rome", "Madrid", "Warsaw", "Oslo", "Lisbon", "Vienna")
@@ -124,7 +125,9 @@ def test_what_is_unanswerable_cannot_be_found(built: Path) -> None:
 
 def test_statements_are_true_and_false_and_reasons_hold(built: Path) -> None:
     checked = [each for each in of(built, "train", "test") if each.task == "fact checking"]
-    assert {each.answers[0] for each in checked} == {"true", "false"}
+    for split in ("train", "test"):
+        said = [each.answers[0] for each in checked if each.split == split]
+        assert said == [("true", "false")[n % 2] for n in range(len(said))]
     for each in (each for each in of(built) if each.task == "reasoning"):
         year, said = each.answers[0].split(", ")
         assert said == century(year)
@@ -140,8 +143,45 @@ def test_statements_are_true_and_false_and_reasons_hold(built: Path) -> None:
 def test_the_worked_examples_are_nobodys(built: Path) -> None:
     """An example that is also a question would be copied."""
     shots = {each["question"] for each in json.loads((built / "head.json").read_text())}
-    assert len(shots) == 5
+    assert len(shots) == 6
     assert shots.isdisjoint(each.asked for each in of(built))
+
+
+def test_closed_book_shots_do_not_teach_to_say_unknown(built: Path) -> None:
+    """Without a passage "unknown" would be the answer to everything."""
+    opened, closed = head(built, 5), head(built, 5, background=False)
+    assert [text.count("\nA: ") for text in (opened, closed)] == [5, 5]
+    assert UNKNOWN in opened
+    assert UNKNOWN not in closed
+    assert "Background" not in closed
+
+
+def test_a_surname_is_a_family_name_of_one_person() -> None:
+    titles = ["Ada Byron", "Louis XV", "Joan of Arc", "Taishō Emperor", "Johannes van der Waals", "Max Weber"]
+    people = [article(f"w{n}", title, f"{title} was a person.") for n, title in enumerate([*titles, "Ada Weber"])]
+    seen = _Seen(people, {"w6"}, 60)
+    assert [seen.surname(title) for title in titles] == ["Byron", "", "", "", "", ""]
+
+
+def test_what_another_passage_tells_is_not_unanswerable_and_counts_as_right() -> None:
+    """Subject and value as words of their own: "Rome" is not told by "Jerome", nor 190 by 1900."""
+    own = article("w0", "Rome", "Rome is the capital of Italy.")
+    others = [
+        article("w1", "Tiber", "The Tiber passes Rome in Italy."),
+        article("w2", "Jerome", "Jerome lived in Italy."),
+        article("w3", "Forum", "The Forum is in Rome."),
+    ]
+    told_of = Told(own, "country", ("Italy",))
+    assert _Seen([own, *others], set(), 60).telling(told_of) == ("w0", "w1")
+    assert _Seen([own, *others], {"w0"}, 60).telling(told_of) == ("w1",)
+    assert _Seen([own, *others], {"w0", "w1"}, 60).telling(told_of) == ()
+
+
+def test_pieces_of_text_are_of_training_articles(built: Path) -> None:
+    tested = {gold for each in of(built, "test", "validation") for gold in each.gold}
+    assert tested.isdisjoint(each.source for each in of(built, "text"))
+    passages = {each.id: each for each in read_passages(built.parent / "corpus/passages.parquet")}
+    assert {_split(passages[each.source], Tasks()) for each in of(built, "text")} == {"train"}
 
 
 def test_a_contradicting_passage_has_the_wrong_answer_alone() -> None:
