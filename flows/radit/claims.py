@@ -370,9 +370,7 @@ CONTROLS = [
         test=all_of(
             [
                 less(recall("shuffled", 1, some=ALL), recall("tuned", 1, some=ALL)),
-                at_most(
-                    recall("shuffled", 1, some=ALL), recall("minilm", 1, some=ALL), margin=0.02, margin_of="ours"
-                ),
+                at_most(recall("shuffled", 1, some=ALL), recall("minilm", 1, some=ALL), margin=0.02, margin_of="ours"),
             ]
         ),
     ),
