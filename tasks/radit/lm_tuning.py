@@ -84,8 +84,7 @@ def tune_model(*, corpus: Path, tasks: Path, retrieved: Path, model: Path, confi
     tuned = adapted(lm, config.adapter)
     learn(tuned, [each for example in examples for each in learned(example)], config.optimisation, config.seed)
     tuned.save_pretrained(str(out))
-    # It notes where the base model lay, which says nothing elsewhere.
-    _forget_path(out / "adapter_config.json")
+    _settle(out / "adapter_config.json")
     (out / "README.md").unlink(missing_ok=True)
 
 
@@ -148,8 +147,10 @@ def _layer(name: str) -> int:
     return int(numbers[0]) if numbers else -1
 
 
-def _forget_path(path: Path) -> None:
+def _settle(path: Path) -> None:
+    """Leave out of peft's own note where the base model lay, and the order of a set, which differs by process."""
     import json
 
     said = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**said, "base_model_name_or_path": ""}, indent=1, sort_keys=True) + "\n")
+    said |= {"base_model_name_or_path": "", "target_modules": sorted(said["target_modules"])}
+    path.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
