@@ -274,7 +274,7 @@ def load(calibration: Path, frozen: str) -> "tuple[Calibration, list[Calibration
     if written["digest"] != frozen:
         raise UserError(
             f"The calibration is {written['digest']}, but {frozen or 'nothing'} is frozen: if the change is meant, "
-            "log it in flows/hardware_scaling.py with the held-out error before and after, and freeze it there."
+            "log it in flows/hardware_scaling/stages.py with the held-out error before and after, and freeze it there."
         )
     adapter = TypeAdapter(Calibration)
 

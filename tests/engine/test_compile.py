@@ -148,16 +148,16 @@ def refused(test: Any, said: str) -> None:
 
 
 def test_a_claim_on_a_quantity_that_nobody_measures_does_not_compile() -> None:
-    import flows.btx as module
+    from flows.btx import stages
 
-    bits = module.evaluation["bits_per_bite"]
+    bits = stages.evaluation["bits_per_bite"]
     refused(less(bits, bits), "Did you mean bits_per_byte")
 
 
 def test_a_test_that_cannot_be_meant_does_not_compile() -> None:
-    import flows.btx as module
+    from flows.btx import stages
 
-    bits = module.evaluation["bits_per_byte"]
+    bits = stages.evaluation["bits_per_byte"]
     refused(less(bits, 1.0, margin=0.1), "a margin says whose it is")
     refused(less(bits, 1.0, items="document", cluster="seed"), "are no clusters")
     refused(less(bits, 1.0, items="document", paired=""), "are crossed with what pairs")
@@ -165,18 +165,19 @@ def test_a_test_that_cannot_be_meant_does_not_compile() -> None:
 
 
 def test_a_stage_with_a_wrong_input_does_not_compile() -> None:
-    import flows.btx as module
+    from flows import btx
+    from flows.btx import stages
 
-    before = module.merged
+    before = stages.merged
     try:
-        module.merged = Stage(before.function, before.config, {"expert": module.expert}, before.each)
+        stages.merged = Stage(before.function, before.config, {"expert": stages.expert}, before.each)
         with pytest.raises(UserError, match="also needs the input experts"):
-            expand(read(module), Variant("quick"))
-        module.merged = Stage(before.function, before.config, {**before.inputs, "experts": module.tokens}, before.each)
+            expand(read(btx), Variant("quick"))
+        stages.merged = Stage(before.function, before.config, {**before.inputs, "experts": stages.tokens}, before.each)
         with pytest.raises(UserError, match="the input experts is one stage"):
-            expand(read(module), Variant("quick"))
+            expand(read(btx), Variant("quick"))
     finally:
-        module.merged = before
+        stages.merged = before
 
 
 def test_an_input_can_depend_on_the_profile() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import ROOT, read_json
 
-from flows import hardware_scaling
+from flows.hardware_scaling import stages
 from models.hardware.calibration import Calibration
 from models.hardware.points import read_points
 from tasks.base.errors import UserError
@@ -37,12 +37,12 @@ def digest(folder: Path) -> str:
 
 def test_no_source_is_both_fitted_and_tested() -> None:
     points = read_points(yaml.load((FIGURES / "figures.yaml").read_text(), Loader=yaml.CSafeLoader))
-    fitted, tested = set(hardware_scaling.CALIBRATION), set(hardware_scaling.HELD_OUT)
+    fitted, tested = set(stages.CALIBRATION), set(stages.HELD_OUT)
     assert not fitted & tested
     assert fitted | tested == {point.source for point in points}, "a source that is in neither set tells nothing"
     unseen = [point.id for point in points if point.source in tested]
-    assert set(hardware_scaling.EIGHT) <= set(unseen)
-    assert len(unseen) - len(hardware_scaling.EIGHT) >= 12
+    assert set(stages.EIGHT) <= set(unseen)
+    assert len(unseen) - len(stages.EIGHT) >= 12
 
 
 def test_the_papers_own_results_are_no_input() -> None:
@@ -56,14 +56,14 @@ def test_the_papers_own_results_are_no_input() -> None:
 
 
 def test_only_the_frozen_calibration_is_tested(calibration: Path, tmp_path: Path) -> None:
-    frozen = hardware.HeldOut(sources=hardware_scaling.HELD_OUT, frozen="0" * 64, eight=hardware_scaling.EIGHT)
-    with pytest.raises(UserError, match=r"log it in flows/hardware_scaling\.py"):
+    frozen = hardware.HeldOut(sources=stages.HELD_OUT, frozen="0" * 64, eight=stages.EIGHT)
+    with pytest.raises(UserError, match=r"log it in flows/hardware_scaling/stages\.py"):
         hardware.validate(figures=FIGURES, calibration=calibration, config=frozen, out=tmp_path)
     hardware.validate(
         figures=FIGURES, calibration=calibration, config=replace(frozen, frozen=digest(calibration)), out=tmp_path
     )
     rows = read_json(tmp_path / "metrics.json")
-    eight = [row for row in rows if row.get("point") in hardware_scaling.EIGHT]
+    eight = [row for row in rows if row.get("point") in stages.EIGHT]
     (summary,) = [row for row in rows if row["arm"] == "eight"]
     assert len(eight) == summary["figures"] == 8
     assert summary["mean_error"] == pytest.approx(sum(row["error"] for row in eight) / 8)

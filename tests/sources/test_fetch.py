@@ -142,8 +142,7 @@ def test_the_real_npm_packs_a_local_package(out: Path, tmp_path: Path, monkeypat
     (package / "package.json").write_text('{"name": "tiny", "version": "1.0.0"}')
     (package / "data" / "a.txt").write_text("first")
     npm = module.shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
+    assert npm, "install npm (apt-get install npm)"
     subprocess.run([npm, "pack", "--silent", str(package)], cwd=tmp_path, check=True, capture_output=True)
     archive = tmp_path / "tiny-1.0.0.tgz"
     # The name before the version's @ may be any that npm understands, so a folder serves as the registry.

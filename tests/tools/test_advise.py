@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.engine.trained import Output
-from flows.hardware_scaling import FROZEN
+from flows.hardware_scaling.stages import FROZEN
 from models.hardware.cluster import CLUSTERS
 from models.hardware.search import Answer, search
 from models.hardware.workload import WORKLOADS

@@ -47,18 +47,18 @@ def advise(
 
         tenfold advise --model my-model.yaml --gpu my-cluster.yaml --sweep gpus=8..4096
     """
-    from flows import hardware_scaling  # only here: `tenfold --help` need not load a paper
+    from flows.hardware_scaling import stages  # only here: `tenfold --help` need not load a paper
     from models.hardware.search import search
 
     workload, cluster = adviser.read_workload(model), adviser.read_cluster(gpu)
     tokens = adviser.tokens(batch_tokens)
     numbers = adviser.span(sweep) if sweep else [gpus]
-    fitted = trained(hardware_scaling.calibration, profile)
+    fitted = trained(stages.calibration, profile)
     if fitted.stale and not as_json:
         console.print(fitted.stale, markup=False)
     calibration = adviser.read_calibration(fitted.folder)
-    validated = is_here(hardware_scaling.held_out, profile)
-    held_out = adviser.read_held_out(made(hardware_scaling.held_out, profile).folder) if validated else None
+    validated = is_here(stages.held_out, profile)
+    held_out = adviser.read_held_out(made(stages.held_out, profile).folder) if validated else None
 
     def fastest(sequences: int) -> "Answer":
         wanted = sequences * workload.sequence

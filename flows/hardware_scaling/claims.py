@@ -1,14 +1,4 @@
-"""Hardware scaling trends in large-scale training: parallelisation against scale (Fernandez et al. 2024).
-
-The paper measured 8 to 2,048 GPUs. Here they are simulated: step time, communication, memory and power of a
-transformer on a cluster, from formulas whose free parameters are fitted to public figures of other people's runs,
-tested on figures of sources that were never fitted, and only then applied to the paper's runs. What this machine can
-measure, it does: the volumes and the times of real distributed training by PyTorch on two processes.
-
-Not attempted: a measurement on GPUs. Verdicts on the paper's own claims say that a simulation is consistent or
-inconsistent with them, no more; their intervals hold what the calibration leaves open and the simulator's own error on
-figures held out.
-"""
+"""Claims about volumes, the simulator and the runs of the paper, with the error of the simulator, and the controls."""
 
 from itertools import pairwise
 from math import hypot, sqrt
@@ -18,165 +8,19 @@ from flows.engine.paper import (
     Control,
     Discrepancy,
     Measurement,
-    Paper,
-    Plot,
-    Profiles,
-    Scale,
-    Source,
-    Stage,
     all_of,
     equivalent,
     greater,
     less,
 )
-from models.config import Transformer
-from tasks.hardware import calibration as hardware
-from tasks.hardware import predictions as hardware_predictions
-from tasks.hardware.gloo import fit as gloo_fit
-from tasks.hardware.gloo import shaped as gloo_shaped
-from tasks.hardware.gloo import stages as gloo
-from tasks.hardware.gloo.job import Shape
-from tasks.hardware.gloo.network import Link
-from tasks.judging.results import Table
-
-EIGHT = tuple(f"megatron-{size}-{how}" for size in ("22b", "175b", "530b", "1t") for how in ("full", "seqsel"))
-CALIBRATION = (
-    "mosaicml/llm-foundry",
-    "bigscience-workshop/bigscience",
-    "NVIDIA/dgxc-benchmarking",
-    "stas00/ml-engineering",
-    "NVIDIA/nccl",
-)
-HELD_OUT = ("arXiv 2205.05198", "foundation-model-stack/fms-fsdp", "pytorch/torchtitan", "arXiv 2407.21783")
-
-# The digest of the calibration that may be tested and that predicts. A change of the model or of the figures changes
-# it; each is logged here with the held-out errors before and after.
-FROZEN = "f7661ad66e8c97abc04d633de2cc8bf5c3291ff010ef5df3831c1946609f8ebe"
-HISTORY = (
-    "Frozen on 2026-11-24 as f7661ad6, before the held-out figures were evaluated with any fitted calibration. Seen "
-    "before that, while the simulator was written: the errors of the unfitted priors on the eight Megatron figures "
-    "(-4 to -13 %) and a trial fit to eight of the held-out fms-fsdp figures.",
-    "The planted control was written anew on the same day: the first one compared the fall from 128 to 2,048 GPUs, "
-    "which a slow network does not deepen, instead of the speed, and did not pass.",
-    "A hop's latency in a tree was split from a ring's by one who knew the paper's fall of throughput.",
-)
-
-figures = Source("hardware-figures")
-
-# 1. What this machine can measure: real training by PyTorch on two processes, one thread each (volumes: up to eight).
-
-
-def shape(width: int, feed_forward: int, layers: int, vocabulary: int, context: int, batch: int, parts: int) -> Shape:
-    """A small Llama-shaped model, its batch of sequences, and the micro-batches of a pipeline."""
-    architecture = Transformer(
-        vocabulary=vocabulary,
-        width=width,
-        layers=layers,
-        heads=width // 16,
-        feed_forward=feed_forward,
-        context=context,
-        tied_embeddings=False,
-    )
-    return Shape(architecture=architecture, batch=batch, micro_batches=parts)
-
-
-COUNTED = Shape(
-    architecture=Transformer(
-        vocabulary=512, width=64, layers=8, heads=8, feed_forward=256, context=64, tied_embeddings=False
-    ),
-    batch=16,
-    micro_batches=8,
-)
-FITTED = (
-    shape(64, 192, 4, 512, 64, 8, 4),
-    shape(256, 768, 4, 512, 64, 8, 4),
-    shape(128, 384, 8, 512, 64, 8, 4),
-    shape(128, 384, 4, 512, 64, 8, 4),
-    shape(192, 512, 4, 512, 64, 8, 4),
-    shape(384, 1024, 4, 512, 32, 8, 4),
-    shape(128, 384, 4, 2048, 64, 8, 4),
-    shape(128, 384, 4, 512, 256, 4, 4),
-    shape(128, 384, 4, 512, 64, 32, 8),
-    shape(256, 768, 2, 1024, 64, 16, 4),
-)
-TESTED = (
-    shape(96, 256, 6, 512, 64, 16, 4),
-    shape(160, 448, 4, 1024, 128, 8, 4),
-    shape(224, 640, 6, 512, 64, 8, 4),
-    shape(320, 896, 4, 512, 64, 8, 2),
-    shape(256, 704, 6, 1024, 32, 16, 8),
-    shape(192, 512, 2, 2048, 64, 16, 4),
-)
-
-volumes = Stage(
-    gloo.measure_volumes,
-    config=Profiles(
-        quick=gloo.Volumes(shape=COUNTED, processes=(2,)),
-        cpu=gloo.Volumes(shape=COUNTED),
-        gpu=gloo.Volumes(shape=COUNTED),
-    ),
-)
-KIB = (1, 4, 16, 64, 256, 1024, 4096, 16384)
-collectives = Stage(
-    gloo.measure_collectives,
-    config=Profiles(
-        quick=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB[::2]), repetitions=5),
-        cpu=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB), repetitions=30),
-        gpu=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB), repetitions=30),
-    ),
-    kind="measure",
-)
-steps = Stage(
-    gloo.measure_steps,
-    config=Profiles(
-        quick=gloo.StepTimes(fit=FITTED[:2], held_out=TESTED[:1], repetitions=2),
-        cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
-        gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
-    ),
-    kind="measure",
-)
-foretold = Stage(gloo_fit.fit_gloo, inputs={"collectives": collectives, "steps": steps}, config=gloo_fit.Fit())
-LINKS = (Link(), Link(megabits=200.0), Link(megabits=1000.0), Link(megabits=500.0, milliseconds=2.0))
-UNSEEN_LINKS = (Link(megabits=400.0), Link(megabits=800.0, milliseconds=1.0))
-shaped = Stage(
-    gloo_shaped.measure_shaped,
-    config=Profiles(
-        quick=gloo_shaped.ShapedTimes(fit=LINKS[:1], held_out=UNSEEN_LINKS[:1], sizes=(65536, 1048576), repetitions=2),
-        cpu=gloo_shaped.ShapedTimes(fit=LINKS, held_out=UNSEEN_LINKS, sizes=(65536, 1048576, 4194304), repetitions=10),
-        gpu=gloo_shaped.ShapedTimes(fit=LINKS, held_out=UNSEEN_LINKS, sizes=(65536, 1048576, 4194304), repetitions=10),
-    ),
-    kind="measure",
-)
-
-# 2. Fit the free parameters to the sources for calibration, with draws that say what they leave open.
-calibration = Stage(
-    hardware.calibrate,
-    inputs={"figures": figures},
-    config=Profiles(
-        quick=hardware.Fit(sources=CALIBRATION, draws=50),
-        cpu=hardware.Fit(sources=CALIBRATION, draws=1000),
-        gpu=hardware.Fit(sources=CALIBRATION, draws=1000),
-    ),
-)
-
-# 3. How well each calibration source is predicted from the others alone.
-left_out = Stage(hardware.leave_one_out, inputs={"figures": figures}, config=hardware.Fit(sources=CALIBRATION))
-
-# 4. The test: sources that were never fitted, and memory, in which nothing is fitted.
-UNSEEN = hardware.HeldOut(sources=HELD_OUT, frozen=FROZEN, eight=EIGHT)
-held_out = Stage(hardware.validate, inputs={"figures": figures, "calibration": calibration}, config=UNSEEN)
-permuted = Stage(
-    hardware.validate_shuffled,
-    inputs={"figures": figures},
-    config=hardware.Shuffled(sources=CALIBRATION, held_out=HELD_OUT, eight=EIGHT),
-)
-memory = Stage(hardware.check_memory, inputs={"figures": figures}, config=UNSEEN)
-
-# 5. Only then the paper's own runs.
-predictions = Stage(
-    hardware_predictions.predict,
-    inputs={"calibration": calibration},
-    config=hardware_predictions.Target(frozen=FROZEN),
+from flows.hardware_scaling.stages import (
+    foretold,
+    held_out,
+    memory,
+    permuted,
+    predictions,
+    shaped,
+    volumes,
 )
 
 change = predictions["throughput_change"]
@@ -471,73 +315,3 @@ CONTROLS = [
         ),
     ),
 ]
-
-paper = Paper(
-    title="Hardware Scaling Trends and Diminishing Returns in Large-Scale Distributed Training",
-    authors="Fernandez et al.",
-    year=2024,
-    arxiv="2411.13055",
-    claims=CLAIMS,
-    controls=CONTROLS,
-    scales=[
-        Scale("GPUs", paper="8 to 2,048, measured", here="8 to 2,048, simulated"),
-        Scale("models", paper="Llama-2 1B to 70B", here="Llama-2 7B and 13B"),
-        Scale("processes on which PyTorch was measured", paper="up to 2,048", here="2 (volumes: up to 8)"),
-    ],
-    tables=[
-        Table(title="Step time of two processes: error by arm", rows="arm", quantities=("mape",), columns="split"),
-        Table(
-            title="Error on held-out step times",
-            rows="arm",
-            quantities=("mean_error", "worst_error", "covered", "figures"),
-        ),
-        Table(
-            title="Error on each calibration source, fitted and left out",
-            rows="arm",
-            quantities=("fit_error", "left_out_error"),
-        ),
-        Table(
-            title="Held-out step times, figure by figure",
-            rows="figure",
-            quantities=("observed_seconds", "predicted_seconds", "signed_error", "term_factor"),
-        ),
-        Table(title="What the fall from 128 to 2,048 H100 depends on", rows="arm", quantities=("change_correlation",)),
-        Table(
-            title="Tokens a second on each GPU", rows="arm", quantities=("tokens_per_second_per_gpu",), columns="gpus"
-        ),
-        Table(title="MFU", rows="arm", quantities=("mfu",), columns="gpus"),
-        Table(title="Watts of one GPU", rows="arm", quantities=("watts",), columns="gpus"),
-        Table(
-            title="Gain of model parallelism over FSDP alone",
-            rows="arm",
-            quantities=("model_parallel_gain",),
-            columns="gpus",
-        ),
-        Table(title="Where a step's milliseconds go", rows="arm", quantities=("spent_milliseconds",), columns="gpus"),
-        Table(title="From 128 to 2,048 H100", rows="arm", quantities=("throughput_change", "power_change")),
-    ],
-    caveats=[
-        "No GPU was used: what concerns the paper's own runs is simulated.",
-        "Intervals hold what the calibration leaves open and the simulator's own error on held-out step times. What "
-        "errors of one source share cancels in a ratio and is left out. No watt was held out: for power the same error "
-        "is taken.",
-        "The number of GPUs at which the paper compares A100 and H100 is not in our sources; 256 is assumed.",
-        "Delays are imposed by a relay in user space, which is itself busy at high rates: on two cores, links with a "
-        "delay are met worse than those without.",
-        "The claims on this machine's own runs name goals of ours, not figures of the paper. The grid of shapes is "
-        "that of trial runs whose errors on it were seen (8.9 %) before the recorded ones, and the claim on volumes "
-        "compared arm by arm, not in total, when it was first seen to hold.",
-        "The claims on the paper's runs were seen at the quick profile, with the same calibration, before the cpu "
-        "profile ran; they were not changed in between.",
-        *HISTORY,
-    ],
-    findings=["other-held-out-steps", "throughput-falls-with-scale"],
-    plots=[
-        Plot(
-            "Are step times foretold that were never fitted?",
-            "agreement",
-            x="observed_seconds",
-            y="predicted_seconds",
-        ),
-    ],
-)
