@@ -70,7 +70,7 @@ CLAIMS = [
         says="A legal order saves at least 30 % of MobileNetV2 at batch 32",
         source="the authors' own table (pull request 23 of their repository)",
         evidence="SRC",
-        paper_value="30.7 %, at every batch",
+        paper_value="not in the paper; 30.7 % at every batch in a later table of its authors",
         whose="paper, with a number",
         test=greater(mobilenet("saved", part="order in all"), 0.30, paired=""),
         expected="does not hold at this scale",
