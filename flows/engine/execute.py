@@ -40,13 +40,17 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed."""
+    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed.
+
+    `same` says whether its bytes are those on record, where another run of the same is on record.
+    """
 
     stage: ConcreteStage
     state: State
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     tail: str = ""
+    same: bool | None = None
 
 
 class StageFailed(UserError):
@@ -122,10 +126,10 @@ class Executor:
         cpu_seconds = self._run_command(stage)
         self._snapshot(stage)
         _check_made_from(stage, before)
-        self.store.commit(stage, before)
+        same = self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds, cpu_seconds)
+        return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
