@@ -72,7 +72,7 @@ ABLATIONS = {
 }
 
 
-def recall(arm: str, first: int, among: str = "test", some: Mapping[str, str] = EVERY) -> Measurement:
+def recall(arm: str, first: int, among: str = "test", some: Mapping[str, Any] = EVERY) -> Measurement:
     """Test questions with a right passage among the first so many; the untuned retriever stands beside."""
     stage = ABLATIONS.get(arm, tuned)
     return stage["recall"].where(retriever=arm, first=str(first), among=among, **some)
@@ -337,12 +337,13 @@ CLAIMS = [
     ),
     Claim(
         "both-encoders-are-worse",
-        says="Tuning both encoders finds fewer right passages first than tuning the query encoder alone",
+        says="Tuning both encoders finds fewer right passages first than tuning the query encoder alone; of one "
+        "training of either (seed 1), over new questions",
         source="Table 5; recall is not in the paper",
         evidence="P",
         paper_value="worse; the cell was not legible",
         whose="paper, direction only",
-        test=less(recall("both encoders", 1), recall("tuned", 1), **NEW_SEEDS),
+        test=less(recall("both encoders", 1, some={"seed": 1}), recall("tuned", 1, some={"seed": 1}), **ONE_MODEL),
         expected="does not hold at this scale",
         seen="nothing; a few hundred lessons move two encoders little further than one",
     ),
