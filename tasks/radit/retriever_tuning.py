@@ -172,7 +172,7 @@ def as_encoded(encoder: "QueryEncoder", tokenizer: Any, texts: Sequence[str], le
     rows[used] = torch.arange(len(used))
 
     def vectors(places: "Tensor") -> "Tensor":
-        some, at = rows[places].unique(return_inverse=True)
+        some, at = rows[places].unique(return_inverse=True)  # type: ignore[no-untyped-call]
         found: Tensor = encoder(lower.take(some))[at]
         return found
 
