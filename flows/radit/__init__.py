@@ -40,7 +40,7 @@ paper = Paper(
             paper="ten data sets",
             here=Profiles(
                 "5",
-                "found for 400 and 49 of others; answered 120 and 30 of others, by each seed a quarter",
+                "found for 400 and 49 of others; answered 120 and 30 of others, by each seed a sixth",
                 "600 and 80 of others",
             ),
         ),
@@ -89,7 +89,7 @@ paper = Paper(
         "Scores are 20 times cosines, the scale that MiniLM was made with; DRAGON+ has inner products of its own size.",
         "“Untuned” is a model that was instructed by its makers (SmolLM2-135M-Instruct); it is asked without its chat "
         "template, in the paper's plain form.",
-        "Each seed of the language model is asked a quarter of the questions, another seed others.",
+        "Each seed of the language model is asked a sixth of the questions, another seed others, and two sixths are asked of two.",
         "The tasks are composed by rules from facts that rules read; some are misread. 60 % of the open questions name "
         "another entity first, for MiniLM finds nearly all plainly worded ones; training shows such openings, in other "
         "words, and R3 and R4 rest on them: plain questions, others' and a dictionary are told apart.",

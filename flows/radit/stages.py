@@ -132,7 +132,7 @@ def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
     few: dict[str, dict[str, Any]] = {
         "quick": {"k": 2, "longest": 3, "ensembles": (1, 3, 10)},
-        "cpu": {"turns": 4},
+        "cpu": {"turns": 6},
         "gpu": {"test": 600, "outside": 80},
     }
     return Answering(
