@@ -89,8 +89,8 @@ paper = Paper(
         "Scores are 20 times cosines, the scale that MiniLM was made with; DRAGON+ has inner products of its own size.",
         "“Untuned” is a model that was instructed by its makers (SmolLM2-135M-Instruct); it is asked without its chat "
         "template, in the paper's plain form.",
-        "Each seed of the language model is asked a sixth of the questions, another seed others; two sixths are asked of "
-        "two.",
+        "Each seed of the language model is asked a sixth of the questions, another seed others; two sixths are "
+        "asked of two.",
         "The tasks are composed by rules from facts that rules read; some are misread. 60 % of the open questions name "
         "another entity first, for MiniLM finds nearly all plainly worded ones; training shows such openings, in other "
         "words, and R3 and R4 rest on them: plain questions, others' and a dictionary are told apart.",
