@@ -202,6 +202,9 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     ) -> Array:
         outputs, inner, *kernel = weight.shape
         rest = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
+        places = gradient.size // max(1, outputs)
+        if self.xp is np and min(rest) >= 0 and _by_winograd(gradient, weight, weight.shape, stride, groups, places):
+            return winograd.input_gradient(gradient, weight, padding)
         if stride == (1, 1) and min(rest) >= 0:  # a convolution with the filters turned round
             turned = weight.reshape(groups, outputs // groups, inner, *kernel)[..., ::-1, ::-1].swapaxes(1, 2)
             return self.conv2d(
@@ -227,7 +230,7 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     ) -> Array:
         if self.xp is np and _by_winograd(x, gradient, shape, stride, groups, gradient.size // max(1, shape[0])):
             return winograd.weight_gradient(gradient, x, padding)
-        added = np.zeros((groups, shape[0] // groups, int(np.prod(shape[1:]))), gradient.dtype)
+        added = self.xp.zeros((groups, shape[0] // groups, int(np.prod(shape[1:]))), gradient.dtype)
         for some in _chunks(self.together, len(x), int(np.prod(gradient.shape[2:]))):
             columns = _columns(self.xp, x[some], shape[2:], stride, padding, groups)
             added += self.xp.matmul(_side_by_side(gradient[some], groups), columns.transpose(0, 2, 1))

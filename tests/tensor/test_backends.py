@@ -112,10 +112,14 @@ class OnDevice(np.ndarray):
         return out[0] if out is not None else np.asarray(found).view(OnDevice)
 
 
+_strided = np.lib.stride_tricks.as_strided
+
+
 class StandIn:
     """Stands for CuPy, function by function: numpy's, with results on the device, and no name that CuPy has not."""
 
-    lib, ogrid, int64 = np.lib, np.ogrid, np.int64
+    ogrid, int64 = np.ogrid, np.int64
+    lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=lambda x, *how: _strided(x, *how).view(OnDevice)))
     random = SimpleNamespace(
         default_rng=lambda seed: SimpleNamespace(
             random=lambda *a: np.asarray(np.random.default_rng(seed).random(*a)).view(OnDevice),
