@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from models.tensor import winograd
 from models.tensor.backend import FUSED, Array, Axes, Shape, TensorBackend
 
 UFUNCS = (
@@ -20,9 +19,6 @@ SWAPPED = (*UFUNCS.split(), "sigmoid", "erf", "where", "clip")
 """Primitives value by value: where one is swapped, what is computed in one go is derived anew."""
 
 DERIVED = tuple(name for name in FUSED if name != "evaluate")
-
-CHANNELS, PLACES = 16, 512
-"""Channels on both sides, and results for each filter, from which on Winograd's way is faster (measured by shape)."""
 
 BLOCK = 1 << 15
 """Values that an update handles at once: they stay in the second-level cache."""
@@ -187,8 +183,6 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     def conv2d(self, x: Array, weight: Array, stride: Shape, padding: Shape, groups: int) -> Array:
         count, outputs, kernel = len(x), len(weight), weight.shape[2:]
         high, wide = _output(x.shape[2:], kernel, stride, padding)
-        if self.xp is np and _by_winograd(x, weight, weight.shape, stride, groups, count * high * wide):
-            return winograd.convolve(x, weight, padding)
         filters = weight.reshape(groups, outputs // groups, -1)
         y = self.xp.empty((count, outputs, high * wide), self.xp.result_type(x, weight))
         for some in _chunks(self.together, count, high * wide):
@@ -202,9 +196,6 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     ) -> Array:
         outputs, inner, *kernel = weight.shape
         rest = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
-        places = gradient.size // max(1, outputs)
-        if self.xp is np and min(rest) >= 0 and _by_winograd(gradient, weight, weight.shape, stride, groups, places):
-            return winograd.input_gradient(gradient, weight, padding)
         if stride == (1, 1) and min(rest) >= 0:  # a convolution with the filters turned round
             turned = weight.reshape(groups, outputs // groups, inner, *kernel)[..., ::-1, ::-1].swapaxes(1, 2)
             return self.conv2d(
@@ -228,8 +219,6 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     def conv2d_weight_gradient(
         self, gradient: Array, x: Array, shape: Shape, stride: Shape, padding: Shape, groups: int
     ) -> Array:
-        if self.xp is np and _by_winograd(x, gradient, shape, stride, groups, gradient.size // max(1, shape[0])):
-            return winograd.weight_gradient(gradient, x, padding)
         added = self.xp.zeros((groups, shape[0] // groups, int(np.prod(shape[1:]))), gradient.dtype)
         for some in _chunks(self.together, len(x), int(np.prod(gradient.shape[2:]))):
             columns = _columns(self.xp, x[some], shape[2:], stride, padding, groups)
@@ -286,18 +275,6 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
             t *= size
             w -= t
         return x, first, second
-
-
-def _by_winograd(x: Array, other: Array, weight: Shape, stride: Shape, groups: int, places: int) -> bool:
-    """Whether Winograd's transforms save more than they cost: many channels, and many places for each filter."""
-    fits = (
-        weight[2:] == (3, 3)
-        and stride == (1, 1)
-        and groups == 1
-        and x.dtype == other.dtype
-        and x.dtype in winograd.TO_TILES
-    )
-    return fits and min(weight[:2]) >= CHANNELS and places >= PLACES
 
 
 def _output(size: Shape, kernel: Shape, stride: Shape, padding: Shape) -> tuple[int, int]:
