@@ -125,8 +125,9 @@ def _transform_tiles(x: Any, top: int, left: int, out: Any) -> None:
                     rows[0, k], rows[1, k], rows[2, k], rows[3, k], rows[4, k], rows[5, k] = a, b, d, e, f, g
                 for r in range(6):
                     for j in range(across):
-                        row = rows[r, 4 * j : 4 * j + 6]
-                        a, b, d, e, f, g = _tile(row[0], row[1], row[2], row[3], row[4], row[5])
+                        k = 4 * j
+                        a, b, d = rows[r, k], rows[r, k + 1], rows[r, k + 2]
+                        a, b, d, e, f, g = _tile(a, b, d, rows[r, k + 3], rows[r, k + 4], rows[r, k + 5])
                         out[r, 0, c, n, i, j], out[r, 1, c, n, i, j], out[r, 2, c, n, i, j] = a, b, d
                         out[r, 3, c, n, i, j], out[r, 4, c, n, i, j], out[r, 5, c, n, i, j] = e, f, g
 
