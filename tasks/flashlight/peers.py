@@ -60,6 +60,7 @@ def jax_jit(name: str, reference: "Sample") -> Pass:
     import numpy as np
 
     from models.tensor import no_gradients, using
+    from models.tensor.numpy_backend import NumpyBackend
 
     class AsJaxHasThem(JaxBackend):
         """What JAX brings itself, where ours is a primitive of another kind; constants stay numpy's while it traces."""
@@ -82,7 +83,7 @@ def jax_jit(name: str, reference: "Sample") -> Pass:
             return y, y
 
     backend = AsJaxHasThem()
-    with using(backend):
+    with using(NumpyBackend()):  # weights are torch's: none has to be drawn by a compiled function
         made = with_weights_of(own(name), reference)
     parameters = made.model.parameters()
     buffers = [one for _, one in made.model.named_tensors() if not one.requires_grad]
@@ -141,10 +142,11 @@ def peer(label: str, name: str) -> tuple[Pass, float]:
     reference = torchs(name)
     try:
         run = PEERS[label](name, reference)
-        loss = float(run())
+        loss = run()
+        loss = float(loss.detach() if hasattr(loss, "detach") else loss)
     except CannotRun:
         raise
     except Exception as problem:  # a foreign compiler's: whatever it lacks is told, and the others are still timed
         lines = str(problem).strip().splitlines() or [type(problem).__name__]
         raise CannotRun(f"{type(problem).__name__}: {lines[0][:200]}") from problem
-    return run, abs(loss - float(passes(reference)()))
+    return run, abs(loss - passes(reference)().item())

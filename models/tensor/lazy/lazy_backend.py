@@ -37,7 +37,7 @@ class LazyBackend(NumpyBackend):
         ImportError: numba is not installed.
     """
 
-    channels, places = 16, 256
+    channels, places = 16, 512
     """From which on, for images and filters, 3 x 3 convolutions go Winograd's way (measured, shape by shape)."""
 
     def __init__(self, large: int = LARGE, memory: MemoryManager | None = None) -> None:
