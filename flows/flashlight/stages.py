@@ -43,7 +43,9 @@ swapped = Stage(swapping.swap, config=swapping.Swapping(networks=SMALL))
 conformed = Stage(
     conforming.conform,
     config=Profiles(
-        quick=conforming.Conforming(every=90, places=3), cpu=conforming.Conforming(), gpu=conforming.Conforming()
+        quick=conforming.Conforming(every=90, places=3),
+        cpu=conforming.Conforming(),
+        gpu=conforming.Conforming(backends=("numpy", "counting", "cupy")),
     ),
 )
 

@@ -56,7 +56,7 @@ def jax_jit(name: str, reference: "Sample") -> Pass:
 
         from models.tensor.jax_backend import JaxBackend
     except ImportError as problem:
-        raise CannotRun("JAX is not installed") from problem
+        raise CannotRun("it is not installed") from problem
     import numpy as np
 
     from models.tensor import no_gradients, using
@@ -115,13 +115,13 @@ def tinygrad_jit(name: str, reference: "Sample") -> Pass:
 
     compiler = os.environ.get("CC", "clang")
     if not shutil.which(compiler):
-        raise CannotRun(f"tinygrad compiles for the CPU with {compiler}, which is not installed")
+        raise CannotRun(f"it compiles for the CPU with {compiler}, which is not installed")
     if named(name).network == "asr":
-        raise CannotRun("tinygrad has no CTC loss")
+        raise CannotRun("it has no CTC loss")
     try:
         from tasks.flashlight import tinygrad_nn
     except ImportError as problem:
-        raise CannotRun("tinygrad is not installed") from problem
+        raise CannotRun("it is not installed") from problem
     return tinygrad_nn.compiled(named(name), reference)
 
 

@@ -1,4 +1,4 @@
-"""Seconds of passes and of single operations, here, in torch and where networks are compiled, in turns, on one thread."""
+"""Seconds of passes and of single operations, here, in torch and in libraries that compile, in turns, on one thread."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +43,7 @@ class Speed:
     our_seconds="the same by the better of our backends",
     passes_ratio="our seconds forward and backward over torch's better layout, turn by turn, by backend",
     step_ratio="the same with the update, over torch's better layout and Adam",
+    not_timed="1 where a library that compiles has no time for a network, by library and reason",
     loss_apart="difference of both libraries' losses from the same weights",
     call_us="median microseconds of an operation on 4 values that records for gradients, by library",
     call_ratio="ours over torch's, mean over operations, turn by turn",
@@ -122,18 +123,18 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
 
 
 def _peers(name: str, config: Speed) -> tuple[Timed, list[Row]]:
-    """Passes by libraries that compile; one that cannot run here, or not this network, is in the rows with the reason."""
+    """Passes by libraries that compile; one that cannot run, here or this network, has a row that says why."""
     one = named(name)
     runs: Timed = {}
     rows: list[Row] = []
     for label in config.peers:
         try:
             if name not in config.compiled:
-                raise CannotRun("it is not among those that are compiled, for the time that it takes")
+                raise CannotRun("not among the networks that are compiled, for the minutes that it takes")
             runs[label], apart = peer(label, name)
         except CannotRun as problem:
             spool.note(f"{label} has no time for {one.labels['sized']}: {problem}")
-            rows.append(one.labels | {"library": label, "withheld": str(problem)})
+            rows.append(one.labels | {"untimed": f"{label}: {problem}", "not_timed": 1})
             continue
         rows.append(one.labels | {"backend": label, "loss_apart": apart})
     return runs, rows
