@@ -98,11 +98,12 @@ def compiled(one: "Named", reference: zoo.Sample) -> "Callable[[], Any]":
     load_state_dict(made.model, weights, verbose=False)
     parameters = get_parameters(made.model)
 
-    @tinygrad.TinyJit
-    def step() -> Any:
+    def captured() -> Any:
         loss = made.loss(made.model(made.inputs), made.targets)
         gradients = loss.gradient(*parameters)
         return tinygrad.Tensor.realize(loss, *gradients)
+
+    step = tinygrad.TinyJit(captured)
 
     def run() -> Any:
         with Context(**ONE_THREAD):

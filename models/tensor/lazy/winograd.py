@@ -19,7 +19,7 @@ from models.tensor.lazy.kernels import SUMS
 
 f32 = np.float32
 
-_SIDE = [
+_SIDE: Any = [
     [1 / 4, 0, 0],
     [-1 / 6] * 3,
     [-1 / 6, 1 / 6, -1 / 6],
