@@ -1,9 +1,9 @@
-"""The same passes by libraries that compile: torch.compile, JAX and tinygrad, from torch's weights, on one thread."""
+"""The same passes by libraries that compile: torch.compile and JAX, from torch's weights, on one thread."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tasks.flashlight.networks import named, own, passes, torchs, with_weights_of
+from tasks.flashlight.networks import own, passes, torchs, with_weights_of
 
 if TYPE_CHECKING:
     from models.tensor.zoo import Sample
@@ -106,23 +106,8 @@ def jax_jit(name: str, reference: "Sample") -> Pass:
 
 
 def tinygrad_jit(name: str, reference: "Sample") -> Pass:
-    """Loss and gradients as one captured graph on tinygrad's CPU device.
-
-    It needs clang; there is no CTC loss in it.
-    """
-    import os
-    import shutil
-
-    compiler = os.environ.get("CC", "clang")
-    if not shutil.which(compiler):
-        raise CannotRun(f"it compiles for the CPU with {compiler}, which is not installed")
-    if named(name).network == "asr":
-        raise CannotRun("it has no CTC loss")
-    try:
-        from tasks.flashlight import tinygrad_nn
-    except ImportError as problem:
-        raise CannotRun("it is not installed") from problem
-    return tinygrad_nn.compiled(named(name), reference)
+    """Not timed: version 0.14 compiles even for LLVM's kernels a helper by clang, which no package of Python brings."""
+    raise CannotRun("its CPU device needs clang, which no package of Python brings")
 
 
 PEERS: dict[str, Callable[[str, "Sample"], Pass]] = {
