@@ -64,9 +64,10 @@ def compare(*, config: Speed, out: Path) -> None:
     for part in kernels().split("; "):
         spool.note(part)
     rows: list[Row] = [{"over": "this machine", "kernels": kernels()}]
+    compiled = {name: _peers(name, config) for name in config.networks}  # minutes of compilers, before the clock
     with alone() as busy:
         backends = {"numpy": NumpyBackend(), "lazy": LazyBackend()}
-        timed = [row for name in config.networks for row in _network(name, backends, config)]
+        timed = [row for name in config.networks for row in _network(name, backends, compiled[name], config)]
         timed += _calls(config) + [row for length in config.lengths for row in _chain(length, config)]
         timed += [row for width in config.widths for row in _products(width, config)]
     timed.append(_whole(timed))
@@ -74,17 +75,17 @@ def compare(*, config: Speed, out: Path) -> None:
     write_json(out / "metrics.json", rows + _profile(config.networks[-1]))
 
 
-def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
-    """A network's passes and steps by torch, in all layouts and with both of its Adams, and by both of our backends."""
+def _network(name: str, backends: dict[str, Any], peers: tuple[Timed, list[Row]], config: Speed) -> list[Row]:
+    """A network's passes and steps by torch, in all layouts and with both of its Adams, by both of our backends, and
+    its passes by `peers`."""
     import torch
 
     from models.tensor import optimizers, using
 
     one = named(name)
-    rows: list[Row] = []
+    compiled, rows = peers
     for what in ("pass", "step"):
         runs: Timed = {}
-        compiled: Timed = {}
         for label, last in {"torch": False, "torch, channels last": True}.items():
             if last and one.network in IMAGELESS:
                 continue
@@ -96,9 +97,6 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
             theirs = torchs(name, last)
             runs[f"{label}, fused Adam"] = passes(theirs, torch.optim.Adam(theirs.model.parameters(), fused=True))
         others = list(runs)
-        if what == "pass":
-            compiled, told = _peers(name, config)
-            rows += told
         reference = torchs(name)
         for label, backend in backends.items():
             with using(backend):
@@ -108,7 +106,7 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
                     rows.append(one.labels | {"backend": label, "loss_apart": apart})
                 optimizer = optimizers.Adam(made.model.parameters()) if what == "step" else None
                 runs[label] = on(backend, passes(made, optimizer))
-        seconds = turns(runs | compiled, config.repetitions, config.warm_up)
+        seconds = turns(runs | compiled if what == "pass" else runs, config.repetitions, config.warm_up)
         best = min(others, key=lambda label: median(seconds[label]))
         quantity, ratio = ("hundred_passes", "passes_ratio") if what == "pass" else ("hundred_steps", "step_ratio")
         rows += [one.labels | {"library": label, quantity: 100 * median(s)} for label, s in seconds.items()]
