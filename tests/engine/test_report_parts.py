@@ -27,8 +27,6 @@ from tasks.judging.results import Table
 PUBLISHED = sorted(path.stem for path in (ROOT / "published").glob("*.json"))
 LIMIT = 300_000
 """The most bytes of a page before its figures."""
-HEAVIER = {"olla.html": 1_200_000}
-"""Pages that still hold more: the tables of 72 graphs have to be parted from OLLA's page."""
 
 
 def published_alone(name: str) -> Evidence:
@@ -60,7 +58,7 @@ def test_pages_of_this_checkout_are_light(tmp_path: Path) -> None:
     for page in front.parent.glob("*.html"):
         text = page.read_text()
         drawings = sum(len(one) for one in text.split("<svg")[1:] for one in [one.partition("</svg>")[0]])
-        assert len(text.encode()) - drawings <= HEAVIER.get(page.name, LIMIT), page.name
+        assert len(text.encode()) - drawings <= LIMIT, page.name
 
 
 def test_what_nothing_beats_is_the_frontier() -> None:
