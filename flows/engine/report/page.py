@@ -46,8 +46,9 @@ class Tables:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a table on a page of their own."""
+    """Rows of a table on a page of their own, the table's first, second, …"""
 
+    place: int
     name: str
     says: str
     grid: shown.Grid
@@ -117,14 +118,15 @@ def _parts(grid: shown.Grid, stem: str) -> list[Part]:
     if len(grid.rows) * columns <= MANY:
         return []
     rows = max(1, A_PAGE // columns)
-    starts = range(0, len(grid.rows), rows)
+    parts = [grid.rows[start : start + rows] for start in range(0, len(grid.rows), rows)]
     return [
         Part(
-            f"{stem}-{slug(grid.title)}{f'-{number}' if number > 1 else ''}.html",
-            f"{own[0][0]} to {own[-1][0]}",
+            place,
+            f"{stem}-{slug(grid.title)}{f'-{place}' if place > 1 else ''}.html",
+            f"{own[0][0]} to {own[-1][0]}" if len(parts) > 1 else f"all {len(own)} rows",
             replace(grid, rows=own),
         )
-        for number, own in enumerate((grid.rows[start : start + rows] for start in starts), 1)
+        for place, own in enumerate(parts, 1)
     ]
 
 
