@@ -11,10 +11,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.engine.execute import cores
-from flows.engine.fetched import fetched
+from flows.engine.console import console, cores
 from flows.engine.progress import progress
-from flows.engine.terminal import console
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
 
@@ -166,6 +164,8 @@ def ask(
 
 
 def _encoder(given: Path | None) -> Path:
+    from flows.engine.fetched import fetched
+
     if given is None:
         return fetched("minilm")
     if not (given / "config.json").is_file() or not (given / "model.safetensors").is_file():
@@ -180,6 +180,7 @@ def _model(given: Path | None, adapter: Path | None, quiet: bool) -> Any:
     """The language model and its words; SmolLM2 is unpacked once."""
     import torch
 
+    from flows.engine.fetched import fetched
     from tasks.radit.language_models import Conversion, convert_model, load_model
     from tools.rag import store
 
