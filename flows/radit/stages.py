@@ -129,7 +129,7 @@ instructed = Stage(
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
     few: dict[str, dict[str, Any]] = {
-        "quick": {"k": 1, "longest": 3, "test": 12, "outside": 3, "ensembles": (1, 3, 10)},
+        "quick": {"k": 1, "longest": 3, "test": 8, "outside": 2, "ensembles": (1, 3, 10)},
         "cpu": {"turns": 4},
         "gpu": {"test": 600, "outside": 80},
     }
