@@ -68,8 +68,8 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     readable = (done.root / "published/tiny.json").read_text().splitlines()
     figures = publication.read_file(done.root / "published/tiny.json").by_name()
     own = readable[readable.index(' "figures": [') : readable.index(' "controls": [')]
-    told = [found for line in own if (found := re.fullmatch(r' {5}".*": \[?(-?[\d.e-]+)(, .*\])?,?', line))]
-    assert [float(found[1]) for found in told] == [figure.value for figure in figures.values()], "each has one line"
+    told = [match for line in own if (match := re.fullmatch(r' {5}".*": \[?(-?[\d.e-]+)(, .*\])?,?', line))]
+    assert [float(match[1]) for match in told] == [figure.value for figure in figures.values()], "each has one line"
     check_that_it_recomputes(done)
     assert figures["letters/line-0/all"].value > 0
     assert found["environment"]["processor"]
