@@ -89,9 +89,9 @@ def _become_stage(server: int, log: int) -> None:
     os.close(log)
 
 
-def set_environment() -> None:
+def set_environment(level: str) -> None:
     """The stages' environment, which libraries read when they are imported; the repository's code is forgotten."""
-    importlib.import_module("tasks.base.determinism").set_process_environment()
+    importlib.import_module("tasks.base.determinism").set_process_environment(level)
     packages = importlib.import_module("tasks.base.manifest").PACKAGES
     for name in [name for name in sys.modules if name.split(".")[0] in packages]:
         del sys.modules[name]
@@ -110,10 +110,14 @@ def end(code: int) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Serve requests that come through standard input, a socket, until its other end is closed."""
+    """Serve requests that come through standard input, a socket, until its other end is closed.
+
+    All stages forked from one server are held to one level of instructions, the argument: libraries choose by it when
+    they are imported.
+    """
     # What a shell starts in the background ignores interrupts, and so would the stages; but Tenfold ends them by these.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    set_environment()
+    set_environment(sys.argv[1])
     requests = socket.socket(fileno=0)
     arguments = serve(requests)
     requests.detach()
