@@ -48,7 +48,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=80, articles=160), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=200, articles=400), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
