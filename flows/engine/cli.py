@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flows.engine import doctor as examination
 from flows.engine.catalogue import catalogue
+from flows.engine.cluster.commands import add_to as add_cluster_commands_to
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import broken
 from flows.engine.discover import papers as all_papers
@@ -47,12 +48,16 @@ app = typer.Typer(
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 add_to(app)
+add_cluster_commands_to(app)
 app.command()(new)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="A setting, as in expert.steps=500.")
+]
+ClusterOption = Annotated[
+    str, typer.Option("--cluster", metavar="FILE|ADDRESS", help="Run on other machines: docs/cluster.md.")
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Stages at once; by default one a core.")]
 
@@ -70,6 +75,7 @@ def reproduce(
     profile: Profile = "quick",
     settings: Settings = None,
     jobs: Jobs = None,
+    cluster: ClusterOption = "",
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect and MLflow: the record alone.")] = False,
 ) -> None:
     """Run what is not up to date, and say what came of each paper.
@@ -81,6 +87,8 @@ def reproduce(
         tenfold reproduce btx --profile cpu
 
         tenfold reproduce btx -S expert.general=0.05 --jobs 1
+
+        tenfold reproduce btx --cluster tls://10.0.0.5:8786
     """
     chosen = variant(profile, settings or [])
     planned = _plan(papers, chosen, record=True)
@@ -88,16 +96,16 @@ def reproduce(
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
         _show_summary(planned, chosen)
         return
-    show_plan(planned, jobs or cores())
+    show_plan(planned, jobs or cores(), elsewhere=bool(cluster))
     if plain:
-        run_plainly(papers or [], profile, settings or [], jobs or cores())
+        run_plainly(papers or [], profile, settings or [], jobs, cluster)
     else:
         with prefect_server() as address:
             # The server comes up in its own process while this one imports prefect.
             from flows.engine import reproduce as engine
 
             wait_until_up(address)
-            engine.reproduce(papers or [], profile, settings or [], jobs or cores())
+            engine.reproduce(papers or [], profile, settings or [], jobs, cluster)
     _show_summary(planned, chosen)
 
 

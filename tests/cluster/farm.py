@@ -1,0 +1,136 @@
+"""Machines for the tests: processes in checkouts of their own on loopback, which share nothing but a DVC remote."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from conftest import Clone, wait_for
+
+from flows.engine.server import free_port
+
+QUICK = {"TENFOLD_SILENCE": "5 s", "TENFOLD_CLUSTER_PATIENCE": "20", "TENFOLD_REMOTE_PATIENCE": "20"}
+"""Waits that a test can afford."""
+
+
+class Machine:
+    """A process in a checkout, with what it has printed so far; it leads a process group of its own."""
+
+    def __init__(self, clone: Clone, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self.clone = clone
+        self._log = clone.root.parent / f"{clone.root.name}-{arguments[0]}-{free_port()}.log"
+        with open(self._log, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tools", *arguments],
+                cwd=clone.root,
+                env={**clone.environment, "PYTHONUNBUFFERED": "1", **QUICK, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def says(self, words: str, seconds: float = 60) -> None:
+        """Wait until it has printed these words."""
+        wait_for(lambda: words in self.said() or self._ended_early(), f"{words!r} in {self.said()}", seconds)
+        assert words in self.said(), self.said()
+
+    def _ended_early(self) -> bool:
+        return self.process.poll() is not None
+
+    def ended(self, seconds: float = 120) -> int:
+        """Its exit code, when it has ended."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it goes on: {self.said()}") from None
+
+    def signal(self, number: int) -> None:
+        """To the process alone: what it has started finds that out for itself."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+class Farm:
+    """A scheduler and workers, each in a copy of a template, and the remote that they share."""
+
+    def __init__(self, folder: Path, template: Clone) -> None:
+        self.folder, self._template, self.environment = folder, template, template.environment
+        self.remote = folder / "remote"
+        self.port = free_port()
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self._machines: list[Machine] = []
+        self.scheduler = self.schedule()
+
+    def schedule(self) -> Machine:
+        """Start the scheduler, at the same address each time."""
+        clone = self.clone("scheduler") if not (self.folder / "scheduler").exists() else self._at("scheduler")
+        self.scheduler = self._begin(clone, "scheduler", "--port", str(self.port))
+        self.scheduler.says("Workers, each")
+        return self.scheduler
+
+    def clone(self, name: str) -> Clone:
+        """A checkout with the farm's remote."""
+        clone = self._template.copy(self.folder / name)
+        set_remote(clone, str(self.remote))
+        return clone
+
+    def worker(self, name: str, *more: str, cpus: int = 1, environment: dict[str, str] | None = None) -> Machine:
+        clone = self._at(name) if (self.folder / name).exists() else self.clone(name)
+        return self._begin(
+            clone, "worker", self.address, "--name", name, "--cpus", str(cpus), *more, environment=environment
+        )
+
+    def drive(self, clone: Clone, *more: str, environment: dict[str, str] | None = None) -> Machine:
+        """Begin a reproduction on the farm."""
+        return self._begin(clone, "reproduce", "--cluster", self.address, *more, environment=environment)
+
+    def driven(self, clone: Clone, *more: str) -> str:
+        """Reproduce on the farm, and return what was said."""
+        driver = self.drive(clone, *more)
+        assert driver.ended() == 0, driver.said() + "".join(machine.said() for machine in self._machines)
+        return driver.said()
+
+    def _at(self, name: str) -> Clone:
+        return Clone(self.folder / name, self._template.environment)
+
+    def _begin(self, clone: Clone, *arguments: str, environment: dict[str, str] | None = None) -> Machine:
+        machine = Machine(clone, *arguments, environment=environment)
+        self._machines.append(machine)
+        return machine
+
+    def close(self) -> None:
+        for machine in self._machines:
+            machine.kill()
+
+
+@contextmanager
+def farm(folder: Path, template: Clone) -> Iterator[Farm]:
+    made = Farm(folder, template)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def set_remote(clone: Clone, url: str, **options: str) -> None:
+    """Let a checkout have this DVC remote, and no other."""
+    lines = [f"    {name} = {value}\n" for name, value in {"url": url, **options}.items()]
+    (clone.root / ".dvc/config.local").write_text("[core]\n    remote = store\n['remote \"store\"']\n" + "".join(lines))
+
+
+def where(said: str) -> dict[str, str]:
+    """The table of where each stage ran: output → host."""
+    return dict(re.findall(r"│ (quick/\S+) +│ (\S+)", said))
