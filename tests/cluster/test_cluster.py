@@ -110,10 +110,8 @@ def test_a_paper_on_two_workers_gives_the_digests_of_one_machine(
         assert {"host", "queue", "transfer", "run"} <= set(table["columns"])
         assert "Nothing to do" in driver.tenfold("reproduce").stdout
         assert "what the record says" in driver.tenfold("verify").stdout
-        secret = [
-            path for path in driver.root.glob("pipelines/**/*") if path.is_file() and "127.0.0.1" in path.read_text()
-        ]
-        assert secret == [], "no machine is named in what is committed"
+        committed = [path for path in driver.root.glob("pipelines/**/*") if path.is_file()]
+        assert not any("127.0.0.1" in path.read_text() for path in committed), "no machine is named there"
 
 
 def test_a_killed_workers_stage_alone_runs_again_elsewhere(minifarm: Minifarm, alone: Clone) -> None:

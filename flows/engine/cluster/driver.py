@@ -194,7 +194,7 @@ class Cluster:
         if not able:
             raise Lost(self.roster.why_not(stage).rstrip("."))
         resources = {"cpu": stage.needs.cpu, "gpu": stage.needs.gpu, "memory": stage.needs.memory}
-        live = Live(log, self.marks, self.listeners.get(stage.out))
+        live = Live(log, self.marks, self.listeners.get(stage.out, _unheard))
         with self._guard:
             self._live[key] = live
         future = self.roster.client().submit(
@@ -306,6 +306,10 @@ class Cluster:
             }
             for out, place in self.places.items()
         }
+
+
+def _unheard(line: str) -> None:
+    """Of a line that nobody asked for."""
 
 
 def _without_answer(code: int, said: str = "") -> dict[str, Any]:

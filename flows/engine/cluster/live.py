@@ -16,7 +16,7 @@ class Live:
     A stage that runs again elsewhere begins another log and another spool: the first one's run has ended by a kill.
     """
 
-    def __init__(self, log: Path, marks: Mapping[str, str], hear_line: Callable[[str], object] | None) -> None:
+    def __init__(self, log: Path, marks: Mapping[str, str], hear_line: Callable[[str], object]) -> None:
         self._log = log
         self._marks = marks
         self._hear_line = hear_line
@@ -53,7 +53,7 @@ class Live:
         if what == "log":
             _append(self._log, said)
             *lines, self._half = (self._half + said).split(b"\n")
-            for line in filter(None, lines) if self._hear_line else []:
+            for line in filter(None, lines):
                 self._hear_line(f"{self._host}: {line.decode(errors='replace')}")
         elif self._spool is not None and said:
             first, newline, rest = said.partition(b"\n")
