@@ -15,6 +15,7 @@ from rich.table import Table
 from flows.engine import doctor as examination
 from flows.engine.catalogue import catalogue
 from flows.engine.cluster.commands import add_to as add_cluster_commands_to
+from flows.engine.cluster.commands import require_dask
 from flows.engine.compile import compiled, stale, write
 from flows.engine.discover import broken
 from flows.engine.discover import papers as all_papers
@@ -274,14 +275,21 @@ def ui(
 
 
 @app.command()
-def doctor() -> None:
-    """Check that this machine has what the pipelines need.
+def doctor(cluster: ClusterOption = "") -> None:
+    """Check that this machine, and the cluster if one is named, has what the pipelines need.
 
-    Example:
+    Examples:
 
         tenfold doctor
+
+        tenfold doctor --cluster cluster.yaml
     """
     checks = examination.examine()
+    if cluster:
+        require_dask()
+        from flows.engine.cluster.examine import examine
+
+        checks += examine(cluster)
     for check in checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]" if check.needed else "[yellow]–[/]"
         console.print(f"{mark} {check.name}: {check.found}")

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from flows.engine.cluster.commands import require_dask
 from flows.engine.execute import Executor, Interrupted, Outcome, cores
 from flows.engine.plan import Plan, compile_papers, plan, select
 from flows.engine.stages import ConcreteStage
@@ -155,8 +155,7 @@ def _joined(given: str, store: Store, marks: dict[str, str], planned: Plan) -> "
     if not given or not planned.work:
         yield None
         return
-    if find_spec("distributed") is None:
-        raise UserError("--cluster needs Dask: pip install 'tenfold[cluster]'.")
+    require_dask()
     from flows.engine.cluster import driver
     from flows.engine.cluster.settings import read
 

@@ -71,9 +71,14 @@ def certificates(
     )
 
 
-def _serve() -> ModuleType:
+def require_dask() -> None:
+    """Raises UserError where Dask is not installed."""
     if find_spec("distributed") is None:
-        raise UserError("This needs Dask: pip install 'tenfold[cluster]'.")
+        raise UserError("A cluster needs Dask: pip install 'tenfold[cluster]'.")
+
+
+def _serve() -> ModuleType:
+    require_dask()
     from flows.engine.cluster import serve
 
     return serve

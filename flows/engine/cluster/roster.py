@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.engine.cluster.serve import configure
 from flows.engine.execute import cores
@@ -21,6 +21,8 @@ LOOK_SECONDS = 0.5
 CONNECT_SECONDS = 15
 PATIENCE_SECONDS = float(os.environ.get("TENFOLD_CLUSTER_PATIENCE", "60"))
 """How long a scheduler, or all workers that could take a stage, may be gone before the stage fails."""
+
+T = TypeVar("T")
 
 Described = dict[str, Any]
 """What a worker says of itself, and what Dask says of it."""
@@ -128,11 +130,11 @@ class Roster:
                     raise Lost(str(problem)) from problem
                 self._looked = time.monotonic()
                 for each in self._workers.values():
-                    if differing := self._unlike(each):
+                    if differing := self.unlike(each):
                         self.say_once(f"The worker {each['name']} is not used: {differing}.")
             return dict(self._workers)
 
-    def _unlike(self, each: dict[str, Any]) -> str:
+    def unlike(self, each: dict[str, Any]) -> str:
         """In what a worker's environment differs from the one that the record is going to name."""
         described = each.get("tenfold")
         if described is None:
@@ -143,7 +145,7 @@ class Roster:
 
     def lacks(self, each: dict[str, Any], stage: ConcreteStage) -> str:
         """Why a worker cannot take a stage; empty when it can."""
-        if differing := self._unlike(each):
+        if differing := self.unlike(each):
             return differing
         needs = {"cpu": stage.needs.cpu, "gpu": stage.needs.gpu, "memory": stage.needs.memory}
         offers = each["resources"]
@@ -196,6 +198,12 @@ class Roster:
             with self._freed:
                 self._used -= need
                 self._freed.notify_all()
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What a function gives on the worker whose name is the last argument."""
+        address = next(each for each, said in self.present().items() if said["name"] == arguments[-1])
+        found: T = self.client().run(function, *arguments, workers=[address])[address]
+        return found
 
     def subscribe(self, topic: str, hear: Callable[[Any], None]) -> None:
         """Hear what workers say, also after a scheduler has come back."""

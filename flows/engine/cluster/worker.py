@@ -7,6 +7,7 @@ the DVC remote with a note of what made it: so the work is kept also when nobody
 import json
 import os
 import shlex
+import shutil
 import signal
 import threading
 import time
@@ -25,7 +26,7 @@ from flows.engine.objects import keep
 from flows.engine.processes import Child, Ended, ForkServer
 from tasks.base.environment import environment
 from tasks.base.errors import UserError
-from tasks.base.files import slug
+from tasks.base.files import ROOT, slug
 from tasks.running import failures
 from tasks.running.digests import Digests, folder_entry
 from tasks.running.run import INTERRUPTED
@@ -101,7 +102,7 @@ class Site:
             now = time.monotonic()
             seconds[name], begun = now - begun, now
 
-        remote = self._remote(task["remote"])
+        remote = self.remote(task["remote"])
         answer["fetched"] = remote.fetch([*task["code"], *task["inputs"].values()])
         with workspace.workspace(task["out"], task["code"], task["inputs"], task["params"]) as place:
             lap("fetch")
@@ -177,7 +178,8 @@ class Site:
         for pid in list(self._children):
             _interrupt(pid)
 
-    def _remote(self, name: str) -> Remote:
+    def remote(self, name: str) -> Remote:
+        """A DVC remote of this checkout."""
         with self._guard:
             if name not in self._remotes:
                 self._remotes[name] = Remote(name)
@@ -266,6 +268,19 @@ def run_stage(task: Task, key: str) -> dict[str, Any]:
 def give_up(keys: list[str], dask_worker: Any = None) -> None:
     """What a driver runs on every worker at Ctrl-C: end these stages unless another driver waits for them."""
     site(str(dask_worker.name)).unwanted |= set(keys)
+
+
+def probe(remote: str, digest: str, name: str) -> dict[str, Any]:
+    """What `tenfold doctor` wants to know of a worker: whether it reads and writes the remote, its clock, its room."""
+    found: dict[str, Any] = {"clock": time.time(), "free": shutil.disk_usage(ROOT).free / 1e9, "remote": ""}
+    try:
+        known = site(name).remote(remote)
+        known.fetch([digest])
+        known.forget()
+        known.push([digest])
+    except Exception as problem:
+        found["remote"] = str(problem) or type(problem).__name__
+    return found
 
 
 def dask_setup(worker: Any) -> None:
