@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,18 +67,23 @@ class Machine:
 class Farm:
     """A scheduler and workers, each in a copy of a template, and the remote that they share."""
 
-    def __init__(self, folder: Path, template: Clone) -> None:
+    def __init__(self, folder: Path, template: Clone, *, tls: bool = False) -> None:
         self.folder, self._template, self.environment = folder, template, template.environment
         self.remote = folder / "remote"
         self.port = free_port()
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{self.port}"
+        self._certificates: Path | None = None
+        if tls:
+            self._certificates = folder / "certificates"
+            template.tenfold("certificates", str(self._certificates))
         self._machines: list[Machine] = []
         self.scheduler = self.schedule()
 
     def schedule(self) -> Machine:
         """Start the scheduler, at the same address each time."""
         clone = self.clone("scheduler") if not (self.folder / "scheduler").exists() else self._at("scheduler")
-        self.scheduler = self._begin(clone, "scheduler", "--port", str(self.port))
+        tls = ["--tls"] if self._certificates else []
+        self.scheduler = self.begin(clone, "scheduler", "--port", str(self.port), *tls)
         self.scheduler.says("Workers, each")
         return self.scheduler
 
@@ -85,17 +91,19 @@ class Farm:
         """A checkout with the farm's remote."""
         clone = self._template.copy(self.folder / name)
         set_remote(clone, str(self.remote))
+        if self._certificates:
+            shutil.copytree(self._certificates, clone.root / ".tenfold/certificates")
         return clone
 
     def worker(self, name: str, *more: str, cpus: int = 1, environment: dict[str, str] | None = None) -> Machine:
         clone = self._at(name) if (self.folder / name).exists() else self.clone(name)
-        return self._begin(
+        return self.begin(
             clone, "worker", self.address, "--name", name, "--cpus", str(cpus), *more, environment=environment
         )
 
     def drive(self, clone: Clone, *more: str, environment: dict[str, str] | None = None) -> Machine:
         """Begin a reproduction on the farm."""
-        return self._begin(clone, "reproduce", "--cluster", self.address, *more, environment=environment)
+        return self.begin(clone, "reproduce", "--cluster", self.address, *more, environment=environment)
 
     def driven(self, clone: Clone, *more: str) -> str:
         """Reproduce on the farm, and return what was said."""
@@ -106,7 +114,8 @@ class Farm:
     def _at(self, name: str) -> Clone:
         return Clone(self.folder / name, self._template.environment)
 
-    def _begin(self, clone: Clone, *arguments: str, environment: dict[str, str] | None = None) -> Machine:
+    def begin(self, clone: Clone, *arguments: str, environment: dict[str, str] | None = None) -> Machine:
+        """Start a command that ends with the farm."""
         machine = Machine(clone, *arguments, environment=environment)
         self._machines.append(machine)
         return machine

@@ -1,19 +1,30 @@
 """Reproductions on other machines: processes in checkouts of their own, which share a DVC remote and nothing else."""
 
+import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from conftest import Clone, comparable, own_environment, runs_of, wait_for
 from farm import Farm, Machine, farm, set_remote, where
 from minis import new_mini
+
+from flows.engine.cluster import turns
+from flows.engine.cluster.settings import read
+from tasks.base.errors import UserError
+from tasks.running.digests import Digests
 
 HOLD = """
     if hold := os.environ.get("TENFOLD_TEST_HOLD"):
@@ -34,6 +45,11 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         '    _note(out)\n',
         'def draw(*, cleaned: Path, config: Drawing, out: Path) -> None:\n    _note(out)\n' + HOLD,
     ))  # fmt: skip
+    # What measures would wait for those that are held up, and keep others from beginning: here it comes after them.
+    clocked = 'clocked = Stage(mini.clock, inputs={"cleaned": cleaned}, config=mini.Counting(), kind="measure")\n'
+    made.edit("flows/mini.py", lambda code: code.replace(clocked, "").replace(
+        "half = counted", f"{clocked.replace(': cleaned', ': counted')}half = counted", 1
+    ))  # fmt: skip
     made.tenfold("compile")
     return made
 
@@ -50,8 +66,8 @@ def alone(mini: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 class Minifarm(Farm):
     """A farm on which it is known how often each stage was computed where, and when drawing may go on."""
 
-    def __init__(self, folder: Path, template: Clone) -> None:
-        super().__init__(folder, template)
+    def __init__(self, folder: Path, template: Clone, *, tls: bool = False) -> None:
+        super().__init__(folder, template, tls=tls)
         self.hold = folder / "hold"
         self.hold.mkdir()
 
@@ -81,8 +97,6 @@ def minifarm(mini: Clone, tmp_path: Path) -> Iterator[Minifarm]:
 
 def same(clone: Clone, other: Clone) -> None:
     """What a machine elsewhere gave is what this one gives, in the record and on the disk."""
-    from tasks.running.digests import Digests
-
     assert comparable(clone) == comparable(other)
     for path, digest in clone.digests().items():
         assert Digests(fresh=True).digest(str(clone.root / path)) == digest, path
@@ -138,7 +152,7 @@ def test_what_runs_when_the_driver_is_killed_is_not_lost(minifarm: Minifarm, alo
     wait_for(lambda: len(minifarm.held()) == 2, "two stages that run")
     running.kill()
     minifarm.go_on()
-    wait_for(lambda: len(list((minifarm.remote / "runs").glob("*/*/*"))) >= 4, "what they gave is at the remote")
+    wait_for(lambda: len(list((minifarm.remote / "runs").glob("*/*/*"))) >= 3, "what they gave is at the remote")
     said = minifarm.driven(driver, "--plain")
     assert said.count("from the cache") >= 2, said
     same(driver, alone)
@@ -333,3 +347,134 @@ def test_a_remote_that_is_not_configured_is_named(minifarm: Minifarm) -> None:
     assert ended.returncode == 1
     assert "dvc remote add" in ended.stderr
     set_remote(driver, str(minifarm.remote))
+
+
+def test_tls_lets_in_who_has_the_certificate_and_nobody_else(mini: Clone, alone: Clone, tmp_path: Path) -> None:
+    made = Minifarm(tmp_path, mini, tls=True)
+    try:
+        made.mini_worker("a", held=False)
+        stranger = mini.copy(tmp_path / "stranger")
+        stranger.tenfold("certificates")
+        made.begin(stranger, "worker", made.address, "--name", "stranger")
+        driver = made.clone("driver")
+        said = made.driven(driver, "--plain")
+        same(driver, alone)
+        assert set(where(said).values()) == {"a"}
+        for address in (made.address, made.address.replace("tls", "tcp")):
+            ended = made.begin(stranger, "reproduce", "--plain", "--cluster", address)
+            assert ended.ended() == 1
+            assert "No scheduler answers" in ended.said()
+        key = driver.root / ".tenfold/certificates/key.pem"
+        key.chmod(0o644)
+        refused = driver.tenfold("reproduce", "--plain", "--cluster", made.address, "-S", "cleaned.keep=3", check=False)
+        assert refused.returncode == 1
+        assert "Others may read" in refused.stderr
+    finally:
+        made.close()
+
+
+def test_hosts_by_ssh_with_a_remote_by_ssh(
+    mini: Clone, alone: Clone, tmp_path: Path, ssh_server: tuple[int, Path]
+) -> None:
+    """The workers are started by the driver, in checkouts that only SSH leads to, and end with it."""
+    port, key = ssh_server
+    url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/remote"
+    clones = {name: mini.copy(tmp_path / name) for name in ("driver", "a", "b")}
+    for clone in clones.values():
+        set_remote(clone, url, keyfile=str(key))
+    login = f"-p {port} -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null 127.0.0.1"
+    hosts = [
+        {"ssh": login, "folder": str(clones[name].root), "python": sys.executable, "name": name, "cpus": 1}
+        for name in ("a", "b")
+    ]
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump({"hosts": hosts}))
+    said = clones["driver"].tenfold("reproduce", "--plain", "--cluster", str(tmp_path / "cluster.yaml")).stdout
+    same(clones["driver"], alone)
+    assert set(where(said).values()) == {"a", "b"}
+    assert not (tmp_path / "a/data/quick").exists(), "workspaces are gone, and the checkout is as it was"
+    wait_for(lambda: not [each for each in processes_in(tmp_path / "a") if "worker" in each], "the workers' end")
+    assert str(key) not in said
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of the processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                found.append(" ".join(process.cmdline()))
+    return found
+
+
+def test_doctor_examines_a_cluster(minifarm: Minifarm) -> None:
+    minifarm.mini_worker("a", held=False)
+    lost = minifarm.mini_worker("lost", held=False)
+    set_remote(lost.clone, str(minifarm.folder / "another"))
+    wait_for(lambda: {"a", "lost"} <= set(names_at(minifarm)), "the workers")
+    driver = minifarm.clone("driver")
+    ended = driver.tenfold("doctor", "--cluster", minifarm.address, check=False)
+    lines = {line.partition(":")[0][2:] + line.partition(":")[2].partition(":")[0]: line for line in
+             ended.stdout.splitlines()}  # fmt: skip
+    assert "✓ a: remote: reads and writes it" in ended.stdout, lines
+    assert "✗ lost: remote: The DVC remote store" in ended.stdout
+    assert "✓ a: clock" in ended.stdout
+    assert "give the checkout of lost a DVC remote store that is the same place" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("hosts: []", "it names one of scheduler, hosts and slurm"),
+        ("slurm: {worker: 4}", "slurm.workers: field required"),
+        ("- 1", "is no YAML that describes a cluster"),
+        ("hosts: [{ssh: m2}]", "hosts.0.folder: field required"),
+    ],
+)
+def test_a_file_that_describes_no_cluster(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        read(str(path))
+
+
+def test_turns_on_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others run side by side; who measures is alone, and who comes after it waits."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    order: list[str] = []
+    inside = threading.Barrier(2, timeout=30)
+    leave, alone_waits = threading.Event(), threading.Event()
+
+    def beside(name: str) -> None:
+        with turns.host(alone=False):
+            inside.wait()
+            leave.wait(30)
+            order.append(name)
+
+    def measuring() -> None:
+        alone_waits.set()
+        with turns.host(alone=True):
+            order.append("alone")
+            time.sleep(0.2)
+            order.append("alone still")
+
+    def late() -> None:
+        with turns.host(alone=False):
+            order.append("late")
+
+    threads = [threading.Thread(target=beside, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: inside.broken or inside.n_waiting == 0, "both inside")
+    threads.append(threading.Thread(target=measuring))
+    threads[-1].start()
+    alone_waits.wait(30)
+    time.sleep(0.3)
+    threads.append(threading.Thread(target=late))
+    threads[-1].start()
+    time.sleep(0.3)
+    assert order == []
+    leave.set()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(order[:2]) == ["a", "b"]
+    assert order[2:] == ["alone", "alone still", "late"]

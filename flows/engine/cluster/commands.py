@@ -45,6 +45,7 @@ def worker(
 def scheduler(
     host: Annotated[str, typer.Option(help="The address of this machine at which the others reach it.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any.")] = 8786,
+    tls: Annotated[bool, typer.Option("--tls", help="TLS on loopback, too, where others have a login.")] = False,
     certificates: Certificates = security.CERTIFICATES,
 ) -> None:
     """Bring drivers and workers together, until Ctrl-C.
@@ -53,7 +54,7 @@ def scheduler(
 
         tenfold scheduler --host 10.0.0.5
     """
-    _serve().schedule(host, port, certificates, lambda line: print(line, flush=True))
+    _serve().schedule(host, port, tls, certificates, lambda line: print(line, flush=True))
 
 
 def certificates(

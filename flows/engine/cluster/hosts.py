@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from flows.engine.cluster import job
 from flows.engine.cluster.security import CERTIFICATE, KEY, security
 from flows.engine.cluster.serve import LOOPBACK, address_of, configure
 from flows.engine.cluster.settings import Host, Settings, Slurm
@@ -88,8 +89,7 @@ def _slurm(settings: Settings, slurm: Slurm, given: Any) -> Iterator[str]:
     """Jobs of Slurm, each of which is a worker."""
     from dask_jobqueue import SLURMCluster
 
-    offers = {"cpu": slurm.cpus, "gpu": slurm.gpus, "memory": slurm.memory}
-    resources = ",".join(f"{name}={value:g}" for name, value in offers.items())
+    own = {"cpus": slurm.cpus, "gpus": slurm.gpus, "memory": f"{slurm.memory:g}", "certificates": settings.certificates}
     with SLURMCluster(
         cores=slurm.cpus,
         processes=1,
@@ -98,15 +98,14 @@ def _slurm(settings: Settings, slurm: Slurm, given: Any) -> Iterator[str]:
         walltime=slurm.time,
         python=slurm.python,
         nanny=False,
+        job_name="tenfold",
         job_script_prologue=[f"cd {shlex.quote(slurm.folder)}"],
         job_extra_directives=[*slurm.directives, *([f"--gres=gpu:{slurm.gpus}"] if slurm.gpus else [])],
-        worker_extra_args=["--preload", "flows.engine.cluster.worker", "--resources", resources],
-        local_directory="/tmp",  # noqa: S108
+        worker_command=job.MODULE,
+        worker_extra_args=[word for name, value in own.items() for word in (f"--{name}", shlex.quote(str(value)))],
         log_directory=f"{slurm.folder}/.tenfold/slurm",
-        host=settings.listen,
         protocol="tls://" if given else "tcp://",
         security=given,
-        shared_temp_directory=None if given is None else f"{slurm.folder}/.tenfold/certificates",
         scheduler_options={"dashboard_address": f"{LOOPBACK}:0", "host": settings.listen},
     ) as cluster:
         cluster.scale(slurm.workers)

@@ -37,12 +37,12 @@ def configure() -> None:
     dask.config.set(DASK)
 
 
-def address_of(host: str, port: int) -> str:
-    """Where a scheduler listens: by TLS unless nobody else can reach it."""
-    return f"{'tcp' if is_loopback(host) else 'tls'}://{f'[{host}]' if ':' in host else host}:{port}"
+def address_of(host: str, port: int, *, tls: bool = False) -> str:
+    """Where a scheduler listens: by TLS unless no other machine can reach it."""
+    return f"{'tls' if tls or not is_loopback(host) else 'tcp'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def schedule(host: str, port: int, certificates: Path, say: Callable[[str], object]) -> None:
+def schedule(host: str, port: int, tls: bool, certificates: Path, say: Callable[[str], object]) -> None:
     """Be a scheduler until a signal comes.
 
     Raises:
@@ -53,7 +53,7 @@ def schedule(host: str, port: int, certificates: Path, say: Callable[[str], obje
 
     if host in ("0.0.0.0", "::", ""):  # noqa: S104
         raise UserError(f"Name the one address of this machine at which the others reach it, and not {host or 'none'}.")
-    given = security(address_of(host, port), certificates)
+    given = security(address_of(host, port, tls=tls), certificates)
 
     async def run() -> None:
         scheduler = Scheduler(

@@ -281,8 +281,3 @@ def probe(remote: str, digest: str, name: str) -> dict[str, Any]:
     except Exception as problem:
         found["remote"] = str(problem) or type(problem).__name__
     return found
-
-
-def dask_setup(worker: Any) -> None:
-    """What Dask calls in a worker that was started with --preload, as in a job of Slurm."""
-    worker.startup_information["tenfold"] = lambda _: description()
