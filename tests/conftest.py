@@ -290,7 +290,7 @@ def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     config.write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n"
         f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        f"SetEnv TENFOLD_TEST_COMPUTED={os.devnull}\nSubsystem sftp internal-sftp\n"
+        f"SetEnv TENFOLD_TEST_COMPUTED={os.devnull} TMPDIR={tmp_path}\nSubsystem sftp internal-sftp\n"
     )
     server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
 
@@ -308,7 +308,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package"}
+LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package", "test_a_reproduction_on_slurm"}
 """Tests that may be skipped where what they need is missing; any other skip fails the run."""
 
 

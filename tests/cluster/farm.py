@@ -14,8 +14,13 @@ from conftest import Clone, wait_for
 
 from flows.engine.server import free_port
 
-QUICK = {"TENFOLD_SILENCE": "5 s", "TENFOLD_CLUSTER_PATIENCE": "20", "TENFOLD_REMOTE_PATIENCE": "20"}
+QUICK = {"TENFOLD_SILENCE": "5 s", "TENFOLD_CLUSTER_PATIENCE": "30", "TENFOLD_REMOTE_PATIENCE": "20"}
 """Waits that a test can afford."""
+
+
+def own_turns(clone: Clone) -> dict[str, str]:
+    """Turns of a host of the test's own: what runs on this machine besides, also for another test, is none of it."""
+    return {"TMPDIR": str(clone.root.parent)}
 
 
 class Machine:
@@ -28,7 +33,7 @@ class Machine:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tools", *arguments],
                 cwd=clone.root,
-                env={**clone.environment, "PYTHONUNBUFFERED": "1", **QUICK, **(environment or {})},
+                env={**clone.environment, "PYTHONUNBUFFERED": "1", **QUICK, **own_turns(clone), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -18,7 +18,7 @@ from tasks.base.files import ROOT
 from tasks.base.manifest import DISTRIBUTIONS
 
 LOOK_SECONDS = 0.5
-CONNECT_SECONDS = 15
+CONNECT_SECONDS = 10
 PATIENCE_SECONDS = float(os.environ.get("TENFOLD_CLUSTER_PATIENCE", "60"))
 """How long a scheduler, or all workers that could take a stage, may be gone before the stage fails."""
 
@@ -127,7 +127,7 @@ class Roster:
                         self._workers = client.scheduler_info(n_workers=-1)["workers"]
                     self._workers = {address: self._workers[address] for address in there if address in self._workers}
                 except OSError as problem:
-                    raise Lost(str(problem)) from problem
+                    raise Lost(f"The scheduler at {self.address} has gone") from problem
                 self._looked = time.monotonic()
                 for each in self._workers.values():
                     if differing := self.unlike(each):

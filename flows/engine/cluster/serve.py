@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,17 @@ DASK = {
     "distributed.scheduler.worker-ttl": os.environ.get("TENFOLD_SILENCE", "60 s"),
     "distributed.worker.memory.terminate": False,
     "distributed.admin.log-length": 1000,
-    "distributed.logging": {"distributed": "warning"},
+    "distributed.logging": {"distributed": "critical"},
 }
 """A worker counts as dead after this silence; one that dies takes all that was on its way to it, not its stage alone,
 so a stage may meet with several deaths that are no fault of its own."""
+
+
+class Stages(ThreadPoolExecutor):
+    """Where a worker's stages run. One that leaves a dead scheduler does not wait for them: they end by themselves."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 def configure() -> None:
@@ -114,6 +122,7 @@ async def _work(address: str, name: str, offers: dict[str, float], given: Any) -
             host=host,
             name=name,
             nthreads=int(offers["cpu"]),
+            executor=Stages(int(offers["cpu"])),
             resources=offers,
             security=given or {},
             dashboard=False,
