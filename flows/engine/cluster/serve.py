@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ DASK = {
 }
 """A worker counts as dead after this silence; one that dies takes all that was on its way to it, not its stage alone,
 so a stage may meet with several deaths that are no fault of its own."""
-
-
-class Stages(ThreadPoolExecutor):
-    """Where a worker's stages run. One that leaves a dead scheduler does not wait for them: they end by themselves."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        super().shutdown(wait=False, cancel_futures=True)
 
 
 def configure() -> None:
@@ -107,6 +99,13 @@ def work(address: str, name: str, cpus: int | None, gpus: int | None, memory: fl
 async def _work(address: str, name: str, offers: dict[str, float], given: Any) -> None:
     configure()
     from distributed import Worker
+    from distributed.threadpoolexecutor import ThreadPoolExecutor
+
+    class StagesThreadPoolExecutor(ThreadPoolExecutor):  # type: ignore[misc]  # by its name Dask knows it
+        """Where stages run. A worker that leaves a dead scheduler does not wait for them: they end by themselves."""
+
+        def shutdown(self, wait: bool = True, timeout: float | None = None) -> None:
+            super().shutdown(wait=False)
 
     over = asyncio.Event()
 
@@ -122,7 +121,7 @@ async def _work(address: str, name: str, offers: dict[str, float], given: Any) -
             host=host,
             name=name,
             nthreads=int(offers["cpu"]),
-            executor=Stages(int(offers["cpu"])),
+            executor=StagesThreadPoolExecutor(int(offers["cpu"])),
             resources=offers,
             security=given or {},
             dashboard=False,
