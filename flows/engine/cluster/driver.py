@@ -238,9 +238,9 @@ class Cluster:
         self.places[stage.out] = Place(
             host=answer["host"],
             queue=max(0.0, back - begun - there),
-            fetch=seconds["fetch"],
-            run=seconds["run"],
-            push=seconds["push"],
+            fetch=seconds.get("fetch", 0.0),
+            run=seconds.get("run", 0.0),
+            push=seconds.get("push", 0.0),
             back=now - back,
             bytes=answer["fetched"] + answer["pushed"],
             tries=tries,

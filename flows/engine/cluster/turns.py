@@ -9,13 +9,18 @@ from pathlib import Path
 
 
 @contextmanager
-def turn(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a turn, alone or with all others who share it."""
+def turn(path: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Hold a turn, alone or with all others who share it; yields whether it had to be waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
+        how, waited = fcntl.LOCK_SH if shared else fcntl.LOCK_EX, False
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            fcntl.flock(descriptor, how)
+        yield waited
     finally:
         os.close(descriptor)
 

@@ -20,13 +20,14 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from flows.engine import record
 from flows.engine.cluster import turns, workspace
 from flows.engine.cluster.remote import Remote
 from flows.engine.objects import keep
 from flows.engine.processes import Child, Ended, ForkServer
 from tasks.base.environment import environment
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT, slug
+from tasks.base.files import ROOT, STATE, slug, write_json
 from tasks.running import failures
 from tasks.running.digests import Digests, folder_entry
 from tasks.running.run import INTERRUPTED
@@ -45,6 +46,8 @@ Task = Mapping[str, Any]
 """What a driver sends: `command`, `out`, `entry` (the record's words for it), `code` (bundles by digest), `inputs`
 (path → digest), `params` (file → settings), `alone`, and `remote`, its name."""
 
+GIVEN = STATE / "given"
+"""What each stage gave when it last ran here."""
 ELSEWHERE = "elsewhere"
 """Set in an answer where the machine, not the stage, is at fault: another one may do better."""
 
@@ -58,6 +61,15 @@ def description() -> dict[str, Any]:
         "commit": commit(),
         "clock": time.time(),
     }
+
+
+def _given(task: Task) -> dict[str, Any] | None:
+    """What the same stage on the same inputs gave when it last ran here."""
+    try:
+        known: dict[str, Any] = json.loads((GIVEN / slug(task["out"])).read_text())
+    except (OSError, ValueError):
+        return None
+    return known if record.run_key(known["entry"]) == record.run_key(task["entry"]) else None
 
 
 @cache
@@ -87,7 +99,13 @@ class Site:
             "log": b"", "log_at": 0, "spool": b"",
         }  # fmt: skip
         try:
-            self._run(task, key, answer, tell, is_wanted)
+            # One at a time of a name on this host, where they share checkpoints: one that a scheduler has lost goes on.
+            with turns.turn(STATE / "turns" / f"stage-{slug(task['out'])}") as waited:
+                known = _given(task) if waited else None
+                if known:
+                    answer |= {**known, "log": f"{self.name} was already making it.\n".encode()}
+                else:
+                    self._run(task, key, answer, tell, is_wanted)
         except Exception as problem:
             said = failures.sentence(problem) or str(problem) or type(problem).__name__
             code = os.EX_IOERR if failures.is_full_disk(problem) else 1
@@ -171,7 +189,10 @@ class Site:
         remote.push([digest])
         entry = {**task["entry"], "outs": [{"path": task["out"], **folder_entry(members)}]}
         remote.note_run(entry)
-        answer |= {"pushed": remote.pushed - before, "entry": entry, "note": note}
+        given = {"code": 0, "pushed": remote.pushed - before, "entry": entry, "note": note}
+        answer |= given
+        GIVEN.mkdir(parents=True, exist_ok=True)
+        write_json(GIVEN / slug(task["out"]), {**given, "pushed": 0, "fetched": 0})
 
     def interrupt(self) -> None:
         """End all that runs here."""
