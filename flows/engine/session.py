@@ -33,7 +33,7 @@ from tasks.running.tracking import refused, waiting
 if TYPE_CHECKING:
     from flows.engine.cluster.driver import Cluster
 
-NOWHERE: dict[str, Any] = {"host": "", "queue": 0.0, "transfer": 0.0, "run": 0.0, "tries": 0}
+NOWHERE: dict[str, Any] = {"host": "", "queue": 0.0, "transfer": 0.0, "run": 0.0, "rest": 0.0, "tries": 0}
 """Of a stage that no worker ran."""
 PUSH_SECONDS = 60
 """How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""

@@ -126,10 +126,10 @@ def show_plan(plan: Plan, jobs: int, *, elsewhere: bool = False) -> None:
 
 
 def show_places(cluster: "Cluster") -> None:
-    """Where each stage ran, and for how long it waited, moved its bytes and ran, in seconds."""
-    shown = Table("stage", "host", *(f"{column} (s)" for column in ("queue", "transfer", "run")), "MB", "tries")
+    """Where each stage ran, and for how long it waited, moved its bytes and ran, in seconds, with what else it took."""
+    shown = Table("stage", "host", *(f"{column} (s)" for column in ("queue", "transfer", "run", "rest")), "MB", "tries")
     for out, place in cluster.places.items():
-        seconds = (f"{value:.2f}" for value in (place.queue, place.transfer, place.run))
+        seconds = (f"{value:.2f}" for value in (place.queue, place.transfer, place.run, place.rest))
         shown.add_row(out.removeprefix("data/"), place.host, *seconds, f"{place.bytes / 1e6:.2f}", str(place.tries))
     console.print(shown)
 

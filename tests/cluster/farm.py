@@ -14,8 +14,8 @@ from conftest import Clone, wait_for
 
 from flows.engine.server import free_port
 
-QUICK = {"TENFOLD_SILENCE": "5 s", "TENFOLD_CLUSTER_PATIENCE": "30", "TENFOLD_REMOTE_PATIENCE": "20"}
-"""Waits that a test can afford."""
+PATIENCE = 300
+"""Seconds after which something that should have happened is taken never to happen, on a machine that may be busy."""
 
 
 def own_turns(clone: Clone) -> dict[str, str]:
@@ -33,7 +33,7 @@ class Machine:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tools", *arguments],
                 cwd=clone.root,
-                env={**clone.environment, "PYTHONUNBUFFERED": "1", **QUICK, **own_turns(clone), **(environment or {})},
+                env={**clone.environment, "PYTHONUNBUFFERED": "1", **own_turns(clone), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -43,7 +43,7 @@ class Machine:
     def said(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def says(self, words: str, seconds: float = 60) -> None:
+    def says(self, words: str, seconds: float = PATIENCE) -> None:
         """Wait until it has printed these words."""
         wait_for(lambda: words in self.said() or self._ended_early(), f"{words!r} in {self.said()}", seconds)
         assert words in self.said(), self.said()
@@ -51,7 +51,7 @@ class Machine:
     def _ended_early(self) -> bool:
         return self.process.poll() is not None
 
-    def ended(self, seconds: float = 120) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         """Its exit code, when it has ended."""
         try:
             return self.process.wait(seconds)
@@ -72,7 +72,8 @@ class Machine:
 class Farm:
     """A scheduler and workers, each in a copy of a template, and the remote that they share."""
 
-    def __init__(self, folder: Path, template: Clone, *, tls: bool = False) -> None:
+    def __init__(self, folder: Path, template: Clone, *, tls: bool = False, silence: str = "60 s") -> None:
+        self._silence = silence
         self.folder, self._template, self.environment = folder, template, template.environment
         self.remote = folder / "remote"
         self.port = free_port()
@@ -88,7 +89,9 @@ class Farm:
         """Start the scheduler, at the same address each time."""
         clone = self.clone("scheduler") if not (self.folder / "scheduler").exists() else self._at("scheduler")
         tls = ["--tls"] if self._certificates else []
-        self.scheduler = self.begin(clone, "scheduler", "--port", str(self.port), *tls)
+        self.scheduler = self.begin(
+            clone, "scheduler", "--port", str(self.port), *tls, environment={"TENFOLD_SILENCE": self._silence}
+        )
         self.scheduler.says("Workers, each")
         return self.scheduler
 

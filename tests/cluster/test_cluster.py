@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
-from conftest import Clone, comparable, own_environment, runs_of, wait_for
-from farm import Farm, Machine, farm, set_remote, where
+from conftest import Clone, comparable, own_environment, runs_of
+from conftest import wait_for as wait_for_so_long
+from farm import PATIENCE, Farm, Machine, farm, set_remote, where
 from minis import new_mini
 
 from flows.engine.cluster import turns
@@ -26,6 +28,7 @@ from flows.engine.cluster.settings import read
 from tasks.base.errors import UserError
 from tasks.running.digests import Digests
 
+wait_for = partial(wait_for_so_long, seconds=PATIENCE)
 HOLD = """
     if hold := os.environ.get("TENFOLD_TEST_HOLD"):
         (Path(hold) / f"{out.name.strip('.').removesuffix('.partial')}.{os.getpid()}").touch()
@@ -66,8 +69,8 @@ def alone(mini: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 class Minifarm(Farm):
     """A farm on which it is known how often each stage was computed where, and when drawing may go on."""
 
-    def __init__(self, folder: Path, template: Clone, *, tls: bool = False) -> None:
-        super().__init__(folder, template, tls=tls)
+    def __init__(self, folder: Path, template: Clone, *, tls: bool = False, silence: str = "60 s") -> None:
+        super().__init__(folder, template, tls=tls, silence=silence)
         self.hold = folder / "hold"
         self.hold.mkdir()
 
@@ -179,7 +182,7 @@ def test_a_scheduler_that_is_killed_and_comes_back(minifarm: Minifarm, alone: Cl
 def test_a_scheduler_that_stays_away_is_named(minifarm: Minifarm) -> None:
     minifarm.mini_worker("a")
     driver = minifarm.clone("driver")
-    running = minifarm.drive(driver, "--plain")
+    running = minifarm.drive(driver, "--plain", environment={"TENFOLD_CLUSTER_PATIENCE": "30"})
     wait_for(minifarm.held, "a stage that runs")
     minifarm.scheduler.kill()
     assert running.ended() == 1
@@ -187,7 +190,15 @@ def test_a_scheduler_that_stays_away_is_named(minifarm: Minifarm) -> None:
     assert "Traceback" not in running.said()
 
 
-def test_a_host_that_goes_silent(minifarm: Minifarm, alone: Clone) -> None:
+def test_a_host_that_goes_silent(mini: Clone, alone: Clone, tmp_path: Path) -> None:
+    minifarm = Minifarm(tmp_path, mini, silence="10 s")
+    try:
+        check_silence(minifarm, alone)
+    finally:
+        minifarm.close()
+
+
+def check_silence(minifarm: Minifarm, alone: Clone) -> None:
     silent = minifarm.mini_worker("a")
     minifarm.mini_worker("b")
     driver = minifarm.clone("driver")

@@ -42,24 +42,19 @@ SUBMITTED = STATE / "submitted"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stage ran and how long each part of that took, in seconds by the clock of the machine that did it.
+    """Where a stage ran and how long each part of that took, in seconds, each by one clock alone.
 
-    `queue` is everything else between its sending and its answer; bytes are those that had to move.
+    `queue` is for a free worker, `transfer` while bytes were on their way (to the remote, from there, and back), `rest`
+    all else that Dask and Tenfold took; `bytes` are those that the worker had to fetch and to push.
     """
 
     host: str
     queue: float
-    fetch: float
+    transfer: float
     run: float
-    push: float
-    back: float
+    rest: float
     bytes: int
     tries: int
-
-    @property
-    def transfer(self) -> float:
-        """Seconds for which bytes were on their way."""
-        return self.fetch + self.push + self.back
 
 
 @dataclass
@@ -111,9 +106,10 @@ class Cluster:
         for attempt in range(1, TRIES + 1):
             begun = time.monotonic()
             with self.roster.room(stage.needs.cpu):
-                answer = self._answer(
-                    stage, self._task(stage, wanted), f"{self._key(stage, wanted)}.{attempt}", avoid, log
-                )
+                free = time.monotonic()
+                task = self._task(stage, wanted)
+                sent = time.monotonic()
+                answer = self._answer(stage, task, f"{self._key(stage, wanted)}.{attempt}", avoid, log)
             machine_failed = answer.get(worker.ELSEWHERE) or answer["code"] in (-signal.SIGKILL, INTERRUPTED)
             if self.roster.stopping.is_set() or not machine_failed:
                 break
@@ -128,7 +124,18 @@ class Cluster:
         if answer["code"] == 0:
             back = time.monotonic()
             self.remote.fetch([answer["entry"]["outs"][0]["md5"]])
-            self._took(stage, answer, begun, back, attempt)
+            self._took(stage, answer)
+            there = answer["seconds"]
+            fetch, wait, run, push = (there.get(name, 0.0) for name in ("fetch", "wait", "run", "push"))
+            self.places[stage.out] = Place(
+                host=answer["host"],
+                queue=free - begun + wait,
+                transfer=sent - free + fetch + push + time.monotonic() - back,
+                run=run,
+                rest=max(0.0, back - sent - fetch - wait - run - push),
+                bytes=answer["fetched"] + answer["pushed"],
+                tries=attempt,
+            )
         return Ended(answer["code"], answer["cpu"])
 
     def result(self, stage: ConcreteStage) -> Entry:
@@ -227,24 +234,13 @@ class Cluster:
             with self._guard:
                 self._live.pop(key, None)
 
-    def _took(self, stage: ConcreteStage, answer: dict[str, Any], begun: float, back: float, tries: int) -> None:
-        now, seconds = time.monotonic(), answer["seconds"]
+    def _took(self, stage: ConcreteStage, answer: dict[str, Any]) -> None:
+        """Note what a stage elsewhere has made, as its process would have done here."""
         path = STATE / "published" / slug(stage.out)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**answer["note"], "commit": commit()}))
         self._register(stage)
         self._entries[stage.out] = answer["entry"]
-        there = sum(seconds.get(name, 0.0) for name in ("fetch", "run", "push"))
-        self.places[stage.out] = Place(
-            host=answer["host"],
-            queue=max(0.0, back - begun - there),
-            fetch=seconds.get("fetch", 0.0),
-            run=seconds.get("run", 0.0),
-            push=seconds.get("push", 0.0),
-            back=now - back,
-            bytes=answer["fetched"] + answer["pushed"],
-            tries=tries,
-        )
 
     # Claims
 
@@ -302,6 +298,7 @@ class Cluster:
                 "queue": round(place.queue, 2),
                 "transfer": round(place.transfer, 2),
                 "run": round(place.run, 2),
+                "rest": round(place.rest, 2),
                 "tries": place.tries,
             }
             for out, place in self.places.items()
