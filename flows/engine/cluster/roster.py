@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -103,20 +103,21 @@ class Roster:
         Raises:
             UserError: which stage, what it needs, and what each worker lacks.
         """
-        for stage in stages:
+        # Of thousands of stages most want the same.
+        for stage in {(each.code, each.needs, each.kind): each for each in reversed(stages)}.values():
             if stage.kind == "compute" and not self.able(stage):
                 raise UserError(self.why_not(stage))
             if stage.kind == "measure" and not self.able(stage):
                 self.say_once(f"{stage.title} measures this kind of machine, so it runs here: {self.why_not(stage)}")
 
-    def describe(self) -> dict[str, dict[str, Any]]:
+    def describe(self) -> dict[str, Described]:
         """What each worker is, by its name."""
         return {str(each["name"]): each for each in self.present().values()}
 
     def dashboard(self) -> str:
         return str(self.client().dashboard_link)
 
-    def present(self) -> dict[str, dict[str, Any]]:
+    def present(self) -> dict[str, Described]:
         """The workers by their addresses; asked for anew at most twice a second, and in full only where one is new."""
         with self._guard:
             if time.monotonic() - self._looked > LOOK_SECONDS:
@@ -134,7 +135,7 @@ class Roster:
                         self.say_once(f"The worker {each['name']} is not used: {differing}.")
             return dict(self._workers)
 
-    def unlike(self, each: dict[str, Any]) -> str:
+    def unlike(self, each: Described) -> str:
         """In what a worker's environment differs from the one that the record is going to name."""
         described = each.get("tenfold")
         if described is None:
@@ -143,8 +144,8 @@ class Roster:
         return ", ".join(f"{name} is {described[name]} there and {here[name]} here" for name in here
                          if described[name] != here[name])  # fmt: skip
 
-    def lacks(self, each: dict[str, Any], stage: ConcreteStage) -> str:
-        """Why a worker cannot take a stage; empty when it can."""
+    def lacks(self, each: Described, stage: ConcreteStage, libraries: Mapping[str, str]) -> str:
+        """Why a worker cannot take a stage whose code imports these libraries; empty when it can."""
         if differing := self.unlike(each):
             return differing
         needs = {"cpu": stage.needs.cpu, "gpu": stage.needs.gpu, "memory": stage.needs.memory}
@@ -154,7 +155,7 @@ class Roster:
         if lacking:
             return f"it has {', '.join(lacking)}"
         there = each["tenfold"]["libraries"]
-        for library, version in json.loads((ROOT / str(stage.code)).read_text())["libraries"].items():
+        for library, version in libraries.items():
             names = DISTRIBUTIONS.get(library, (library,))
             found = next((there[name] for n in names if (name := n.lower().replace("_", "-")) in there), "absent")
             if found != version:
@@ -167,15 +168,17 @@ class Roster:
         return ""
 
     def able(self, stage: ConcreteStage, avoid: Sequence[str] = ()) -> list[str]:
-        present = self.present()
-        able = [address for address, each in present.items() if not self.lacks(each, stage)]
+        """The addresses of the workers that can take a stage; those to avoid only where there are no others."""
+        present, libraries = self.present(), _libraries(stage)
+        able = [address for address, each in present.items() if not self.lacks(each, stage, libraries)]
         return [address for address in able if present[address]["name"] not in avoid] or able
 
     def why_not(self, stage: ConcreteStage) -> str:
-        needs = stage.needs
+        """What a stage needs and each worker lacks, in words."""
+        needs, libraries = stage.needs, _libraries(stage)
         wants = f"{needs.cpu} cpu" + (f", {needs.gpu} gpu" if needs.gpu else "")
         wants += f", {needs.memory:g} GB" if needs.memory else ""
-        each = "; ".join(f"{one['name']}: {self.lacks(one, stage)}" for one in self.present().values())
+        each = "; ".join(f"{one['name']}: {self.lacks(one, stage, libraries)}" for one in self.present().values())
         return f"No worker can take {stage.title}, which needs {wants}. {each or 'There is none'}."
 
     def say_once(self, sentence: str) -> None:
@@ -240,3 +243,9 @@ class Roster:
             ) from problem
         for topic, hear in self._topics.items():
             self._dask.subscribe_topic(topic, hear)
+
+
+def _libraries(stage: ConcreteStage) -> dict[str, str]:
+    """The libraries that a stage's code imports, with the versions here."""
+    found: dict[str, str] = json.loads((ROOT / str(stage.code)).read_text())["libraries"]
+    return found
