@@ -1,5 +1,6 @@
 """Machines for the tests: processes in checkouts of their own on loopback, which share nothing but a DVC remote."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -14,8 +15,14 @@ from conftest import Clone, wait_for
 
 from flows.engine.server import free_port
 
+PR_SET_PDEATHSIG = 1
 PATIENCE = 300
 """Seconds after which something that should have happened is taken never to happen, on a machine that may be busy."""
+
+
+def die_with_parent() -> None:
+    """Let a process end with the tests, however they end."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def own_turns(clone: Clone) -> dict[str, str]:
@@ -38,6 +45,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 process_group=0,
+                preexec_fn=die_with_parent,
             )
 
     def said(self) -> str:
