@@ -148,9 +148,7 @@ class Executor:
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
         host = cluster.places[stage.out].host if cluster else ""
-        return Outcome(
-            stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same, host=host
-        )
+        return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same, host=host)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:

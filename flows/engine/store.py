@@ -128,8 +128,10 @@ class Store:
                 keep(member.digest, ROOT / path / member.name)
             keep(digest, listing(there))
 
-    def take(self, stage: ConcreteStage, entry: Entry) -> None:
+    def take(self, stage: ConcreteStage, entry: Entry) -> bool | None:
         """Put in place and record what `entry` says that another machine gave, whose bytes are in the cache.
+
+        Returns whether they are those on record, as `commit` does.
 
         Raises:
             EditedWhileRunning: it was made from something else than what lies here now, or not all of it is here.
@@ -143,7 +145,15 @@ class Store:
                     f"{stage.title}: its code, its settings or an input was edited while it ran, or its result was "
                     "damaged on its way, so it is not kept. Run the same command again."
                 )
-            self._save(stage, {**now, "outs": [out]})
+            return self._compared(stage, {**now, "outs": [out]})
+
+    def _compared(self, stage: ConcreteStage, entry: Entry) -> bool | None:
+        """Record what a command has just given, and say whether its bytes are those on record for the same."""
+        recorded = self._lock(stage).entry(stage.name)
+        self._save(stage, entry)
+        if recorded is None or record.run_key(recorded) != record.run_key(entry):
+            return None
+        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
 
     def _kept(self, stage: ConcreteStage, out: Entry) -> bool:
         """Whether the output in place is the recorded one, which the cache then has, too."""
@@ -182,11 +192,7 @@ class Store:
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
                 )
-            recorded = self._lock(stage).entry(stage.name)
-            self._save(stage, entry)
-        if recorded is None or record.run_key(recorded) != record.run_key(entry):
-            return None
-        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
+            return self._compared(stage, entry)
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""

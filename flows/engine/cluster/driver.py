@@ -31,7 +31,7 @@ from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.judging.register import VERDICTS
 from tasks.running import registration
-from tasks.running.run import INTERRUPTED
+from tasks.running.run import INTERRUPTED, instructions_of
 from tasks.running.spools import commit
 
 TRIES = 3
@@ -157,6 +157,7 @@ class Cluster:
             "code": code,
             "inputs": inputs,
             "params": {stage.params_file: {stage.name: stage.settings}},
+            "level": instructions_of(stage.environment or ""),
             "alone": stage.kind == "measure",
             "remote": self.remote.name,
         }

@@ -24,6 +24,8 @@ PATIENCE_SECONDS = float(os.environ.get("TENFOLD_CLUSTER_PATIENCE", "60"))
 
 T = TypeVar("T")
 
+MACHINE = "data/machine"
+
 Described = dict[str, Any]
 """What a worker says of itself, and what Dask says of it."""
 
@@ -62,12 +64,13 @@ class Roster:
     def takes(self, stage: ConcreteStage) -> bool:
         """Whether the stage is one for the workers.
 
-        What is fetched, and what describes this machine, is made here; so is what measures, where no worker is such a
-        machine.
+        What is fetched, and what describes this machine, is made here; so is what depends on the machine's model, as
+        all that measures does, where no worker is of that model.
         """
         with self._guard:
             if stage.out not in self._taken:  # decided once, whoever comes and goes
-                self._taken[stage.out] = stage.kind == "compute" or (stage.kind == "measure" and bool(self.able(stage)))
+                elsewhere = stage.kind in ("compute", "measure")
+                self._taken[stage.out] = elsewhere and (not _is_bound(stage) or bool(self.able(stage)))
             return self._taken[stage.out]
 
     def capacity(self) -> int:
@@ -104,11 +107,12 @@ class Roster:
             UserError: which stage, what it needs, and what each worker lacks.
         """
         # Of thousands of stages most want the same.
-        for stage in {(each.code, each.needs, each.kind): each for each in reversed(stages)}.values():
-            if stage.kind == "compute" and not self.able(stage):
+        for stage in {(each.code, each.needs, each.kind, each.environment): each for each in reversed(stages)}.values():
+            if stage.kind not in ("compute", "measure") or self.able(stage):
+                continue
+            if not _is_bound(stage):
                 raise UserError(self.why_not(stage))
-            if stage.kind == "measure" and not self.able(stage):
-                self.say_once(f"{stage.title} measures this kind of machine, so it runs here: {self.why_not(stage)}")
+            self.say_once(f"{stage.title} depends on this machine's model, so it runs here: {self.why_not(stage)}")
 
     def describe(self) -> dict[str, Described]:
         """What each worker is, by its name."""
@@ -160,7 +164,7 @@ class Roster:
             found = next((there[name] for n in names if (name := n.lower().replace("_", "-")) in there), "absent")
             if found != version:
                 return f"{library} is {found} there and {version} here"
-        if stage.kind == "measure":
+        if _is_bound(stage):
             here, machine = environment(hardware=True), each["tenfold"]["machine"]
             for name in here:
                 if machine[name] != here[name]:
@@ -243,6 +247,11 @@ class Roster:
             ) from problem
         for topic, hear in self._topics.items():
             self._dask.subscribe_topic(topic, hear)
+
+
+def _is_bound(stage: ConcreteStage) -> bool:
+    """Whether what a stage gives depends on the model of processor and GPU."""
+    return stage.environment == MACHINE
 
 
 def _libraries(stage: ConcreteStage) -> dict[str, str]:

@@ -44,7 +44,7 @@ Told = Mapping[str, Any]
 Tell = Callable[[Told], None]
 Task = Mapping[str, Any]
 """What a driver sends: `command`, `out`, `entry` (the record's words for it), `code` (bundles by digest), `inputs`
-(path → digest), `params` (file → settings), `alone`, and `remote`, its name."""
+(path → digest), `params` (file → settings), `level` (of instructions), `alone`, and `remote`, its name."""
 
 GIVEN = STATE / "given"
 """What each stage gave when it last ran here."""
@@ -87,8 +87,8 @@ class Site:
     unwanted: set[str] = field(default_factory=set)
     """Keys of stages that a driver has given up; they go on as long as another one waits for them."""
     _remotes: dict[str, Remote] = field(default_factory=dict)
-    _servers: dict[str, ForkServer] = field(default_factory=dict)
-    _users: Counter[str] = field(default_factory=Counter)
+    _servers: dict[tuple[str, str], ForkServer] = field(default_factory=dict)
+    _users: Counter[tuple[str, str]] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _children: set[int] = field(default_factory=set)
 
@@ -148,7 +148,7 @@ class Site:
         if key in self.unwanted and not is_wanted():
             answer["code"] = INTERRUPTED
             return
-        with self._server(task["code"][0]) as server, open(told.path, "ab") as log:
+        with self._server(task["code"][0], task["level"]) as server, open(told.path, "ab") as log:
             try:
                 child = server.start(shlex.split(task["command"])[1:], log, place)
             except ChildProcessError as problem:
@@ -207,20 +207,24 @@ class Site:
             return self._remotes[name]
 
     @contextmanager
-    def _server(self, runner: str) -> Iterator[ForkServer]:
-        """The server that forks stages from the runner's code of the driver; those of other drivers end when unused."""
+    def _server(self, runner: str, level: str) -> Iterator[ForkServer]:
+        """The server that forks stages from the runner's code of the driver, held to one level of instructions.
+
+        Those of drivers with other code end when nobody uses them.
+        """
+        key = (runner, level)
         with self._guard:
-            if runner not in self._servers:
-                for other in [each for each in self._servers if not self._users[each]]:
+            if key not in self._servers:
+                for other in [each for each in self._servers if each[0] != runner and not self._users[each]]:
                     self._servers.pop(other).close()
-                self._servers[runner] = ForkServer(MARKS, workspace.unpacked(runner))
-            self._users[runner] += 1
-            server = self._servers[runner]
+                self._servers[key] = ForkServer(MARKS, level, workspace.unpacked(runner))
+            self._users[key] += 1
+            server = self._servers[key]
         try:
             yield server
         finally:
             with self._guard:
-                self._users[runner] -= 1
+                self._users[key] -= 1
 
 
 class _Telling:
