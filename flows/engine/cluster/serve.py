@@ -24,7 +24,7 @@ DASK = {
     "distributed.scheduler.worker-ttl": os.environ.get("TENFOLD_SILENCE", "60 s"),
     "distributed.worker.memory.terminate": False,
     "distributed.admin.log-length": 1000,
-    "distributed.logging": {"distributed": "critical"},
+    "distributed.logging": {"distributed": "critical", "distributed.client": "critical"},
 }
 """A worker counts as dead after this silence; one that dies takes all that was on its way to it, not its stage alone,
 so a stage may meet with several deaths that are no fault of its own."""
