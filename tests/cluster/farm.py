@@ -18,6 +18,7 @@ from flows.engine.server import free_port
 PR_SET_PDEATHSIG = 1
 PATIENCE = 300
 """Seconds after which something that should have happened is taken never to happen, on a machine that may be busy."""
+PATIENT = {"PYTHONUNBUFFERED": "1", "TENFOLD_CLUSTER_PATIENCE": str(PATIENCE)}
 
 
 def die_with_parent() -> None:
@@ -40,7 +41,7 @@ class Machine:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tools", *arguments],
                 cwd=clone.root,
-                env={**clone.environment, "PYTHONUNBUFFERED": "1", **own_turns(clone), **(environment or {})},
+                env={**clone.environment, **PATIENT, **own_turns(clone), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
