@@ -16,7 +16,7 @@ from conftest import Clone, wait_for
 from flows.engine.server import free_port
 
 PR_SET_PDEATHSIG = 1
-PATIENCE = 300
+PATIENCE = 900
 """Seconds after which something that should have happened is taken never to happen, on a machine that may be busy."""
 PATIENT = {"PYTHONUNBUFFERED": "1", "TENFOLD_CLUSTER_PATIENCE": str(PATIENCE)}
 
