@@ -20,7 +20,7 @@ import pytest
 import yaml
 from conftest import Clone, comparable, own_environment, runs_of
 from conftest import wait_for as wait_for_so_long
-from farm import PATIENCE, Farm, Machine, farm, set_remote, where
+from farm import PATIENCE, PATIENT, Farm, Machine, farm, set_remote, where
 from minis import new_mini
 
 from flows.engine.cluster import turns
@@ -392,6 +392,7 @@ def test_hosts_by_ssh_with_a_remote_by_ssh(
     url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path}/remote"
     clones = {name: mini.copy(tmp_path / name) for name in ("driver", "a", "b")}
     for clone in clones.values():
+        clone.environment = {**clone.environment, **PATIENT}
         set_remote(clone, url, keyfile=str(key))
     login = f"-p {port} -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null 127.0.0.1"
     hosts = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Clone, wait_for
-from farm import own_turns, set_remote, where
+from farm import PATIENT, own_turns, set_remote, where
 from slurm import install, slurm
 from test_cluster import alone, mini, same
 
@@ -23,7 +23,13 @@ def test_a_reproduction_on_slurm(mini: Clone, alone: Clone, tmp_path: Path) -> N
     install()
     with slurm(tmp_path / "slurm") as found:
         driver = mini.copy(tmp_path / "driver")
-        driver.environment = {**driver.environment, **found, **own_turns(driver), "TENFOLD_TEST_COMPUTED": os.devnull}
+        driver.environment = {
+            **driver.environment,
+            **found,
+            **PATIENT,
+            **own_turns(driver),
+            "TENFOLD_TEST_COMPUTED": os.devnull,
+        }
         set_remote(driver, str(tmp_path / "remote"))
         worker = mini.copy(tmp_path / "worker")
         set_remote(worker, str(tmp_path / "remote"))

@@ -330,12 +330,12 @@ def opened(settings: Settings, store: Store, marks: dict[str, str], say: Callabl
         UserError: it cannot be had; the sentence says why.
     """
     remote = Remote(settings.remote or None)
-    with started(settings, say) as (address, security, expected):
-        roster = Roster(address, security, say, expected)
+    with started(settings) as found:
+        roster = Roster(found, say)
         cluster = Cluster(roster, remote, store, say, marks)
         try:
             remote.prepare()
-            say(f"Cluster: {address}; Dask's dashboard: {roster.dashboard()}; DVC remote: {remote.place}")
+            say(f"Cluster: {found.address}; Dask's dashboard: {roster.dashboard()}; DVC remote: {remote.place}")
             roster.wait_for_workers()
             yield cluster
         finally:

@@ -33,10 +33,10 @@ def examine(given: str) -> list[Check]:
     except UserError as problem:
         return [Check("DVC remote", str(problem), False, True, "configure the remote")]
     try:
-        with started(settings, lambda line: None) as (address, security, expected):
-            roster = Roster(address, security, lambda line: None, expected)
+        with started(settings) as found:
+            roster = Roster(found, lambda line: None)
             try:
-                checks.append(Check("scheduler", address, True, True))
+                checks.append(Check("scheduler", found.address, True, True))
                 roster.wait_for_workers()
                 for name, described in sorted(roster.describe().items()):
                     checks += _worker(name, described, roster, remote)

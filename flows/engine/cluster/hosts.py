@@ -3,10 +3,10 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.engine.cluster import job
 from flows.engine.cluster.security import CERTIFICATE, KEY, security
@@ -14,22 +14,34 @@ from flows.engine.cluster.serve import LOOPBACK, address_of, configure
 from flows.engine.cluster.settings import Host, Settings, Slurm
 
 END_SECONDS = 20
-Started = tuple[str, Any, int]
-"""The scheduler's address, the settings of TLS, and how many workers are on their way."""
+
+
+class Started(NamedTuple):
+    """The scheduler's address, the settings of TLS, and what is on its way: how many workers, with how many cores.
+
+    `queued` workers come when a batch system lets them.
+    """
+
+    address: str
+    security: Any
+    workers: int = 0
+    cpus: int = 0
+    queued: bool = False
 
 
 @contextmanager
-def started(settings: Settings, say: Callable[[str], object]) -> Iterator[Started]:
+def started(settings: Settings) -> Iterator[Started]:
     """What a cluster consists of, for as long as it is needed."""
     folder = Path(settings.certificates)
     if settings.scheduler:
-        yield settings.scheduler, security(settings.scheduler, folder), 0
+        yield Started(settings.scheduler, security(settings.scheduler, folder))
         return
     given = security(address_of(settings.listen, 0), folder)
     configure()
     if settings.slurm:
         with _slurm(settings, settings.slurm, given) as address:
-            yield address, given, settings.slurm.workers
+            jobs = settings.slurm.workers
+            yield Started(address, given, jobs, jobs * settings.slurm.cpus, queued=True)
         return
     from distributed import LocalCluster
 
@@ -39,7 +51,8 @@ def started(settings: Settings, say: Callable[[str], object]) -> Iterator[Starte
     ) as scheduler:  # fmt: skip
         processes = [_by_ssh(host, scheduler.scheduler_address, folder if given else None) for host in settings.hosts]
         try:
-            yield scheduler.scheduler_address, given, sum(max(1, host.gpus or 1) for host in settings.hosts)
+            workers = sum(max(1, host.gpus or 1) for host in settings.hosts)
+            yield Started(scheduler.scheduler_address, given, workers, sum(host.cpus or 1 for host in settings.hosts))
         finally:
             for process in processes:
                 assert process.stdin

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from flows.engine.cluster.hosts import Started
 from flows.engine.cluster.serve import configure
 from flows.engine.execute import cores
 from flows.engine.stages import ConcreteStage
@@ -42,11 +43,8 @@ class Roster:
         UserError: nobody answers.
     """
 
-    address: str
-    security: Any
+    started: Started
     say: Callable[[str], object]
-    expected: int = 0
-    """How many workers are being started, where this process has them started."""
 
     def __post_init__(self) -> None:
         self._guard = threading.RLock()
@@ -60,6 +58,11 @@ class Roster:
         self._topics: dict[str, Callable[[Any], None]] = {}
         self._dask: Any = None
         self._connected()
+
+    @property
+    def address(self) -> str:
+        """The scheduler's."""
+        return self.started.address
 
     def takes(self, stage: ConcreteStage) -> bool:
         """Whether the stage is one for the workers.
@@ -81,19 +84,22 @@ class Roster:
 
     def jobs(self) -> int:
         """How many stages the driver has in hand at once: what fits now, and workers that come later."""
-        return 2 * max(self.capacity(), cores())
+        return 2 * max(self.capacity(), self.started.cpus, cores())
 
     def wait_for_workers(self) -> None:
         """Return when all workers have come that were started, or as many as did within the time for it.
+
+        Of workers in the queue of a batch system the first one will do: the others are used when they come.
 
         Raises:
             UserError: there is none.
         """
         until = time.monotonic() + PATIENCE_SECONDS
-        while len(self.present()) < max(1, self.expected) and not self.stopping.is_set():
-            if time.monotonic() > until:
-                break
-            if not self.present():
+        enough = 1 if self.started.queued else max(1, self.started.workers)
+        while len(self.present()) < enough and (self.started.queued or time.monotonic() < until):
+            if self.started.workers:
+                self.say_once(f"Waiting for the first of {self.started.workers} workers to come to {self.address}.")
+            else:
                 self.say_once(f"No worker is at {self.address} yet; start some: tenfold worker {self.address}")
             time.sleep(LOOK_SECONDS)
         if not self.present():
@@ -235,7 +241,11 @@ class Roster:
 
         try:
             self._dask = Client(
-                self.address, security=self.security, set_as_default=False, timeout=CONNECT_SECONDS, name="tenfold"
+                self.address,
+                security=self.started.security,
+                set_as_default=False,
+                timeout=CONNECT_SECONDS,
+                name="tenfold",
             )
         except (OSError, TimeoutError) as problem:
             self._dask = None
