@@ -27,8 +27,10 @@ def die_with_parent() -> None:
 
 
 def own_turns(clone: Clone) -> dict[str, str]:
-    """Turns of a host of the test's own: what runs on this machine besides, also for another test, is none of it."""
-    return {"TMPDIR": str(clone.root.parent)}
+    """Turns of a host of its own for each checkout: what else runs on this machine, also for a test, is elsewhere."""
+    folder = clone.root.parent / f"{clone.root.name}-tmp"
+    folder.mkdir(exist_ok=True)
+    return {"TMPDIR": str(folder)}
 
 
 class Machine:
