@@ -1,8 +1,8 @@
 """Effects on sound that comes in chunks: what is made of the chunks is what would be made of the whole.
 
 Each effect keeps what it has to remember between chunks. `torchaudio.io.AudioEffector` had them from FFmpeg; it was
-removed in 2.9 without a replacement. Sound is float32, [frames, channels]. The filters are those of R. Bristow-Johnson's
-Audio EQ Cookbook, as in SoX and FFmpeg.
+removed in 2.9 without a replacement. Sound is float32, [frames, channels]. The filters are those of the
+Audio EQ Cookbook (R. Bristow-Johnson), as in SoX and FFmpeg.
 """
 
 import math

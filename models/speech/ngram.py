@@ -1,4 +1,4 @@
-"""N-gram models of words: interpolated Kneser and Ney (Chen and Goodman 1999), ARPA files, and many look-ups at once."""
+"""N-gram models of words: interpolated Kneser and Ney (Chen and Goodman 1999), ARPA files, look-ups in bulk."""
 
 import math
 from collections import Counter, defaultdict
