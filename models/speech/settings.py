@@ -32,5 +32,5 @@ class Acoustic:
     mels: Count = 40
     width: Count = 160
     layers: Count = 2
-    strides: tuple[int, int] = (2, 1)
+    strides: tuple[int, int] = (2, 2)
     dropout: Fraction = 0.1
