@@ -1,6 +1,7 @@
 """The prompts of a telephone exchange in five languages: real speech of four people, with what they say."""
 
 import gzip
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,9 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.config import Count, Fraction, Positive, config
+from models.config import Fraction, Positive, config
 from tasks.base import spool
 from tasks.base.errors import UserError
+from tasks.base.files import write_json
 from tasks.speech.texts import normalised
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ class Prompts:
     longest: Positive = 8.0
     test: Fraction = 0.15
     development: Fraction = 0.1
-    most: Count = 10_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Utterance:
 def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: Prompts, out: Path) -> None:
     """Write utterances.parquet and sound.safetensors: `sound`, int16 at 16 kHz, one prompt after the other.
 
-    A language whose packages are not available here is left out, and the run says so.
+    sentences.json has every training text by language, those too that are too long for the acoustic model or have no
+    sound: what n-gram models and lexicons are made of. A language whose packages are not available here is left out, and the run says so.
 
     Raises:
         UserError: there is none at all.
@@ -71,19 +73,20 @@ def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: P
 
     utterances: list[Utterance] = []
     pieces: list[NDArray[np.int16]] = []
+    sentences: dict[str, list[str]] = {}
     place = 0
     for language in config.languages:
         missing = [each[language] for each in (sounds, texts) if (each[language] / "unavailable.json").exists()]
         if missing:
             spool.note(f"The prompts in {language!r} are not available here and are left out.")
             continue
-        seconds = 0.0
-        for name, text, sound in _read(sounds[language], texts[language], config):
-            if seconds >= 60 * config.minutes or len(utterances) >= config.most * len(config.languages):
+        seconds, said = 0.0, read_texts(texts[language])
+        every = sorted({text for text in said.values() if split_of(text, config) == "train"})
+        sentences[language] = every
+        for name, text, sound in _read(sounds[language], said, config):
+            if seconds >= 60 * config.minutes:
                 break
-            number = int(sha256(text.encode()).hexdigest()[:8], 16) / 16**8
-            parts = ((config.test, "test"), (config.test + config.development, "development"), (1.0, "train"))
-            split = next(part for edge, part in parts if number <= edge)
+            split = split_of(text, config)
             whole = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
             utterances.append(
                 Utterance(f"{language}/{name}", language, SPEAKERS[language], split, text, place, len(whole))
@@ -99,13 +102,20 @@ def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: P
         pyarrow.Table.from_pylist([asdict(each) for each in utterances]), out / "utterances.parquet"
     )
     save_file({"sound": np.concatenate(pieces)}, out / "sound.safetensors")
+    write_json(out / "sentences.json", sentences)
 
 
-def _read(sounds: Path, texts: Path, config: Prompts) -> Iterator[tuple[str, str, "Sound"]]:
+def split_of(text: str, config: Prompts) -> str:
+    """The part to which a text belongs, by a hash of its words."""
+    number = int(sha256(text.encode()).hexdigest()[:8], 16) / 16**8
+    parts = ((config.test, "test"), (config.test + config.development, "development"), (1.0, "train"))
+    return next(part for edge, part in parts if number <= edge)
+
+
+def _read(sounds: Path, said: Mapping[str, str], config: Prompts) -> Iterator[tuple[str, str, "Sound"]]:
     """Name, normalised text and sound of each prompt, in an order that mixes folders and lengths."""
     from tasks.speech.media import Unreadable, read_sound
 
-    said = read_texts(texts)
     for name in sorted(said, key=lambda name: sha256(name.encode()).hexdigest()):
         path = sounds / f"{name}.g722"
         if not path.is_file():
@@ -148,6 +158,7 @@ class Corpus:
 
     utterances: Sequence[Utterance]
     sound: "NDArray[np.int16]"
+    sentences: Mapping[str, Sequence[str]]
 
     def of(self, utterance: Utterance) -> "Sound":
         """The sound of one, between -1 and 1."""
@@ -156,8 +167,9 @@ class Corpus:
         piece = self.sound[utterance.start : utterance.start + utterance.frames]
         return piece.astype(np.float32) / np.float32(32768)
 
-    def split(self, name: str) -> list[Utterance]:
-        return [each for each in self.utterances if each.split == name]
+    def split(self, name: str, language: str) -> list[Utterance]:
+        """The utterances of a part in a language."""
+        return [each for each in self.utterances if each.split == name and each.language == language]
 
 
 def read_corpus(folder: Path) -> Corpus:
@@ -166,12 +178,5 @@ def read_corpus(folder: Path) -> Corpus:
     from safetensors.numpy import load_file
 
     rows = pyarrow.parquet.read_table(folder / "utterances.parquet").to_pylist()
-    return Corpus([Utterance(**row) for row in rows], load_file(folder / "sound.safetensors")["sound"])
-
-
-def by_language(utterances: Sequence[Utterance]) -> Mapping[str, list[Utterance]]:
-    """The utterances of each language."""
-    found: dict[str, list[Utterance]] = {}
-    for each in utterances:
-        found.setdefault(each.language, []).append(each)
-    return found
+    sentences = json.loads((folder / "sentences.json").read_text(encoding="utf-8"))
+    return Corpus([Utterance(**row) for row in rows], load_file(folder / "sound.safetensors")["sound"], sentences)

@@ -58,7 +58,7 @@ def train_model(*, prompts: Path, spectra: Path, config: Training, out: Path) ->
     from models.speech.ctc import ctc_loss
 
     corpus = read_corpus(prompts)
-    utterances = [each for each in corpus.split("train") if each.language == config.language]
+    utterances = corpus.split("train", config.language)
     alphabet = Alphabet.of(each.text for each in utterances)
     sounds = read_spectra(spectra, corpus.utterances)
     batches = Batches(utterances, [sounds[each.id] for each in utterances], alphabet, config)
