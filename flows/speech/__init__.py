@@ -40,23 +40,23 @@ paper = Paper(
             title="Share that is unknown to the lexicon, or skipped", rows="language", quantities=("unknown", "skipped")
         ),
         Table(title="Search", rows="searched", quantities=("seconds", "times_faster", "same")),
-        Table(title="Errors of time, in seconds", rows="method", quantities=("error", "late", "near")),
+        Table(title="Errors of time, in seconds", rows="method", quantities=("error", "late", "near", "confidence")),
         Table(title="Errors of time by language, in seconds", rows="method", quantities=("error",), columns="language"),
         Table(title="Largest difference from the whole", rows="what", quantities=("difference",), columns="chunk"),
         Table(title="Memory in MB", rows="what", quantities=("megabytes", "lattice_megabytes", "peak_ratio")),
     ],
     caveats=[
-        "Each model is of one language and one voice, and is tested on that voice saying other texts. Four people speak; "
-        "English and Spanish are the same person. Intervals by speaker have four clusters.",
+        "Each model is of one language and one voice, and is tested on that voice saying other texts. Four people "
+        "speak; English and Spanish are the same person. Intervals by speaker have four clusters.",
         "The prompts are read, short, and of one exchange's vocabulary: n-grams of training prompts fit test prompts "
         "better than any model of free speech would. Words of test that training lacks cannot be found with a lexicon.",
-        "The truth of alignment is where a prompt's sound rises above 30 dB below its loudest moment, within recordings "
-        "that are put together; words inside of a prompt have no truth and are not judged.",
+        "The truth of alignment is where a prompt's sound rises above 30 dB below its loudest moment, within "
+        "recordings that are put together; words inside of a prompt have no truth and are not judged.",
         "Pauses have up to 0.8 s of faint noise, which is easier than a room.",
         "How much later than a word its frames are is learned on development and taken off, for the peaks as for the "
         "alignment; a uniform split has no such error.",
-        "The speeds of T2 in the paper are of C++ and CUDA on 500 word pieces; ours is of arrays in Python on letters, and "
-        "on made-up emissions of 500 tokens.",
+        "The speeds of T2 in the paper are of C++ and CUDA on 500 word pieces; ours is of arrays in Python on letters, "
+        "and on made-up emissions of 500 tokens.",
         "Deleted words are never the first or last ones of a prompt.",
     ],
     findings=["beam-search-is-better-than-greedy", "forced-alignment-is-nearer-than-a-uniform-split"],

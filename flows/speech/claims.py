@@ -1,4 +1,4 @@
-"""Claims about beam search, forced alignment and sound in chunks, and the controls that must pass before all of them."""
+"""Claims about beam search, forced alignment and sound in chunks, and the controls that must pass before them."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ CLAIMS = [
     ),
     Claim(
         "few-tokens-are-as-good",
-        says="T2: trying the ten likeliest tokens of a frame makes as many word errors as trying all, within 0.3 points",
+        says="T2: trying the ten likeliest tokens of a frame makes as many word errors as all do, within 0.3 points",
         source="examples/asr/librispeech_cuda_ctc_decoder/README.md, flashlight with beam_size_token 10 and all",
         evidence="R",
         paper_value="5.86 % and 5.86 %",
@@ -91,7 +91,7 @@ CLAIMS = [
     ),
     Claim(
         "few-tokens-are-faster",
-        says="T2: with 500 tokens, trying ten of them is faster; on made-up emissions, with the recipe's beam and batch",
+        says="T2: with 500 tokens, trying ten is faster; on made-up emissions, with the recipe's beam and batch",
         source="the same table (flashlight, C++)",
         evidence="R",
         paper_value="791.80 s → 28.61 s, 27.7 times",
@@ -104,8 +104,8 @@ CLAIMS = [
     ),
     Claim(
         "skipping-sure-blanks-changes-nothing",
-        says="T2: leaving out frames whose blank is sure (0.95) after another such one makes as many word errors, within "
-        "0.3 points",
+        says="T2: leaving out frames whose blank is sure (0.95) after another such one makes as many word errors, "
+        "within 0.3 points",
         source="the same README, blank_skip_threshold 0.95 and 1.0",
         evidence="R",
         paper_value="5.81 % and 5.81 %",
@@ -172,8 +172,8 @@ CLAIMS = [
     ),
     Claim(
         "forced-alignment-is-nearer-than-a-uniform-split",
-        says="T5: forced alignment misses the begin and end of prompts by less than a uniform split of the recording by "
-        "letters",
+        says="T5: forced alignment misses the begin and end of prompts by less than a uniform split of the recording "
+        "by letters",
         source="section on forced alignment; its errors are not at hand",
         evidence="MEM-H",
         paper_value="not recalled",
@@ -200,8 +200,8 @@ CLAIMS = [
     ),
     Claim(
         "stars-take-the-place-of-missing-words",
-        says="T5: where three of ten words within prompts are missing from the transcript, stars in their places make the "
-        "errors smaller",
+        says="T5: where three of ten words within prompts are missing from the transcript, stars in their places make "
+        "the errors smaller",
         source="MMS_FA's star token",
         evidence="R",
         paper_value="not printed",
@@ -226,8 +226,8 @@ CLAIMS = [
     ),
     Claim(
         "chunks-are-the-whole",
-        says="T13: sound that is read, resampled and passed through effects in chunks differs from the whole by at most "
-        "1e-5; a place that is sought is met to the sample; a longer file takes no more memory",
+        says="T13: sound that is read, resampled and passed through effects in chunks differs from the whole by at "
+        "most 1e-5; a place that is sought is met to the sample; a longer file takes no more memory",
         source="section on media I/O (StreamReader, StreamWriter, AudioEffector, removed since)",
         evidence="R",
         paper_value="not printed",
@@ -274,7 +274,7 @@ CLAIMS = [
             ),
             (
                 "pretraining-needs-fewer-labels",
-                "T7: HuBERT's iterations make fewer word errors than training from scratch, the more so the fewer labels",
+                "T7: HuBERT's iterations make fewer word errors than training from scratch, more so with fewer labels",
                 "recipe of HuBERT",
                 "R",
                 "not printed against scratch",
@@ -358,7 +358,7 @@ CONTROLS = [
     Control(
         "shuffled-transcripts-break-recognition",
         "shuffled",
-        says="A model that learned from other prompts' transcripts makes more letter errors, greedily, than the right one",
+        says="A model that learned from other prompts' transcripts makes more letter errors, greedily, than the right",
         test=greater(
             misheard["cer"].where(decoder="greedy", seed=CONTROLLED),
             decoded["cer"].where(decoder="greedy", seed=CONTROLLED),

@@ -1,9 +1,9 @@
 """Beam search over prefixes for CTC: many utterances at once, with a lexicon, an n-gram model and hotwords.
 
 A prefix is what has been said, word by word and token by token; it has the probability of all (or of the best of) its
-alignments, those that end in blank and those that end in its last token kept apart, for only a blank lets the same token
+alignments, those that end in blank and those that end in its last token apart, for only a blank lets the same token
 come again. The n-gram model is looked ahead: a prefix inside of a word has the score of the best word that it may still
-become, as the decoder of flashlight has it. All utterances of a batch go a frame at a time, as arrays.
+become, as in flashlight's decoder. All utterances of a batch go a frame at a time, as arrays.
 """
 
 from collections.abc import Mapping
@@ -334,7 +334,7 @@ class BeamSearch:
 
 
 def _mixed(keys: Hashes, tokens: Ints) -> Hashes:
-    """The key of a prefix with one token more (the finaliser of SplitMix64): two of a beam meet once in 10^15 frames."""
+    """The key of a prefix with one token more (the finaliser of SplitMix64): two meet once in 10^15 frames."""
     with np.errstate(over="ignore"):
         made = (keys ^ (tokens.astype(np.uint64) + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
         made = (made ^ (made >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,5 +1,6 @@
 """Log-mel spectra (25 ms every 10 ms at 16 kHz), and what is done to them in training."""
 
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import NDArray
 
 RATE = 16000
 WINDOW, HOP, BINS = 400, 160, 512
+BLOCK = 4096
+"""Frames that are transformed at once."""
 FLOOR = 1e-5
 """Below this power a mel band is silent: some 20 dB under the quantisation noise of telephone sound."""
 
@@ -18,10 +21,31 @@ def log_mel(sound: Floats, mels: int = 40) -> Floats:
 
     Sound has as many frames as hops in it, the last one begun; what is before and after it counts as silence.
     """
-    frames = -(-len(sound) // HOP)
-    padded = np.zeros(frames * HOP + WINDOW, np.float32)
-    padded[WINDOW // 2 : WINDOW // 2 + len(sound)] = sound
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: frames * HOP : HOP]
+    return log_mel_of([sound], mels)
+
+
+def log_mel_of(chunks: Iterable[Floats], mels: int = 40) -> Floats:
+    """The same of sound that comes in chunks, of which one at a time is held: an hour has 58 MB of spectrum."""
+    waiting = np.zeros(WINDOW // 2, np.float32)
+    made = [np.zeros((0, mels), np.float32)]
+    frames = samples = 0
+    for chunk in chunks:
+        samples += len(chunk)
+        waiting = np.concatenate([waiting, chunk])
+        while len(waiting) >= WINDOW:
+            count = min(BLOCK, (len(waiting) - WINDOW) // HOP + 1)
+            made.append(_power(waiting[: (count - 1) * HOP + WINDOW], mels))
+            waiting = waiting[count * HOP :]
+            frames += count
+    rest = -(-samples // HOP) - frames
+    if rest > 0:
+        made.append(_power(np.pad(waiting, (0, (rest - 1) * HOP + WINDOW - len(waiting))), mels))
+    return np.concatenate(made)
+
+
+def _power(sound: Floats, mels: int) -> Floats:
+    """Log power of all frames that fit into this sound."""
+    pieces = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(pieces * np.hanning(WINDOW + 1)[:WINDOW].astype(np.float32), BINS)) ** 2
     return np.log(power.astype(np.float32) @ _bands(mels) + FLOOR)
 

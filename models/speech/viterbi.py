@@ -2,8 +2,8 @@
 
 An hour of sound and its text have some 90,000 frames and 100,000 states: whole back-pointers of two bits would take
 2 GB. Here the forward scores are kept every `STRIDE` frames, and back-pointers, two bits each, are made again for one
-stretch of frames at a time, and only for the states that the path can have come through: at most two a frame. The result
-is that of the whole lattice, to the bit.
+stretch of frames at a time, and only for the states that the path can have come through: at most two a frame. The
+result is that of the whole lattice, to the bit.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """How exactly known texts are found in sound: recordings put together from prompts, so that the truth is known."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ class Aligning:
     """Recordings of so many prompts of test each, with pauses of up to so many seconds; every prompt is in one.
 
     `delay` seconds of silence are put before a recording, as a control. `deleted` is the share of words that a
-    transcript lacks, in its worst version (half and all of it are tried). The star costs one of `penalties` nats a frame;
-    that, and how much later than a word its frames are on average, are chosen on the prompts of development.
+    transcript lacks, in its worst version (half and all of it are tried). The star costs one of `penalties` nats a
+    frame; that, and how much later than a word its frames are on average, are chosen on the prompts of development.
     """
 
     seed: Index = 0
@@ -67,7 +68,7 @@ QUANTITIES = {
     "error": "seconds by which the begin and the end of a prompt are missed, the mean of both",
     "near": "share of prompts whose begin and end are both missed by less than a tenth of a second",
     "late": "90th percentile of the errors within a recording, in seconds",
-    "confidence": "mean confidence of the words of a prompt",
+    "confidence": "mean confidence of the words of a recording, in their right order or in another",
     "shift": "seconds by which a recording's words move when silence is put before it",
 }
 
@@ -78,7 +79,7 @@ def align_recordings(*, prompts: Path, model: Path, config: Aligning, out: Path)
     corpus, recogniser = read_corpus(prompts), load_recogniser(model)
     development = recordings(corpus, "development", config)
     settings = calibrated(recogniser, development, config)
-    write_json(out / "settings.json", {"star": settings.penalty, "begin": settings.begin, "end": settings.end})
+    write_json(out / "settings.json", asdict(settings))
     spool.note(
         f"Words are {settings.begin:+.3f} s from their first frame to {settings.end:+.3f} s from their last one; "
         f"the star costs {settings.penalty:g}."
@@ -131,43 +132,59 @@ def speech(sound: "Floats", below: float = 30.0) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a star costs, and the seconds from the first and the last frame of a word to where it begins and ends."""
+    """What a star costs, and the seconds from the first and the last frame of a word to where it begins and ends.
+
+    Of the words of development that are said, 95 % have a confidence above `doubt`.
+    """
 
     penalty: float
     begin: float
     end: float
+    doubt: float
 
 
 def calibrated(recogniser: Recogniser, development: Sequence[Recording], config: Aligning) -> Calibration:
     """Medians of what frames miss, and the star that is best where a fifth of the words is missing."""
-    from statistics import fmean, median
+    from statistics import fmean, median, quantiles
 
     heard = [(recording, hear_sound(recogniser, recording.sound)) for recording in development]
-    begins, ends = [], []
+    begins, ends, confidences = [], [], []
     for recording, logs in heard:
         words = _words(recording)
-        found = spans(recogniser, logs, words, Calibration(1.0, 0.0, 0.0))
+        found = spans(recogniser, logs, words, Calibration(1.0, 0.0, 0.0, 0.0))
+        confidences += [confidence for _, _, confidence in found]
         for piece, (begin, end) in zip(recording.pieces, _of_pieces(recording, found), strict=True):
             begins.append(piece.begin - begin)
             ends.append(piece.end - end)
-    begin, end = median(begins), median(ends)
+    doubt = quantiles(confidences, n=20)[0]
+    first = Calibration(config.penalties[0], median(begins), median(ends), doubt)
     errors = {}
     for penalty in config.penalties:
-        settings = Calibration(penalty, begin, end)
+        settings = replace(first, penalty=penalty)
         errors[penalty] = fmean(
             error
             for recording, logs in heard
             for error in _errors(recording, _deleted(recogniser, recording, logs, settings, config.deleted, True))
         )
-    return Calibration(min(errors, key=lambda penalty: errors[penalty]), begin, end)
+    return replace(first, penalty=min(errors, key=lambda penalty: errors[penalty]))
 
 
 def hear_sound(recogniser: Recogniser, sound: "Floats") -> "Floats":
-    """The emissions of sound of any length, [frames, tokens]."""
-    from models.speech.acoustic import emissions
-    from models.speech.features import log_mel
+    """The emissions of sound, [frames, tokens]."""
+    return hear_chunks(recogniser, [sound])
 
-    return emissions(recogniser.model, log_mel(sound, recogniser.model.config.mels))
+
+def hear_chunks(recogniser: Recogniser, chunks: "Iterable[Floats]") -> "Floats":
+    """The emissions of sound of any length, of which a chunk at a time is held."""
+    from models.speech.acoustic import emissions
+    from models.speech.features import log_mel_of
+
+    return emissions(recogniser.model, log_mel_of(chunks, recogniser.model.config.mels))
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """What `align_recordings` chose on development."""
+    return Calibration(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
 
 
 def spans(
@@ -218,6 +235,7 @@ def _measured(
     aligned = spans(recogniser, logs, words, settings)
     tokens = [token for word in words for token in recogniser.alphabet.spelt(word) or []]
     peaks = by_peaks(logs, tokens) * unit
+    shuffled = _shuffled(recogniser, recording, logs, settings, f"{config.seed} {recording.name}")
     ends = np.cumsum([len(word) + 1 for word in words])
     seconds = len(recording.sound) / RATE
     ways = {
@@ -230,9 +248,7 @@ def _measured(
                 for word, end in zip(words, ends, strict=True)
             ],
         ),
-        "shuffled transcript": _of_pieces(
-            recording, _shuffled(recogniser, recording, logs, settings, f"{config.seed} {recording.name}")
-        ),
+        "shuffled transcript": _of_pieces(recording, shuffled),
     }
     for share in (config.deleted / 2, config.deleted):
         for star in (True, False):
@@ -249,6 +265,8 @@ def _measured(
         labels = about(recording.pieces[0].utterance, config.seed) | {"method": method}
         labels |= {"utterance": recording.name, "case": f"{config.seed} {recording.name}"}
         rows.append(labels | {"late": float(np.percentile(errors, 90))})
+    for method, each in (("forced alignment", aligned), ("shuffled transcript", shuffled)):
+        rows.append(labels | {"method": method, "confidence": _confidence(each)})
     silence = np.zeros(round(config.delay * RATE), np.float32)
     later = spans(recogniser, hear_sound(recogniser, np.concatenate([silence, recording.sound])), words, settings)
     moved = float(np.median([after[0] - before[0] for after, before in zip(later, aligned, strict=True)]))
@@ -259,6 +277,10 @@ def _measured(
 def uniform_seconds(seconds: float, found: Sequence[tuple[float, float]], frames: int) -> list[tuple[float, float]]:
     """Frames as shares of the whole sound."""
     return [(begin / frames * seconds, end / frames * seconds) for begin, end in found]
+
+
+def _confidence(found: Sequence[tuple[float, float, float]]) -> float:
+    return sum(confidence for _, _, confidence in found) / len(found)
 
 
 def _shuffled(

@@ -61,7 +61,8 @@ def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: P
     """Write utterances.parquet and sound.safetensors: `sound`, int16 at 16 kHz, one prompt after the other.
 
     sentences.json has every training text by language, those too that are too long for the acoustic model or have no
-    sound: what n-gram models and lexicons are made of. A language whose packages are not available here is left out, and the run says so.
+    sound: what n-gram models and lexicons are made of. A language whose packages are not
+    available here is left out, and the run says so.
 
     Raises:
         UserError: there is none at all.
@@ -178,5 +179,11 @@ def read_corpus(folder: Path) -> Corpus:
     from safetensors.numpy import load_file
 
     rows = pyarrow.parquet.read_table(folder / "utterances.parquet").to_pylist()
-    sentences = json.loads((folder / "sentences.json").read_text(encoding="utf-8"))
-    return Corpus([Utterance(**row) for row in rows], load_file(folder / "sound.safetensors")["sound"], sentences)
+    sound = load_file(folder / "sound.safetensors")["sound"]
+    return Corpus([Utterance(**row) for row in rows], sound, read_sentences(folder))
+
+
+def read_sentences(folder: Path) -> dict[str, list[str]]:
+    """The training texts by language."""
+    found: dict[str, list[str]] = json.loads((folder / "sentences.json").read_text(encoding="utf-8"))
+    return found

@@ -99,7 +99,7 @@ def chosen(
     base: Search,
     choice: Choice,
 ) -> Search:
-    """The settings with the fewest word errors on these utterances, which are those of development; the first of equals."""
+    """The settings with the fewest word errors on these utterances, those of development; the first of equals."""
     model = language_model(sentences, choice.order)
     tried = [
         replace(base, model_weight=weight, word_score=score)

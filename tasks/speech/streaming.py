@@ -1,4 +1,4 @@
-"""Whether sound in chunks is what it is as a whole, in how much memory, and how much memory an hour's alignment takes."""
+"""Whether sound in chunks is what it is as a whole, and how much memory that and an hour's alignment take."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator

@@ -45,7 +45,7 @@ class Timing:
     skipped="share of frames that were not searched",
 )
 def time_search(*, prompts: Path, spectra: Path, model: Path, decoded: Path, config: Timing, out: Path) -> None:
-    """Write metrics.json: searches of the prompts of test, with the settings that development chose, and of made-up ones."""
+    """Write metrics.json: searches of the prompts of test, as development chose them, and of made-up ones."""
     from pydantic import TypeAdapter
 
     corpus, recogniser = read_corpus(prompts), load_recogniser(model)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 @config
 class Training:
-    """How the acoustic model is trained, on one of the `languages`: each seed has the next one. `transcripts` may be shuffled among the utterances, as a control.
+    """How the acoustic model is trained, on one of the `languages`: each seed has the next one. `transcripts` may be
+    shuffled among the utterances, as a control.
 
     `stretch` is the largest change of speed, `gain` of loudness in decibels and `noise` the highest power of white
     noise, in decibels below the mean power of the utterance's mel bands (0: none).

@@ -62,7 +62,7 @@ def test_a_tone_comes_out_as_loud_as_the_filter_says(text: str, frequency: float
 
 @pytest.mark.parametrize("text", ["louder=3", "gain", "gain=1:2", "lowpass=9000", "gain=much"])
 def test_what_is_no_effect_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match="effect|numbers|Hz|float"):
+    with pytest.raises(ValueError, match=r"effect|numbers|Hz|float"):
         parse(text, RATE)
     with pytest.raises(ValueError, match="9000"):
         Biquad("lowpass", RATE, 9000)

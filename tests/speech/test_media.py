@@ -105,9 +105,13 @@ def test_what_is_written_is_read_by_another_library(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_finished_does_not_appear(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), SoundWriter(tmp_path / "x.wav", RATE, 1) as writer:
-        writer.write(noise(0.1))
-        raise RuntimeError
+    def write() -> None:
+        with SoundWriter(tmp_path / "x.wav", RATE, 1) as writer:
+            writer.write(noise(0.1))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
     assert list(tmp_path.iterdir()) == []
 
 
