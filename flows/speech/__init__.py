@@ -27,7 +27,7 @@ paper = Paper(
             paper="HuBERT-Base, 95M; Conformer, 30M; zipformer, 70M",
             here=Profiles("two convolutions and a BiGRU, 0.4M", "the same, 0.9M", "the same, 10M"),
         ),
-        Scale("steps", paper="20,000 after pre-training", here=Profiles("60 of 16", "600 of 16", "6,000 of 16")),
+        Scale("steps", paper="20,000 after pre-training", here=Profiles("60 of 16", "1,500 of 16", "10,000 of 16")),
         Scale("tokens", paper="500 word pieces, or 29 letters", here="letters, 30 to 45"),
         Scale("n-gram model", paper="4-grams of 800M words", here="3-grams of the training prompts"),
         Scale("beam", paper="1,500; 10 in the timings", here=Profiles("20", "50", "50")),

@@ -50,7 +50,7 @@ streams = Stage(
 # 3. Acoustic models, each of one language; one of them learns from transcripts of other prompts.
 def training(profile: str, **settings: Any) -> Training:
     """The same optimisation for every language."""
-    steps = {"quick": 60, "cpu": 600, "gpu": 6000}[profile]
+    steps = {"quick": 60, "cpu": 1500, "gpu": 10_000}[profile]
     return Training(
         languages=LANGUAGES.at(profile),
         width={"quick": 96, "cpu": 144, "gpu": 512}[profile],

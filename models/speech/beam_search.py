@@ -27,7 +27,7 @@ NOTHING = -1
 
 @dataclass(frozen=True)
 class Word:
-    """A word that was found: its first frame, and the frame after the last one that speaks for it."""
+    """A word that was found: the frame of its first token, and the one after that of its last (not its separator)."""
 
     text: str
     begin: int
@@ -323,12 +323,14 @@ class BeamSearch:
 
     def _hypothesis(self, beams: Beams, event: int, score: float) -> Hypothesis:
         events = beams.events.before(event)
-        words, begin = [], None
-        for _, word, frame in events:
+        words, begin, before = [], None, 0
+        for token, word, frame in events:
             begin = frame if begin is None else begin
             if word >= 0:
-                words.append(Word(self.lexicon.words[word], begin, frame + 1))
+                last = before if token == self.lexicon.separator else frame
+                words.append(Word(self.lexicon.words[word], begin, last + 1))
                 begin = None
+            before = frame
         tokens, frames = tuple(token for token, _, _ in events), tuple(frame for _, _, frame in events)
         return Hypothesis(tuple(words), score, tokens, frames)
 

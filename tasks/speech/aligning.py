@@ -91,11 +91,14 @@ def align_recordings(*, prompts: Path, model: Path, config: Aligning, out: Path)
 
 
 def recordings(corpus: Corpus, split: str, config: Aligning) -> list[Recording]:
-    """The prompts of a part in an order of their own, in groups, with pauses of many lengths of faint noise."""
+    """The prompts of a part in an order of their own, in groups, with pauses of many lengths of faint noise.
+
+    They are the same for every model of the language, so that models and recordings are crossed.
+    """
     import numpy as np
 
-    chance = Random(f"{config.seed} {split} recordings")
-    noise = np.random.default_rng([config.seed, len(split)])
+    chance = Random(f"{config.language} {split} recordings")
+    noise = np.random.default_rng(len(split))
     prompts = corpus.split(split, config.language)
     chance.shuffle(prompts)
     made = []

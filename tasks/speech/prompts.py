@@ -1,4 +1,8 @@
-"""The prompts of a telephone exchange in five languages: real speech of four people, with what they say."""
+"""The prompts of a telephone exchange in five languages: real speech of four people, with what they say.
+
+LibriSpeech's layout is read as well (SPEAKER/CHAPTER/*.flac beside *.trans.txt), with its readers as speakers: give the
+folder as the source of sounds and as that of texts.
+"""
 
 import gzip
 import json
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
 
 RATE = 16000
 SPEAKERS = {"en": "Allison", "es": "Allison", "fr": "June", "it": "Carlo", "ru": "IvrvoiceRU"}
-"""Who speaks, by the names of the packages' folders: English and Spanish are the same person."""
+"""Who speaks, by the names of the packages' folders: English and Spanish are the same person. Other languages
+count as a person each."""
 
 LETTERS_A_SECOND = (2.0, 22.0)
 """Outside of these a transcript is not that of its sound."""
@@ -90,7 +95,9 @@ def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: P
             split = split_of(text, config)
             whole = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
             utterances.append(
-                Utterance(f"{language}/{name}", language, SPEAKERS[language], split, text, place, len(whole))
+                Utterance(
+                    f"{language}/{name}", language, SPEAKERS.get(language, language), split, text, place, len(whole)
+                )
             )
             pieces.append(whole)
             place += len(whole)
@@ -117,32 +124,58 @@ def _read(sounds: Path, said: Mapping[str, str], config: Prompts) -> Iterator[tu
     """Name, normalised text and sound of each prompt, in an order that mixes folders and lengths."""
     from tasks.speech.media import Unreadable, read_sound
 
+    files = {name: path for path in sorted(sounds.rglob("*")) for name in _names(path, sounds)}
     for name in sorted(said, key=lambda name: sha256(name.encode()).hexdigest()):
-        path = sounds / f"{name}.g722"
-        if not path.is_file():
-            continue
-        # A second of G.722 has 8,000 bytes.
-        seconds = path.stat().st_size / 8000
-        fast = len(said[name]) / seconds if seconds else 0.0
-        if not config.shortest <= seconds <= config.longest or not LETTERS_A_SECOND[0] <= fast <= LETTERS_A_SECOND[1]:
+        if name not in files:
             continue
         try:
-            yield name, said[name], read_sound(path, RATE)
+            sound = read_sound(files[name], RATE)
         except Unreadable as problem:
             spool.note(str(problem))
+            continue
+        seconds = len(sound) / RATE
+        fast = len(said[name]) / seconds
+        if config.shortest <= seconds <= config.longest and LETTERS_A_SECOND[0] <= fast <= LETTERS_A_SECOND[1]:
+            yield name, said[name], sound
+
+
+def _names(path: Path, folder: Path) -> list[str]:
+    """What transcripts call a file of sound: its path below the folder, or in LibriSpeech its name alone."""
+    if path.suffix not in (".g722", ".flac", ".wav"):
+        return []
+    if reader_of(path.stem):
+        return [path.stem]
+    return [path.relative_to(folder).with_suffix("").as_posix()]
+
+
+def reader_of(name: str) -> str:
+    """LibriSpeech's names begin with the reader's number: "84-121123-0001"; others have no reader in them."""
+    found = re.fullmatch(r"(\d+)-\d+-\d+", name)
+    return found[1] if found else ""
 
 
 def read_texts(folder: Path) -> dict[str, str]:
     """The normalised transcripts by the prompt's name; those that are no plain speech are left out.
 
     The words of numbers are those that the prompts themselves give: "digits/7: seven".
+
+    Raises:
+        UserError: the folder has transcripts in neither of the two layouts.
     """
-    (path,) = folder.glob("*.txt.gz")
     lines: dict[str, str] = {}
-    for line in gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace").splitlines():
-        name, colon, text = line.partition(":")
-        if colon and not line.startswith(";") and text.strip():
-            lines[name.strip()] = text.strip()
+    packed = sorted(folder.glob("*.txt.gz"))
+    chapters = sorted(folder.rglob("*.trans.txt"))
+    if not packed and not chapters:
+        raise UserError(f"{folder} has neither *.txt.gz nor *.trans.txt: point the source at transcripts.")
+    for path in packed:
+        for line in gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace").splitlines():
+            name, colon, text = line.partition(":")
+            if colon and not line.startswith(";") and text.strip():
+                lines[name.strip()] = text.strip()
+    for path in chapters:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, _, text = line.partition(" ")
+            lines[name] = text.strip()
     spoken = {name: normalised(text) for name, text in lines.items()}
     numerals = {
         name.removeprefix("digits/"): words

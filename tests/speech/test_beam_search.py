@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flashlight_decoder import Flashlight
 from numpy.typing import NDArray
 
+from bench.speech import Flashlight
 from models.speech.beam_search import BeamSearch
 from models.speech.lexicon import Lexicon, free
 from models.speech.ngram import BEGIN, END, Automaton, Backoff, estimate
@@ -98,7 +98,7 @@ def test_the_frames_of_tokens_are_those_of_the_best_alignment() -> None:
     for frame, token in enumerate((0, 1, 1, 0, 2, 3, 3, 0, 0, 2, 0, 3)):
         logs[0, frame, token] = -0.01
     (found,) = search(EXACT)(logs, np.array([12]))[0]
-    assert [(word.text, word.begin, word.end) for word in found.words] == [("ab", 1, 6), ("b", 9, 12)]
+    assert [(word.text, word.begin, word.end) for word in found.words] == [("ab", 1, 5), ("b", 9, 10)]
     assert found.frames == (1, 4, 5, 9, 11)
 
 

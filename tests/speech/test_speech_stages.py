@@ -14,8 +14,10 @@ from conftest import read_json
 from models.config import Optimisation
 from models.speech.features import log_mel, log_mel_of, masked
 from models.speech.settings import Search
+from tasks.base.errors import UserError
 from tasks.speech.aligning import Aligning, align_recordings, read_calibration, recordings, speech
 from tasks.speech.decoding import Decoding, decode
+from tasks.speech.media import SoundWriter
 from tasks.speech.prompts import Prompts, gather_prompts, read_corpus, read_texts
 from tasks.speech.recognition import Choice, hear, letter_errors, word_errors
 from tasks.speech.spectra import Spectra, make_spectra, read_spectra
@@ -125,6 +127,29 @@ def test_a_language_that_is_missing_is_left_out(world: World, tmp_path: Path) ->
     gone = {"fr": tmp_path}
     gather_prompts(sounds=world.sounds | gone, texts=world.texts | gone, config=config, out=out)
     assert {each.language for each in read_corpus(out).utterances} == {"en"}
+
+
+def test_librispeechs_layout_is_read_with_its_readers(tmp_path: Path) -> None:
+    """Three files in two chapters: their own readers are the speakers, not the language's."""
+    library = {"84-1-0000": "AB BA", "84-1-0001": "CAD", "251-7-0000": "DAB BAD"}
+    for name, text in library.items():
+        reader, chapter, _ = name.split("-")
+        folder = tmp_path / "dev-clean" / reader / chapter
+        folder.mkdir(parents=True, exist_ok=True)
+        with SoundWriter(folder / f"{name}.flac", 16000, 1) as writer:
+            writer.write(tones.spoken(text.lower())[:, None])
+        with open(folder / f"{reader}-{chapter}.trans.txt", "a") as file:
+            file.write(f"{name} {text}\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    both = {"en": tmp_path / "dev-clean"}
+    gather_prompts(sounds=both, texts=both, config=Prompts(languages=("en",)), out=out)
+    corpus = read_corpus(out)
+    found = {each.id: (each.speaker, each.text) for each in corpus.utterances}
+    assert found == {f"en/{name}": (name.split("-")[0], text.lower()) for name, text in library.items()}
+    assert np.abs(corpus.of(corpus.utterances[0])).max() > 0.2
+    with pytest.raises(UserError, match=r"neither \*\.txt\.gz nor"):
+        read_texts(out)
 
 
 def test_spectra_in_chunks_are_those_of_the_whole() -> None:

@@ -141,7 +141,7 @@ class Own:
             Timed(
                 word.text,
                 max(0.0, word.begin * unit + self._calibration.begin),
-                max(0.0, (word.end - 1) * unit + self._calibration.end),
+                max(0.0, word.end * unit + self._calibration.end),
             )
             for word in self._search.results(beams)[0][0].words
         ]
