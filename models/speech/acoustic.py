@@ -60,7 +60,7 @@ class AcousticModel(nn.Module):
         hidden = (spectra - self.mean) / self.deviation * there[:, :, None]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             hidden = nn.functional.gelu(norm(convolution(hidden.transpose(1, 2)).transpose(1, 2)))
-            lengths = (lengths - 1) // convolution.stride[0] + 1  # type: ignore[operator,index]
+            lengths = (lengths - 1) // convolution.stride[0] + 1  # type: ignore[index]
             there = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
             hidden = hidden * there[:, :, None]
         packed = pack_padded_sequence(self.dropout(hidden), lengths.cpu(), batch_first=True, enforce_sorted=False)

@@ -103,4 +103,5 @@ def by_peaks(emissions: NDArray[np.float32], tokens: Sequence[int]) -> NDArray[n
     known = np.flatnonzero(~np.isnan(frames))
     edges = np.concatenate([[-1], known, [len(tokens)]])
     values = np.concatenate([[0.0], frames[known], [float(len(emissions))]])
-    return np.interp(np.arange(len(tokens)), edges, values)
+    found: NDArray[np.float64] = np.interp(np.arange(len(tokens)), edges, values)
+    return found

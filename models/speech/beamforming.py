@@ -18,12 +18,14 @@ WINDOW = 512
 
 def spectra(sound: Floats) -> Complex:
     """The short-time Fourier transform of [microphones, samples]."""
-    return np.asarray(_transform().stft(sound))
+    found: Complex = _transform().stft(sound)
+    return found
 
 
 def sound_of(spectrum: Complex, samples: int) -> Floats:
     """The sound of a spectrum [… frequencies, frames] with so many samples; the inverse of `spectra`."""
-    return np.asarray(_transform().istft(spectrum, k1=samples))
+    found: Floats = _transform().istft(spectrum, k1=samples)
+    return found
 
 
 def _transform() -> signal.ShortTimeFFT:

@@ -28,7 +28,7 @@ def ctc_loss(log_probabilities: Tensor, tokens: Tensor, frames: Tensor, lengths:
     of which the first `lengths` count, as the first `frames` of the frames do. A text that needs more frames than
     there are has a loss of 0 and no gradient.
     """
-    loss: Tensor = _Loss.apply(log_probabilities, tokens, frames, lengths)
+    loss: Tensor = _Loss.apply(log_probabilities, tokens, frames, lengths)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -98,7 +98,7 @@ def _sums_after(emitted: Tensor, skips: Tensor, frames: Tensor, lengths: Tensor)
         after = torch.cat([beta[frame + 1] + emitted[:, frame + 1], edge], 1)
         ways = torch.stack([after[:, :-2], after[:, 1:-1], after[:, 2:] + skips_after])
         sums = ways.logsumexp(0).clamp(min=IMPOSSIBLE)
-        beta[frame] = torch.where((frame == frames - 1)[:, None], closed, sums)
+        beta[frame] = torch.where((frames - 1 == frame)[:, None], closed, sums)
     return beta
 
 

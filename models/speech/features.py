@@ -47,7 +47,7 @@ def _power(sound: Floats, mels: int) -> Floats:
     """Log power of all frames that fit into this sound."""
     pieces = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(pieces * np.hanning(WINDOW + 1)[:WINDOW].astype(np.float32), BINS)) ** 2
-    return np.log(power.astype(np.float32) @ _bands(mels) + FLOOR)
+    return np.asarray(np.log(power.astype(np.float32) @ _bands(mels) + FLOOR), np.float32)
 
 
 @cache

@@ -48,6 +48,9 @@ def time_search(*, prompts: Path, spectra: Path, model: Path, decoded: Path, con
     """Write metrics.json: searches of the prompts of test, as development chose them, and of made-up ones."""
     from pydantic import TypeAdapter
 
+    from models.speech.beam_search import BeamSearch
+    from models.speech.lexicon import free
+
     corpus, recogniser = read_corpus(prompts), load_recogniser(model)
     decoding = replace(config.decoding, seed=config.seed)
     sounds = read_spectra(spectra, corpus.utterances)
@@ -58,7 +61,7 @@ def time_search(*, prompts: Path, spectra: Path, model: Path, decoded: Path, con
     sentences = corpus.sentences[decoding.language]
     ngrams = language_model(sentences, decoding.choice.order)
 
-    def search(**changed: Any) -> "BeamSearch":
+    def search(**changed: Any) -> BeamSearch:
         return searching(recogniser, sentences, replace(settings, **changed), ngrams)
 
     searches = {
@@ -69,9 +72,6 @@ def time_search(*, prompts: Path, spectra: Path, model: Path, decoded: Path, con
     }
     rows = _timed("prompts", searches, heard, recogniser.model.seconds, 32, config)
     made = _made_up(config)
-    from models.speech.beam_search import BeamSearch
-    from models.speech.lexicon import free
-
     recipe = Search(beam=10, merge="sum")
     lexicon = free(config.tokens)
     searches = {
