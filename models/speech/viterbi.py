@@ -41,7 +41,7 @@ def with_star(emissions: NDArray[np.float32], penalty: float) -> NDArray[np.floa
     return np.concatenate([emissions, star], 1)
 
 
-def align(emissions: NDArray[np.float32], tokens: Sequence[int], stride: int = STRIDE) -> Path:
+def align(emissions: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.int64], stride: int = STRIDE) -> Path:
     """The best alignment of the tokens to emissions [frames, tokens], which are log probabilities.
 
     Raises:

@@ -86,7 +86,7 @@ class SoundReader:
         if not isinstance(source, Path):
             source.seek(0)
         try:
-            self._container = av.open(str(source) if isinstance(source, Path) else source, format=self._format)
+            self._container = av.open(str(source) if isinstance(source, Path) else source, "r", format=self._format)
         except (av.FFmpegError, ValueError, OSError) as problem:
             raise Unreadable(
                 f"{self._name} is no sound or video file that FFmpeg can read ({_why(problem)})."
@@ -216,9 +216,9 @@ def _plain(frame: Any) -> "Sound":
     array = frame.to_ndarray()
     array = array.T if frame.format.is_planar else array.reshape(-1, frame.layout.nb_channels)
     if array.dtype == np.uint8:
-        return (array.astype(np.float32) - 128) / 128
+        return np.asarray((array.astype(np.float32) - 128) / 128, np.float32)
     if np.issubdtype(array.dtype, np.integer):
-        return (array / float(2 ** (8 * array.dtype.itemsize - 1))).astype(np.float32)
+        return np.asarray(array / float(2 ** (8 * array.dtype.itemsize - 1)), np.float32)
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -294,7 +294,8 @@ class SoundWriter:
             str(self._part) if isinstance(self._part, Path) else self._part, "w", format=container
         )
         try:
-            self._stream = self._container.add_stream(name, rate=rate, layout=self._layout)
+            # Its type depends on the codec's name, which no checker of types can follow.
+            self._stream: Any = self._container.add_stream(name, rate=rate, layout=self._layout)
             self._stream.codec_context.format = self._format
             if bits:
                 self._stream.bit_rate = bits
@@ -359,7 +360,7 @@ def _whole_numbers(chunk: "Sound", format: str) -> "NDArray[Any]":
     import numpy as np
 
     if format.startswith("s16"):
-        return np.clip(np.rint(chunk * 32768.0), -32768, 32767).astype(np.int16)
+        return np.asarray(np.clip(np.rint(chunk * 32768.0), -32768, 32767), np.int16)
     if format.startswith("s32"):
-        return np.clip(np.rint(chunk.astype(np.float64) * 2147483648.0), -2147483648, 2147483647).astype(np.int32)
-    return chunk.astype(np.float32)
+        return np.asarray(np.clip(np.rint(chunk.astype(float) * 2147483648.0), -2147483648, 2147483647), np.int32)
+    return np.asarray(chunk, np.float32)

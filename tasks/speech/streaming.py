@@ -57,7 +57,7 @@ def measure_streams(*, prompts: Path, config: Streaming, out: Path) -> None:
     with SoundWriter(path, RATE, 1) as writer:
         writer.write(sound[:, None])
     # What is in the file is what can be compared: whole numbers of 16 bits.
-    whole = np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.float32)[:, None] / 32768
+    whole = np.asarray(np.clip(np.rint(sound * 32768), -32768, 32767) / 32768, np.float32)[:, None]
     rows: list[dict[str, Any]] = []
     for chunk in config.chunks:
         with SoundReader(path, chunk=chunk) as reader:
@@ -92,7 +92,7 @@ def _some(prompts: Path, frames: int) -> "Floats":
     import numpy as np
 
     corpus = read_corpus(prompts)
-    sound = corpus.sound.astype(np.float32) / 32768
+    sound = np.asarray(corpus.sound / 32768, np.float32)
     return np.tile(sound, -(-frames // len(sound)))[:frames]
 
 
