@@ -31,9 +31,8 @@ class AcousticModel(nn.Module):
             for before, stride in zip(channels, config.strides, strict=True)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in config.strides)
-        self.recurrent = nn.GRU(
-            width, width, config.layers, batch_first=True, bidirectional=True, dropout=config.dropout
-        )
+        between = config.dropout if config.layers > 1 else 0.0
+        self.recurrent = nn.GRU(width, width, config.layers, batch_first=True, bidirectional=True, dropout=between)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * width, config.tokens)
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.speech.ctc import BLANK
 from models.speech.lexicon import ROOT, Lexicon
 from models.speech.ngram import Automaton
-from models.speech.settings import Search
+from models.speech.settings import BLANK, Search
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

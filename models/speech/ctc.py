@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLANK = 0
+from models.speech.settings import BLANK
+
 IMPOSSIBLE = -1e30
 """The log probability of what cannot be: finite, so that differences of two such are no NaN."""
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.speech.settings import BLANK
+
 ROOT = 0
 
 
@@ -57,6 +59,6 @@ class Lexicon:
         return made
 
 
-def free(tokens: int, blank: int = 0) -> Lexicon:
+def free(tokens: int, blank: int = BLANK) -> Lexicon:
     """Every token is a word of its own: decoding without a lexicon, with a model of tokens."""
     return Lexicon({str(token): (token,) for token in range(tokens) if token != blank}, tokens)

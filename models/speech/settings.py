@@ -4,6 +4,9 @@ from typing import Literal
 
 from models.config import Count, Fraction, Index, NotNegative, Positive, config
 
+BLANK = 0
+"""The token of CTC that says nothing."""
+
 
 @config
 class Search:

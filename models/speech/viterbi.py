@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.speech.ctc import BLANK
+from models.speech.settings import BLANK
 
 STRIDE = 2048
 """Frames between kept scores: at an hour, 44 rows of scores are kept, and 2 MB of back-pointers at a time."""

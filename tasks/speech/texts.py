@@ -3,9 +3,12 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from models.speech.ctc import BLANK
-from models.speech.lexicon import Lexicon
+from models.speech.settings import BLANK
+
+if TYPE_CHECKING:
+    from models.speech.lexicon import Lexicon
 
 SEPARATOR = "|"
 """Stands after each word."""
@@ -61,8 +64,10 @@ class Alphabet:
         letters = [" " if token == self.separator else self.letters[token - 1] for token in tokens]
         return " ".join("".join(letters).split())
 
-    def lexicon(self, words: Iterable[str]) -> Lexicon:
+    def lexicon(self, words: Iterable[str]) -> "Lexicon":
         """The words that can be spelt, in order."""
+        from models.speech.lexicon import Lexicon
+
         spelt = {word: self.spelt(word) for word in sorted(set(words))}
         known = {word: tokens for word, tokens in spelt.items() if tokens}
         return Lexicon(known, len(self), self.separator)
