@@ -35,14 +35,14 @@ def _transform() -> signal.ShortTimeFFT:
 def covariance(spectrum: Complex, mask: Floats) -> Complex:
     """Spatial covariances [frequencies, microphones, microphones] of what a mask [frequencies, frames] lets through."""
     weight = mask / np.maximum(mask.sum(1, keepdims=True), 1e-10)
-    return np.einsum("mft,nft,ft->fmn", spectrum, spectrum.conj(), weight)
+    return np.asarray(np.einsum("mft,nft,ft->fmn", spectrum, spectrum.conj(), weight))
 
 
 def loaded(noise: Complex, amount: float = 1e-6) -> Complex:
     """A covariance with a little more on its diagonal, relative to its trace, so that it has an inverse."""
     count = noise.shape[-1]
     trace = np.trace(noise, axis1=1, axis2=2).real[:, None, None] / count
-    return noise + (amount * trace + 1e-12) * np.eye(count)
+    return np.asarray(noise + (amount * trace + 1e-12) * np.eye(count))
 
 
 def souden(speech: Complex, noise: Complex, reference: int = 0) -> Complex:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tasks.base.errors import UserError
 
@@ -295,7 +295,7 @@ class SoundWriter:
         )
         try:
             # Its type depends on the codec's name, which no checker of types can follow.
-            self._stream: Any = self._container.add_stream(name, rate=rate, layout=self._layout)
+            self._stream = cast(Any, self._container.add_stream(name, rate=rate, layout=self._layout))
             self._stream.codec_context.format = self._format
             if bits:
                 self._stream.bit_rate = bits
