@@ -13,6 +13,7 @@ from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.speech.decoding import about, write_rows
 from tasks.speech.prompts import RATE, Corpus, Utterance, read_corpus
+from tasks.speech.texts import Alphabet
 from tasks.speech.training import Recogniser, load_recogniser
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ QUANTITIES = {
 def align_recordings(*, prompts: Path, model: Path, config: Aligning, out: Path) -> None:
     """Write examples.parquet: errors by prompt and method, with their means in metrics.json."""
     corpus, recogniser = read_corpus(prompts), load_recogniser(model)
-    development = recordings(corpus, "development", config)
+    development = recordings(corpus, "development", config, recogniser.alphabet)
     settings = calibrated(recogniser, development, config)
     write_json(out / "settings.json", asdict(settings))
     spool.note(
@@ -85,21 +86,22 @@ def align_recordings(*, prompts: Path, model: Path, config: Aligning, out: Path)
         f"the star costs {settings.penalty:g}."
     )
     rows: list[dict[str, Any]] = []
-    for recording in recordings(corpus, "test", config):
+    for recording in recordings(corpus, "test", config, recogniser.alphabet):
         rows += _measured(recogniser, recording, settings, config)
     write_rows(out, rows, tuple(QUANTITIES))
 
 
-def recordings(corpus: Corpus, split: str, config: Aligning) -> list[Recording]:
+def recordings(corpus: Corpus, split: str, config: Aligning, alphabet: Alphabet) -> list[Recording]:
     """The prompts of a part in an order of their own, in groups, with pauses of many lengths of faint noise.
 
-    They are the same for every model of the language, so that models and recordings are crossed.
+    They are the same for every model of the language, so that models and recordings are crossed. A prompt with a letter
+    that training lacks cannot be aligned, and is left out.
     """
     import numpy as np
 
     chance = Random(f"{config.language} {split} recordings")
     noise = np.random.default_rng(len(split))
-    prompts = corpus.split(split, config.language)
+    prompts = [each for each in corpus.split(split, config.language) if alphabet.tokens(each.text)]
     chance.shuffle(prompts)
     made = []
     for start in range(0, len(prompts), config.prompts):

@@ -42,7 +42,6 @@ class Timing:
     seconds="seconds of search for a second of sound, the median of several turns",
     times_faster="how many times faster than the same search without it, turn by turn the median",
     same="share of utterances with the same best text as without it",
-    skipped="share of frames that were not searched",
 )
 def time_search(*, prompts: Path, spectra: Path, model: Path, decoded: Path, config: Timing, out: Path) -> None:
     """Write metrics.json: searches of the prompts of test, as development chose them, and of made-up ones."""

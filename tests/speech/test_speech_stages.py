@@ -238,9 +238,11 @@ def test_tones_are_found_where_they_are(world: World) -> None:
 
 def test_recordings_have_their_prompts_where_they_say(world: World) -> None:
     corpus = read_corpus(world.prompts)
-    made = recordings(corpus, "test", Aligning(languages=("en",), prompts=3))
+    made = recordings(corpus, "test", Aligning(languages=("en",), prompts=3), Alphabet("abcd"))
     pieces = [piece for each in made for piece in each.pieces]
     assert sorted(p.utterance.id for p in pieces) == sorted(u.id for u in corpus.split("test", "en"))
+    without = recordings(corpus, "test", Aligning(languages=("en",)), Alphabet("abc"))
+    assert not any("d" in piece.utterance.text for each in without for piece in each.pieces)
     for recording in made:
         for piece in recording.pieces:
             heard = recording.sound[round(piece.begin * 16000) : round(piece.end * 16000)]
