@@ -172,4 +172,7 @@ def write_rows(
         total[1] += weight
     means = [{**dict(key[:-1]), key[-1][1]: total / weight} for key, (total, weight) in sums.items()]
     write_json(out / "metrics.json", [*means, *others])
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), out / "examples.parquet")
+    # The columns of a table are those of its first row, unless each row has all of them.
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    whole = [{name: row.get(name) for name in columns} for row in rows]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(whole), out / "examples.parquet")

@@ -212,6 +212,12 @@ def test_tones_are_recognised_and_shuffled_transcripts_teach_nothing(world: Worl
     assert value(tmp_path, "cer", decoder="greedy") > 2 * greedy + 0.3
 
 
+def test_every_quantity_has_rows_of_single_examples(world: World) -> None:
+    """Claims read these: a quantity whose column is lost fails every claim about it."""
+    assert {name for row in rows(world.decoded) for name in row} >= {"wer", "cer", "oracle_wer", "words", "case"}
+    assert {name for row in rows(world.aligned) for name in row} >= {"error", "near", "late", "shift", "confidence"}
+
+
 def test_errors_are_summed_over_words(world: World) -> None:
     """A mean of rates would weigh a prompt of one word like one of ten."""
     found = [row for row in rows(world.decoded) if row["decoder"] == "lexicon" and "wer" in row]
