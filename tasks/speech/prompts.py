@@ -96,7 +96,13 @@ def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: P
             whole = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
             utterances.append(
                 Utterance(
-                    f"{language}/{name}", language, SPEAKERS.get(language, language), split, text, place, len(whole)
+                    f"{language}/{name}",
+                    language,
+                    reader_of(name) or SPEAKERS.get(language, language),
+                    split,
+                    text,
+                    place,
+                    len(whole),
                 )
             )
             pieces.append(whole)
