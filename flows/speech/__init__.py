@@ -1,0 +1,63 @@
+"""TorchAudio 2.1: speech recognition and alignment without a CUDA build (Hwang et al. 2023, arXiv 2310.17864).
+
+Attempted here so far: media I/O in chunks, CTC decoding and forced alignment, all of them our own, on the prompts of a
+telephone exchange in five languages. Not attempted yet: RNN-T, self-supervised learning, multi-channel enhancement,
+quality estimation, separation and audio-visual recognition. Not attempted at all: the paper's data and sizes.
+"""
+
+from flows.engine.paper import Paper, Profiles, Scale
+from flows.speech.claims import CLAIMS, CONTROLS
+from tasks.judging.results import Table
+
+paper = Paper(
+    title="TorchAudio 2.1: Advancing Speech Recognition, Self-Supervised Learning, and Audio Processing Components",
+    authors="Hwang et al.",
+    year=2023,
+    arxiv="2310.17864",
+    claims=CLAIMS,
+    controls=CONTROLS,
+    scales=[
+        Scale(
+            "speech",
+            paper="LibriSpeech, 960 hours of 2,338 people",
+            here=Profiles("6 minutes of one person", "80 minutes of four people", "80 minutes of four people"),
+        ),
+        Scale(
+            "acoustic model",
+            paper="HuBERT-Base, 95M; Conformer, 30M; zipformer, 70M",
+            here=Profiles("two convolutions and a BiGRU, 0.4M", "the same, 0.9M", "the same, 10M"),
+        ),
+        Scale("steps", paper="20,000 after pre-training", here=Profiles("60 of 16", "1,500 of 16", "10,000 of 16")),
+        Scale("tokens", paper="500 word pieces, or 29 letters", here="letters, 30 to 45"),
+        Scale("n-gram model", paper="4-grams of 800M words", here="3-grams of the training prompts"),
+        Scale("beam", paper="1,500; 10 in the timings", here=Profiles("20", "50", "50")),
+        Scale("models", paper="1", here=Profiles("1", "10: two a language", "20: four a language")),
+    ],
+    tables=[
+        Table(title="Word errors a word", rows="decoder", quantities=("wer", "oracle_wer", "cer")),
+        Table(title="Word errors a word, by language", rows="decoder", quantities=("wer",), columns="language"),
+        Table(
+            title="Share that is unknown to the lexicon, or skipped", rows="language", quantities=("unknown", "skipped")
+        ),
+        Table(title="Search", rows="searched", quantities=("seconds", "times_faster", "same")),
+        Table(title="Errors of time, in seconds", rows="method", quantities=("error", "late", "near", "confidence")),
+        Table(title="Errors of time by language, in seconds", rows="method", quantities=("error",), columns="language"),
+        Table(title="Largest difference from the whole", rows="what", quantities=("difference",), columns="chunk"),
+        Table(title="Memory in MB", rows="what", quantities=("megabytes", "lattice_megabytes", "peak_ratio")),
+    ],
+    caveats=[
+        "Each model is of one language and one voice, and is tested on that voice saying other texts. Four people "
+        "speak; English and Spanish are the same person. Intervals by speaker have four clusters.",
+        "The prompts are read, short, and of one exchange's vocabulary: n-grams of training prompts fit test prompts "
+        "better than any model of free speech would. Words of test that training lacks cannot be found with a lexicon.",
+        "The truth of alignment is where a prompt's sound rises above 30 dB below its loudest moment, within "
+        "recordings that are put together; words inside of a prompt have no truth and are not judged.",
+        "Pauses have up to 0.8 s of faint noise, which is easier than a room.",
+        "How much later than a word its frames are is learned on development and taken off, for the peaks as for the "
+        "alignment; a uniform split has no such error.",
+        "The speeds of T2 in the paper are of C++ and CUDA on 500 word pieces; ours is of arrays in Python on letters, "
+        "and on made-up emissions of 500 tokens.",
+        "Deleted words are never the first or last ones of a prompt.",
+    ],
+    findings=["beam-search-is-better-than-greedy", "forced-alignment-is-nearer-than-a-uniform-split"],
+)
