@@ -19,7 +19,7 @@ from tasks.judging.intervals import decide, of_pairs
 
 def judge(part: Part, margin: float) -> str:
     """A sentence on one comparison: its effect, its interval, and what this margin makes of it."""
-    differences = np.array(part.pairs.left) - np.array(part.pairs.right)
+    differences = np.array([left - right for _, left, right in part.pairs.rows()])
     if len(differences) < 2:
         return f"{part.name}: {differences.mean():+.4g}; one pair has no interval"
     level = part.level or 0.95
@@ -48,8 +48,7 @@ def main() -> None:
     for part in parts:
         print(judge(part, part.margin if asked.margin is None else asked.margin))
     left, _, right = parts[0].name.partition(" against ")
-    pairs = list(zip(parts[0].pairs.labels, parts[0].pairs.left, parts[0].pairs.right, strict=True))
-    asked.out.write_text(standalone(paired(pairs, left, right, parts[0].left.quantity)))
+    asked.out.write_text(standalone(paired(parts[0].pairs.rows(), left, right, parts[0].left.quantity)))
     print(f"Wrote {asked.out}")
 
 

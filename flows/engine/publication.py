@@ -55,12 +55,22 @@ class Side:
 
 @config
 class Pairs:
-    """The values of both sides, by seed, draw or cluster, or two computed ones; `weights` where they are not equal."""
+    """The values of both sides, by seed, draw or cluster, or two computed ones; `weights` where they are not equal.
+
+    Of a thousand draws every word counts: without `labels` they are numbered from 0, and a `right` of one value is the
+    same for all.
+    """
 
     labels: tuple[Value | None, ...]
     left: tuple[float, ...]
     right: tuple[float, ...]
     weights: tuple[float, ...] = ()
+
+    def rows(self) -> list[tuple[Value | None, float, float]]:
+        """Label and both values of each pair."""
+        labels = self.labels or tuple(range(len(self.left)))
+        right = self.right * len(self.left) if len(self.right) == 1 else self.right
+        return list(zip(labels, self.left, right, strict=True))
 
 
 @config

@@ -134,10 +134,12 @@ def _parts(entry: dict[str, Any]) -> tuple[Part, ...]:
 
 
 def _pairs(pairs: list[dict[str, Any]]) -> Pairs:
+    labels = tuple(pair["pair"] for pair in pairs)
+    right = tuple(pair["right"] for pair in pairs)
     return Pairs(
-        labels=tuple(pair["pair"] for pair in pairs),
+        labels=() if labels == tuple(range(len(pairs))) else labels,
         left=tuple(pair["left"] for pair in pairs),
-        right=tuple(pair["right"] for pair in pairs),
+        right=right[:1] if len(set(right)) == 1 else right,
         weights=tuple(pair["weight"] for pair in pairs if "weight" in pair),
     )
 

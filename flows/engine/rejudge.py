@@ -99,10 +99,7 @@ def _part(published: publication.Part, method: str, rules: Rules) -> Part:
         part.verdict, part.reason = published.verdict, published.reason
         return part
     pairs = published.pairs
-    part.pairs = [
-        {"pair": label, "left": left, "right": right}
-        for label, left, right in zip(pairs.labels, pairs.left, pairs.right, strict=True)
-    ]
+    part.pairs = [{"pair": label, "left": left, "right": right} for label, left, right in pairs.rows()]
     for pair, weight in zip(part.pairs, pairs.weights, strict=False):
         pair["weight"] = weight
     part.crossed = Crossed.read(published.crossed) if published.crossed else None

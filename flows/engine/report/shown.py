@@ -185,11 +185,7 @@ def _judged(one: Mapping[str, Any], evidence: Evidence) -> Shown:
 def _compared(part: Mapping[str, Any]) -> Compared:
     left = part["left"] if isinstance(part["left"], Mapping) else vars(part["left"])
     given = part["pairs"]
-    pairs = (
-        [(pair["pair"], pair["left"], pair["right"]) for pair in given]
-        if isinstance(given, list)
-        else zip(given.labels, given.left, given.right, strict=True)
-    )
+    pairs = [(pair["pair"], pair["left"], pair["right"]) for pair in given] if isinstance(given, list) else given.rows()
     same = (
         "name",
         "kind",
