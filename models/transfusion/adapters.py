@@ -98,7 +98,7 @@ class UNetPatches(nn.Module):
         self.halve = nn.ModuleList(nn.Conv2d(inner, inner, 2, stride=2) for _ in range(halvings))
         self.inward = nn.Linear(inner, width)
         self.outward = nn.Linear(width, inner)
-        self.double = nn.ModuleList(nn.ConvTranspose2d(inner, inner, 2, stride=2) for _ in range(halvings))
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(inner, inner, 2, stride=2) for _ in range(halvings))
         self.up = nn.ModuleList(Residual(2 * inner, inner, width) for _ in range(halvings))
         self.norm = nn.GroupNorm(4, inner)
         self.last = nn.Conv2d(inner, sizes.channels, 3, padding=1)
@@ -115,6 +115,6 @@ class UNetPatches(nn.Module):
     def out_of(self, hidden: Tensor, time: Tensor, skips: Skips) -> Tensor:
         clock = self.clock(time)
         x = self.outward(hidden).transpose(1, 2).unflatten(2, (self.places, self.places))
-        for double, block, skip in zip(self.double, self.up, reversed(skips), strict=True):
-            x = block(torch.cat([double(x), skip], 1), clock)
+        for grow, block, skip in zip(self.grow, self.up, reversed(skips), strict=True):
+            x = block(torch.cat([grow(x), skip], 1), clock)
         return cast(Tensor, self.last(functional.silu(self.norm(x))))

@@ -1,4 +1,4 @@
-"""Training a generator: captions and images in one sequence in either order, and text alone, every step (section 4.1)."""
+"""Training a generator: captions and images in one sequence, in either order, beside text alone (section 4.1)."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Generator:
     heads: Count = 4
     feed_forward: Count = 176
     inner: Count = 24
-    texts: Count = 32
+    texts: Count = 16
     context: Count = 24
     caption_first: Fraction = 0.8
     dropped: Fraction = 0.1

@@ -68,7 +68,7 @@ class Digits:
     most: Index = 0
     crop: Count = 24
     side: Count = 8
-    judge: Fraction = 0.3
+    judge: Fraction = 0.35
     validation: Fraction = 0.1
     test: Fraction = 0.2
 
@@ -104,7 +104,7 @@ def read_digits(path: Path) -> "tuple[Bytes, NDArray[np.int64]]":
             table = np.loadtxt(file, delimiter=",", ndmin=2)
     except (OSError, ValueError) as problem:
         raise wrong from problem
-    fits = table.shape[1] == 785 and len(table) > 1 and 0 <= table.min() and table.max() <= 255
+    fits = table.shape[1] == 785 and len(table) > 1 and table.min() >= 0 and table.max() <= 255
     if not fits or table[:, -1].max() > 9:
         raise wrong
     return table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1].astype(np.int64)

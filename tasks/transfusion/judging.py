@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.config import Count, Index, Optimisation, config
+from models.config import Count, Fraction, Index, Optimisation, config
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
@@ -24,10 +24,11 @@ FILE = "judge.safetensors"
 
 @config
 class JudgeTraining:
-    """The judge's training, on images moved by a pixel at most in either direction."""
+    """The judge's training, on images moved, turned and scaled a little: `moved` is how much of a half side at most."""
 
     seed: Index = 0
     features: Count = 64
+    moved: Fraction = 0.15
     optimisation: Optimisation
 
 
@@ -56,7 +57,11 @@ def train_judge(*, images: Path, config: JudgeTraining, out: Path) -> None:
     def batch(step: int) -> "tuple[Tensor, Tensor]":
         drawn = np.random.default_rng((config.seed, step))
         chosen = learned[drawn.integers(len(learned), size=config.optimisation.batch)]
-        moved = torch.roll(known.scaled(chosen), tuple(drawn.integers(-1, 2, size=2).tolist()), (2, 3))
+        seen = known.scaled(chosen)
+        # An affine map of the plane, near to the identity: turned by 0.2 radians or so, scaled and moved.
+        map_ = np.eye(2, 3) + drawn.uniform(-config.moved, config.moved, size=(len(chosen), 2, 3))
+        grid = torch.nn.functional.affine_grid(torch.from_numpy(map_).float(), list(seen.shape), align_corners=False)
+        moved = torch.nn.functional.grid_sample(seen, grid, padding_mode="border", align_corners=False)
         return moved, torch.from_numpy(known.kind[chosen])
 
     def loss(trained: Any, drawn: "tuple[Tensor, Tensor]") -> "Tensor":
