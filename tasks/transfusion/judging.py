@@ -180,6 +180,7 @@ def judge_autoencoders(
         }
         if model.sizes.codes:
             share = torch.bincount(codes.flatten(), minlength=model.sizes.codes).double() / codes.numel()
+            row["codes"] = model.sizes.codes
             row["perplexity"] = float(2 ** -(share * share.clamp(min=1e-12).log2()).sum())
         rows.append(row)
     write_json(out / "metrics.json", rows)
