@@ -1,9 +1,9 @@
-"""Transfusion: predict the next token and diffuse images with one multi-modal model (Zhou et al. 2024, arXiv 2408.11039).
+"""Transfusion: next token and diffusion in one multi-modal model (Zhou et al. 2024, arXiv 2408.11039; ICLR 2025).
 
-Attempted here: one transformer for text and images as the paper defines it (both losses, the mask, both adapters, in-place
-denoising with guidance, the limit on noise), its own ablations with intervals, and its discrete twin over the same
-autoencoder with its own settings, at several budgets. Not attempted: its 7 billion parameters, its photographs, its
-benchmarks of images and text, image editing, drawings at 32 pixels.
+Attempted here: one transformer for text and images as the paper defines it (both losses, the mask, both adapters,
+in-place denoising with guidance, the limit on noise), its own ablations with intervals, and its discrete twin over the
+same autoencoder with its own settings, at several budgets. Not attempted: its 7 billion parameters, its photographs,
+its benchmarks of images and text, image editing, drawings at 32 pixels.
 """
 
 from flows.engine.paper import Paper, Profiles, Scale
@@ -65,14 +65,14 @@ paper = Paper(
         "The Fréchet distance is in the features of a classifier of digits, trained on images that no generator sees; "
         "its size says nothing beside published FIDs. Beside it stands that of as many real images of another split.",
         "Its guidance is 3, the paper's in its ablations (5 in the comparison with Chameleon); it was not tuned.",
-        "At the budget of a minute and a half a generator is undertrained; the pilot saw the Fréchet distance reverse its "
-        "sign there, so the error of the foretold noise is the primary measure of C1 and C2.",
+        "At the budget of a minute and a half a generator is undertrained; the pilot saw the Fréchet distance reverse "
+        "its sign there, so the error of the foretold noise is the primary measure of C1 and C2.",
         "A U-Net adds parameters and operations, in the paper as well; arms have the same steps and not the same "
         "operations, but for the twins, whose operations a step are counted as the paper does (6ND).",
         "Skips let a U-Net's up block see pixels of other patches: in its causal arm only the transformer is causal.",
         "The twin has no QK-norm, post-norm or z-loss: nothing diverges at this size.",
-        "Autoencoders are trained on the generators' own images; whether the twin's is a fair rival is checked by a rule "
-        "that was written down before (the Fréchet distances of both differ by less than real images do).",
+        "Autoencoders are trained on the generators' own images; whether the twin's is a fair rival is checked by a "
+        "rule that was written down before (the Fréchet distances of both differ by less than real images do).",
         "Captions are three phrases a digit, through the tokenizer of the text; no embedding by class.",
         "The model of text alone sees the same windows of text, and no captions.",
         "The emoji at 32 pixels, and Altogether's text-to-image claim, are not here yet.",

@@ -25,8 +25,8 @@ from tasks.transfusion.arms import (
 )
 
 PILOT = (
-    "a pilot of one seed on another set of digits (600 and 1,800 steps, other settings): its signs; of this run nothing "
-    "but its smallest profile"
+    "a pilot of one seed on another set of digits (600 and 1,800 steps, other settings): its signs; of this run "
+    "nothing but its smallest profile"
 )
 NOT_PILOTED = "nothing of it in the pilot; of this run nothing but its smallest profile"
 SEEDS: dict[str, Any] = {"fixed": "items"}
@@ -177,8 +177,8 @@ CLAIMS = [
     ),
     Claim(
         "diffusion-beats-codes",
-        says="C4: at the same operations, diffusion over an autoencoder's latents gives images nearer to real ones than "
-        "the next token over the codes of its twin",
+        says="C4: at the same operations, diffusion over an autoencoder's latents gives images nearer to real ones "
+        "than the next token over the codes of its twin",
         source="Table 3 (7B: FID 16.8 against 29.6)",
         evidence="P",
         paper_value="log ratio −0.566",
@@ -245,7 +245,8 @@ CLAIMS = [
     ),
     Claim(
         "images-cost-text",
-        says="C6: a model that learns images, too, spends more bits a byte on text than one that learns as much text alone",
+        says="C6: a model that learns images, too, spends more bits a byte on text than one that learns as much text "
+        "alone",
         source="Table 4 (C4 perplexity 10.1 → 10.4)",
         evidence="P",
         paper_value="log ratio of perplexities 0.029",
@@ -300,7 +301,7 @@ CLAIMS = [
     ),
     Claim(
         "equals-diffusion-models",
-        says="A 7B model trained on 2T tokens draws as well as diffusion models of its time, and writes as well as Llama",
+        says="A 7B model trained on 2T tokens draws as well as diffusion models of its time, and writes as Llama does",
         source="Table 9",
         evidence="P",
         paper_value="GenEval 0.63 against 0.61 (DeepFloyd) and 0.68 (SD3); FID 6.78",
@@ -324,8 +325,8 @@ CONTROLS = [
     Control(
         "judge-knows-real-images",
         "planted",
-        says="The judge says what 0.9 or more of real images of validation and test show, which it has not been trained "
-        "on, and of noise as often as chance",
+        says="The judge says what 0.9 or more of real images of validation and test show, which it has not been "
+        "trained on, and of noise as often as chance",
         test=all_of(
             [
                 *(
@@ -345,7 +346,7 @@ CONTROLS = [
     Control(
         "shuffled-captions-align-nothing",
         "shuffled",
-        says="Trained on captions of other images, images are what the prompt says, and captions right, by chance alone",
+        says="Trained on captions of other images, images are as prompted, and captions right, by chance alone",
         test=all_of(
             [
                 at_most(of("alignment", SHUFFLED), 0.1, margin=0.05, margin_of="ours", **SEEDS),

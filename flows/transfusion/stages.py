@@ -19,9 +19,9 @@ from tasks.transfusion.arms import (
 )
 from tasks.transfusion.autoencoders import CODEBOOK, CONTINUOUS, AutoencoderTraining, train_autoencoder
 from tasks.transfusion.contrasts import Contrasting, contrast
-from tasks.transfusion.evaluation import Evaluation, evaluate
+from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_twin
 from tasks.transfusion.gallery import Gallery, draw_gallery
-from tasks.transfusion.generators import Generator, train_generator
+from tasks.transfusion.generators import Generator, train_generator, train_twin
 from tasks.transfusion.images import Digits, prepare_digits
 from tasks.transfusion.judging import JudgeTraining, Reconstructing, judge_autoencoders, train_judge
 from tasks.transfusion.parity import Parity, compare_twins
@@ -114,13 +114,13 @@ def generating(profile: str) -> Generator:
     )
 
 
-def generator(arms: Any, seeds: Profiles[Any], **more: Any) -> Stage:
+def generator(arms: Any, seeds: Profiles[Any], **budget: Any) -> Stage:
     """Generators of these arms and seeds."""
     return Stage(
-        train_generator,
-        inputs={**KNOWN, "autoencoders": AUTOENCODERS} if "budget" in more else KNOWN,
+        train_twin if budget else train_generator,
+        inputs={**KNOWN, "autoencoders": AUTOENCODERS} if budget else KNOWN,
         config=profiles(generating),
-        each={"arm": arms, **more, "seed": seeds},
+        each={"arm": arms, **budget, "seed": seeds},
     )
 
 
@@ -142,14 +142,14 @@ def evaluating(profile: str) -> Evaluation:
     )
 
 
-def evaluation(trained: Stage, arms: Any, seeds: Profiles[Any], **axes: Any) -> Stage:
+def evaluation(trained: Stage, arms: Any, seeds: Profiles[Any], **budget: Any) -> Stage:
     """The generators of a stage, measured."""
     inputs = {**KNOWN, "judge": judge, "generator": trained}
     return Stage(
-        evaluate,
-        inputs={**inputs, "autoencoders": AUTOENCODERS} if axes else inputs,
+        evaluate_twin if budget else evaluate,
+        inputs={**inputs, "autoencoders": AUTOENCODERS} if budget else inputs,
         config=profiles(evaluating),
-        each={"arm": arms, **axes, "seed": seeds},
+        each={"arm": arms, **budget, "seed": seeds},
     )
 
 

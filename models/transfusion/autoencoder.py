@@ -61,7 +61,13 @@ class Smoothed(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, bottleneck and decoder. Images are (N, channels, side, side) between -1 and 1."""
+    """Encoder, bottleneck and decoder. Images are (N, channels, side, side) between -1 and 1.
+
+    `scale` is the spread of its latents over the training images, and `used` how often each code was, of late.
+    """
+
+    scale: Tensor
+    used: Tensor
 
     def __init__(self, sizes: AutoencoderSizes) -> None:
         super().__init__()
@@ -114,8 +120,7 @@ class Autoencoder(nn.Module):
     def revive(self, vectors: Tensor, least: float, generator: torch.Generator) -> None:
         """Put vectors (n, latent) that the encoder makes now in the place of codes that are used less than `least`."""
         assert self.codebook is not None
-        used = cast(Tensor, self.used)
-        unused = (used < least).nonzero()[:, 0]
+        unused = (self.used < least).nonzero()[:, 0]
         drawn = torch.randint(len(vectors), (len(unused),), generator=generator)
         with torch.no_grad():
             self.codebook.weight[unused] = vectors[drawn].to(self.codebook.weight)

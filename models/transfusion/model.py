@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.transformer import Attention, Decoder
+from models.transformer import Attention, Block, Decoder
 from models.transfusion.adapters import Adapter, LinearPatches, Skips, UNetPatches
 from models.transfusion.rows import NOTHING, Rows, may_attend
 from models.transfusion.settings import Sizes
@@ -33,7 +33,7 @@ class Trunk(Decoder):
         before = past[0][0].shape[2] if past else 0
         rotation = cast(Tensor, self.rotation)[before : before + embedded.shape[1]]
         cache: Cache = []
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(cast("list[Block]", list(self.blocks))):
             normed = block.attention_norm(embedded)
             mixed, entry = attend(block.attention, normed, rotation, may, past[number] if past else None)
             cache.append(entry)

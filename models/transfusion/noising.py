@@ -57,7 +57,8 @@ class Diffusion:
             foretold = (x - now**0.5 * clean) / (1 - now) ** 0.5
         # The variance of DDPM's step from t to s, times `fresh` (Song et al. 2021, equation 16).
         spread = fresh * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
-        return then**0.5 * clean + max(0.0, 1 - then - spread**2) ** 0.5 * foretold + spread * noise
+        spread, kept = float(spread), float(max(0.0, 1 - then - spread**2) ** 0.5)
+        return then**0.5 * clean + kept * foretold + spread * noise
 
 
 class Flow:

@@ -90,7 +90,8 @@ def learn(images: Images, config: AutoencoderTraining, out: Path) -> None:
         if quantise:
             model.used *= 0.95
             model.used += 0.05 * torch.bincount(coded.codes.flatten(), minlength=sizes.codes).to(model.used)
-        return reconstruction_loss(trained.decode(coded.latents), pixels) + coded.loss
+        made: Tensor = reconstruction_loss(trained.decode(coded.latents), pixels) + coded.loss
+        return made
 
     train(
         model,
@@ -151,3 +152,12 @@ def decoded(model: "Autoencoder", latents: "Tensor") -> "Tensor":
 
     with torch.inference_mode():
         return torch.cat([model.decode(part * model.scale) for part in torch.split(latents, 256)]).clamp(-1, 1)
+
+
+def of_codes(model: "Autoencoder", codes: "Tensor") -> "Tensor":
+    """The scaled latents that codes (n, places) stand for."""
+    import torch
+
+    with torch.inference_mode():
+        made: Tensor = model.of_codes(codes) / model.scale
+    return made

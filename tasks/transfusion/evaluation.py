@@ -1,5 +1,6 @@
 """What a generator does with what it has not seen: images of prompts, captions of images, text, and noise foretold."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.transfusion.arms import ARMS, Arm, Reads
-from tasks.transfusion.autoencoders import decoded, load_autoencoder
+from tasks.transfusion.autoencoders import decoded, load_autoencoder, of_codes
 from tasks.transfusion.generators import as_read, autoencoder_of, load_generator
 from tasks.transfusion.images import Images, read_images
 from tasks.transfusion.judging import Reference, load_judge
@@ -60,34 +61,53 @@ class Evaluation:
         return {"pixels": self.pixels, "latents": self.latents, "codes": self.codes, "nothing": self.pixels}[reads]
 
 
-@measures(
-    fd="Fréchet distance of generated images from the test images, equally many, in the judge's features",
-    log_fd="natural logarithm of fd",
-    alignment="share of generated images of which the judge says what the prompt says, 0 to 1",
-    caption_right="captions written freely after a clean image that name its digit, 0 to 1",
-    bits_per_byte="bits a byte of held-out text",
-    log_mse="natural logarithm of an image's mean squared error of the foretold noise, over times",
-    first_over_last="log_mse of an image's first row of patches less that of its last row",
-    mse="mean squared error of the foretold noise",
-    flops="operations of the training, 6 a parameter and position",
-)
-def evaluate(
-    *,
-    images: Path,
-    texts: Path,
-    judge: Path,
-    generator: Path,
-    config: Evaluation,
-    out: Path,
-    autoencoders: dict[str, Path] | None = None,
-) -> None:
+QUANTITIES = {
+    "fd": "Fréchet distance of generated images from the test images, equally many, in the judge's features",
+    "log_fd": "natural logarithm of fd",
+    "alignment": "share of generated images of which the judge says what the prompt says, 0 to 1",
+    "caption_right": "captions written freely after a clean image that name its digit, 0 to 1",
+    "bits_per_byte": "bits a byte of held-out text",
+    "log_mse": "natural logarithm of an image's mean squared error of the foretold noise, over times",
+    "first_over_last": "log_mse of an image's first row of patches less that of its last row",
+    "mse": "mean squared error of the foretold noise",
+    "flops": "operations of the training, 6 a parameter and position",
+}
+
+
+@measures(**QUANTITIES)
+def evaluate(*, images: Path, texts: Path, judge: Path, generator: Path, config: Evaluation, out: Path) -> None:
     """Write metrics.json (with the sampling's settings in every row of a distance), examples.parquet and images.
 
     A prompt is asked for each test image, with its digit, so that kinds are as frequent as among them.
     `made.safetensors` has the generated images, uint8, and `asked` their kinds.
     """
-    import json
+    _measure(images, texts, judge, generator, {}, config, out)
 
+
+@measures(**QUANTITIES)
+def evaluate_twin(
+    *,
+    images: Path,
+    texts: Path,
+    judge: Path,
+    generator: Path,
+    autoencoders: dict[str, Path],
+    config: Evaluation,
+    out: Path,
+) -> None:
+    """The same for an arm that reads an autoencoder's latents or codes."""
+    _measure(images, texts, judge, generator, autoencoders, config, out)
+
+
+def _measure(
+    images: Path,
+    texts: Path,
+    judge: Path,
+    generator: Path,
+    autoencoders: dict[str, Path],
+    config: Evaluation,
+    out: Path,
+) -> None:
     known = read_images(images)
     arm, labels = ARMS[config.arm], {"arm": config.arm, "seed": config.seed, "budget": config.budget}
     model, _ = load_generator(generator)
@@ -96,7 +116,7 @@ def evaluate(
     examples: list[Row] = []
     examples += [{**labels, **row} for row in read_texts(model, texts, config)]
     if arm.reads != "nothing":
-        asked = _Asked(known, texts, config, autoencoders or {})
+        asked = _Asked(known, texts, config, autoencoders)
         made = asked.imagined(model)
         reference = Reference(load_judge(judge), known, config.split)
         distance = reference.distance(made)
@@ -221,8 +241,7 @@ class _Asked:
         if self.arm.reads == "pixels":
             return made.clamp(-1, 1)
         autoencoder = load_autoencoder(autoencoder_of(self.arm, self.autoencoders))
-        latents = autoencoder.of_codes(made) / autoencoder.scale if self.shown.count else made
-        return decoded(autoencoder, latents)
+        return decoded(autoencoder, of_codes(autoencoder, made) if self.shown.count else made)
 
     def captioned(self, model: "Transfusion") -> list[Row]:
         """Whether a caption written freely after a clean image is one of its own."""

@@ -9,7 +9,7 @@ from models.config import Count, Index, config
 from models.transfusion.settings import Sampling
 from tasks.base import spool
 from tasks.base.errors import UserError
-from tasks.transfusion.images import Images, read_images
+from tasks.transfusion.images import read_images
 from tasks.transfusion.judging import load_judge
 from tasks.transfusion.texts import read_tokenizer
 
@@ -60,7 +60,7 @@ def draw_gallery(
         for guidance in config.guidance:
             made = _made(model, way, prompts, guidance, config)
             said = critic(made.flatten(0, 1)).argmax(-1).unflatten(0, made.shape[:2])
-            cells = [
+            cells: list[dict[str, Any]] = [
                 {
                     "prompt": caption,
                     "images": [
@@ -100,7 +100,7 @@ def _made(model: "Transfusion", way: "Noising", prompts: list[list[int]], guidan
     settings = {name: getattr(config.sampling, name) for name in ("steps", "fresh", "bound")}
     asked = [prompt for prompt in prompts for _ in range(config.each)]
     made = imagine(model, way, asked, Sampling(guidance=guidance, **settings), noise, generator)
-    return made.unflatten(0, (len(prompts), config.each))
+    return made.view(len(prompts), config.each, *made.shape[1:])
 
 
 def film(model: "Transfusion", way: "Noising", prompt: list[int], sampling: Sampling, seed: int) -> "NDArray[np.uint8]":

@@ -89,21 +89,27 @@ class Captions:
     empty: int
 
 
-def train_generator(
-    *, images: Path, texts: Path, config: Generator, out: Path, autoencoders: dict[str, Path] | None = None
-) -> None:
-    """Train an arm, and write model.safetensors, config.json (sizes, and how it noises) and training.json.
+def train_generator(*, images: Path, texts: Path, config: Generator, out: Path) -> None:
+    """Train an arm on pixels, and write model.safetensors, config.json (sizes, and how it noises) and training.json.
 
     All arms of a seed draw the same images, captions, orders, times and texts at each step.
     """
+    _train(images, texts, {}, config, out)
+
+
+def train_twin(*, images: Path, texts: Path, autoencoders: dict[str, Path], config: Generator, out: Path) -> None:
+    """The same for an arm that reads an autoencoder's latents or codes."""
+    _train(images, texts, autoencoders, config, out)
+
+
+def _train(images: Path, texts: Path, autoencoders: dict[str, Path], config: Generator, out: Path) -> None:
+    import torch
+
     known = read_images(images)
-    shown = as_read(known, config.settings, autoencoders or {})
-    model, done = learn(known, shown, texts, config)
+    model, done = learn(known, as_read(known, config.settings, autoencoders), texts, config)
     save_generator(model, config.settings.process, out)
     about = {"steps": done.steps, "tokens": done.tokens, "flops": done.flops, "losses": done.losses}
     write_json(out / "training.json", about)
-    import torch
-
     say_model(__name__, _speaks(model), {"tokens": torch.arange(8)[None]})
 
 

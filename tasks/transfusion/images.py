@@ -82,7 +82,8 @@ def prepare_digits(*, digits: Path, config: Digits, out: Path) -> None:
     order = order[: config.most] if config.most else order
     count = len(order)
     ends = [round(count * share) for share in (config.judge, config.validation, config.test)]
-    names: list[Split] = ["judge"] * ends[0] + ["validation"] * ends[1] + ["test"] * ends[2]
+    held: tuple[Split, ...] = ("judge", "validation", "test")
+    names = [split for split, end in zip(held, ends, strict=True) for _ in range(end)]
     names += ["train"] * (count - len(names))
     captions = tuple(tuple(phrase.format(name) for phrase in PHRASES) for name in NAMES)
     made = shrunk(pixels[order], config.crop, config.side)

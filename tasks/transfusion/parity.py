@@ -127,7 +127,8 @@ def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
     rows: list[Row] = []
     fits = {arm: _line(x, [float(np.mean(each)) for each in y]) for arm, (x, y) in tables.items()}
     for arm, (_, _, explained) in fits.items():
-        rows.append({"arm": arm, "metric": metric, "r_squared": explained})
+        if math.isfinite(explained):
+            rows.append({"arm": arm, "metric": metric, "r_squared": explained})
     reached = [float(np.mean(each)) for each in tables[LATENTS][1]]
     wanted = float(np.mean(tables[CODES][1][-1]))
     reason = ""
@@ -137,12 +138,11 @@ def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
         side = "better" if max(reached) < wanted else "worse"
         reason = f"With every budget Transfusion is {side} than the twin is with its largest, so there is no ratio."
     if reason:
-        return [*rows, {"metric": metric, "draw": 0, "log_ratio": math.nan, "unavailable": reason}]
+        return [*rows, {"metric": metric, "draw": 0, "log_ratio": None, "unavailable": reason}]
     rows.append({"metric": metric, "parity_ratio": math.exp(_log_ratio(tables, None))})
     drawn = np.random.default_rng(config.seed)
-    for draw in range(config.draws):
-        rows.append({"metric": metric, "draw": draw, "log_ratio": _log_ratio(tables, drawn)})
-    return rows
+    draws = [_log_ratio(tables, drawn) for _ in range(config.draws)]
+    return [*rows, *({"metric": metric, "draw": draw, "log_ratio": log} for draw, log in enumerate(draws))]
 
 
 Curve = tuple[list[float], list[list[float]]]
