@@ -325,12 +325,12 @@ CONTROLS = [
     Control(
         "judge-knows-real-images",
         "planted",
-        says="The judge says what 0.9 or more of real images of validation and test show, which it has not been "
+        says="The judge says what 0.95 or more of real images of validation and test show, which it has not been "
         "trained on, and of noise as often as chance",
         test=all_of(
             [
                 *(
-                    greater(judge["alignment"].where(arm=f"real {split} images"), 0.9, paired="")
+                    greater(judge["alignment"].where(arm=f"real {split} images"), 0.95, paired="")
                     for split in ("validation", "test")
                 ),
                 equivalent(judge["alignment"].where(arm="noise"), 0.1, margin=0.05, margin_of="ours", paired=""),

@@ -56,9 +56,10 @@ class Diffusion:
             clean = clean.clamp(-bound, bound)
             foretold = (x - now**0.5 * clean) / (1 - now) ** 0.5
         # The variance of DDPM's step from t to s, times `fresh` (Song et al. 2021, equation 16).
-        spread = fresh * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5
-        spread, kept = float(spread), float(max(0.0, 1 - then - spread**2) ** 0.5)
-        return then**0.5 * clean + kept * foretold + spread * noise
+        spread = float(fresh * ((1 - then) / (1 - now) * (1 - now / then)) ** 0.5)
+        left = float(max(0.0, 1 - then - spread**2) ** 0.5)
+        earlier: Tensor = then**0.5 * clean + left * foretold + spread * noise
+        return earlier
 
 
 class Flow:

@@ -29,7 +29,7 @@ class Arm:
 
 LINEAR, CAUSAL, UNET, UNET_CAUSAL = "linear", "linear, causal", "U-Net", "U-Net, causal"
 NO_CAP, TEXT, SHUFFLED, FLOW = "no cap", "text alone", "captions shuffled", "flow matching"
-LATENTS, CODES = "latents", "codes"
+LATENTS, CODES, PICTURES = "latents", "codes", "latents, U-Net"
 
 ARMS: dict[str, Arm] = {
     LINEAR: Arm(),
@@ -50,5 +50,6 @@ ARMS: dict[str, Arm] = {
     FLOW: Arm(process="flow"),
     LATENTS: Arm(reads="latents", patch=1),
     CODES: Arm(reads="codes", attention="causal", patch=1),
+    PICTURES: Arm(reads="latents", adapter="unet"),
 }
 """By name. Latents and codes have one position for each place of the autoencoder's grid."""
