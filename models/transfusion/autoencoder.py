@@ -75,10 +75,11 @@ class Autoencoder(nn.Module):
         inner = sizes.inner
         down: list[nn.Module] = [nn.Conv2d(sizes.channels, inner, 3, padding=1)]
         up: list[nn.Module] = [nn.Conv2d(sizes.latent, inner, 3, padding=1), Smoothed(inner)]
-        for _ in range(sizes.halvings):
-            down += [Smoothed(inner), nn.Conv2d(inner, inner, 2, stride=2)]
-            up += [nn.ConvTranspose2d(inner, inner, 2, stride=2), Smoothed(inner)]
-        down += [Smoothed(inner), nn.GroupNorm(4, inner), nn.SiLU()]
+        # At the full side there is one convolution either way: there it costs most.
+        for level in range(sizes.halvings):
+            down += [nn.Conv2d(inner, inner, 2, stride=2), Smoothed(inner)]
+            up += [*([Smoothed(inner)] if level else []), nn.ConvTranspose2d(inner, inner, 2, stride=2)]
+        down += [nn.GroupNorm(4, inner), nn.SiLU()]
         up += [nn.GroupNorm(4, inner), nn.SiLU(), nn.Conv2d(inner, sizes.channels, 3, padding=1)]
         self.down, self.up = nn.Sequential(*down), nn.Sequential(*up)
         self.mean = nn.Conv2d(inner, sizes.latent, 1)

@@ -53,7 +53,7 @@ def train_folder(pairs: Pairs, out: Path, steps: int, seed: int, tell: Callable[
     _same_as_before(pairs, out, steps, seed)
     pixels = np.stack(pairs.pictures).transpose(0, 3, 1, 2)
     count = len(pixels)
-    split: tuple[Split, ...] = ("train",) * count
+    split: tuple[Split, ...] = tuple("train" for _ in range(count))
     images = Images(pixels, np.arange(count), split, tuple(pairs.captions))
     write_tokens(pairs, out)
     if not (out / FILE).is_file():

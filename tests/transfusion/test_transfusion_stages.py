@@ -1,0 +1,359 @@
+"""The stages from end to end on pictures of a few pixels: what is read, what is counted, and what is compared."""
+
+import gzip
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from conftest import read_json
+from said_model import listen, loaded
+
+from models.config import Optimisation
+from models.transfusion.judge import frechet_distance
+from models.transfusion.settings import Sampling
+from tasks.base.errors import UserError
+from tasks.transfusion.arms import ARMS, CODES, LATENTS, LINEAR, SHUFFLED, TEXT
+from tasks.transfusion.autoencoders import CODEBOOK, CONTINUOUS, AutoencoderTraining, train_autoencoder
+from tasks.transfusion.contrasts import PAIRS, Contrasting, contrast
+from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_twin, read_texts
+from tasks.transfusion.gallery import Gallery, contact_sheet, draw_gallery
+from tasks.transfusion.generators import Generator, load_generator, train_generator, train_twin
+from tasks.transfusion.images import SPLITS, Digits, prepare_digits, read_images, shrunk
+from tasks.transfusion.judging import JudgeTraining, Reconstructing, judge_autoencoders, train_judge
+from tasks.transfusion.parity import Parity, Point, parity, straw_man
+from tasks.transfusion.texts import Texts, prepare_texts, read_tokenizer, read_tokens
+
+STEPS = Optimisation(steps=3, batch=8, learning_rate=0.01, warmup=0, weight_decay=0.0)
+SMALL: dict[str, Any] = {
+    "width": 16, "layers": 1, "heads": 2, "feed_forward": 24, "inner": 4, "texts": 4, "context": 12,
+    "optimisation": STEPS,
+}  # fmt: skip
+FAST = Sampling(steps=2, guidance=2.0)
+
+
+class World:
+    """Every stage's folder, made once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        random = np.random.default_rng(0)
+        kind = np.arange(120) % 10
+        pixels = random.integers(0, 60, size=(120, 28, 28))
+        for number, each in enumerate(kind):  # a bar whose place tells the kind
+            pixels[number, 3 + 2 * each : 6 + 2 * each, 4:24] = 250
+        folder = self.folder("source")
+        with gzip.open(folder / "mnist_5k.csv.gz", "wt") as file:
+            np.savetxt(file, np.column_stack([pixels.reshape(120, -1), kind]), fmt="%d", delimiter=",")
+        articles = {
+            f"t{n}": {"extract": f"Article {n} says that {n * 7} ducks swim on lake {n % 5}."} for n in range(60)
+        }
+        (self.folder("wiki") / "summaries_en-us.json").write_text(json.dumps(articles))
+        self.images = self.folder("images")
+        prepare_digits(digits=folder, config=Digits(), out=self.images)
+        self.texts = self.folder("texts")
+        config = Texts(vocabulary=300, validation=5, test=10, longest=30)
+        prepare_texts(wikipedia=root / "wiki", images=self.images, config=config, out=self.texts)
+        self.judge = self.folder("judge")
+        learning = JudgeTraining(features=16, moved=0.02, optimisation=replace(STEPS, steps=60, learning_rate=0.005))
+        train_judge(images=self.images, config=learning, out=self.judge)
+        self.autoencoders = {kind: self.autoencoder(kind) for kind in (CONTINUOUS, CODEBOOK)}
+        self.known = {"images": self.images, "texts": self.texts}
+
+    def folder(self, name: str) -> Path:
+        made = self.root / name
+        made.mkdir()
+        return made
+
+    def autoencoder(self, kind: str) -> Path:
+        out = self.folder(kind)
+        config = AutoencoderTraining(
+            kind=kind, codes=16, inner=8, revived=2, before=0.1, optimisation=replace(STEPS, steps=20)
+        )
+        train_autoencoder(images=self.images, config=config, out=out)
+        return out
+
+    def train(self, arm: str, **settings: Any) -> Path:
+        out = self.folder(f"{arm} {settings}")
+        config = Generator(**{**SMALL, "seed": 1, "arm": arm} | settings)
+        if arm in (LATENTS, CODES):
+            train_twin(**self.known, autoencoders=self.autoencoders, config=config, out=out)
+        else:
+            train_generator(**self.known, config=config, out=out)
+        return out
+
+    def evaluate(self, arm: str, generator: Path, **settings: Any) -> Path:
+        out = self.folder(f"{generator.name} evaluated {len(list(self.root.iterdir()))}")
+        config = Evaluation(
+            **{"seed": 1, "arm": arm, "denoised": 6, "pixels": FAST, "latents": FAST, "codes": FAST} | settings
+        )
+        given = {**self.known, "judge": self.judge, "generator": generator}
+        if arm in (LATENTS, CODES):
+            evaluate_twin(**given, autoencoders=self.autoencoders, config=config, out=out)
+        else:
+            evaluate(**given, config=config, out=out)
+        return out
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    torch.set_num_threads(1)
+    return World(tmp_path_factory.mktemp("world"))
+
+
+def examples(folder: Path) -> list[dict[str, Any]]:
+    rows = pyarrow.parquet.read_table(folder / "examples.parquet").to_pylist()
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def test_no_image_is_in_two_splits_and_every_split_has_some(world: World) -> None:
+    """A judge or a generator that has seen the test would be praised for it."""
+    images = read_images(world.images)
+    assert sum(len(images.of(split)) for split in SPLITS) == len(images.pixels) == 120
+    assert all(len(images.of(split)) for split in SPLITS)
+    assert images.captions[3] == ("three", "a three", "a handwritten three")
+
+
+def test_pixels_are_averages_of_their_blocks() -> None:
+    picture = np.arange(28 * 28, dtype=np.uint8).reshape(1, 28, 28)
+    small = shrunk(picture, 24, 8)
+    assert small.shape == (1, 8, 8)
+    assert small[0, 0, 0] == round(float(picture[0, 2:5, 2:5].mean()))
+    with pytest.raises(ValueError, match="cannot be averaged"):
+        shrunk(picture, 20, 8)
+
+
+def test_a_file_of_digits_that_is_none_is_told_in_a_sentence(tmp_path: Path) -> None:
+    for content in (b"nothing", gzip.compress(b"1,2,3\n4,5,6\n"), gzip.compress(b"a,b\n")):
+        (tmp_path / "mnist_5k.csv.gz").write_bytes(content)
+        with pytest.raises(UserError, match="784 grey values"):
+            prepare_digits(digits=tmp_path, config=Digits(), out=tmp_path)
+
+
+def test_held_out_texts_are_in_no_training_text_and_tokens_spell_them(world: World) -> None:
+    tokens, tokenizer = read_tokens(world.texts), read_tokenizer(world.texts)
+    train = tokenizer.decode(tokens["train"].tolist())
+    starts = [*tokens["test.starts"].tolist(), len(tokens["test"])]
+    assert len(starts) == 11
+    for begin, end in zip(starts, starts[1:], strict=False):
+        ids = tokens["test"][begin:end].tolist()
+        text = tokenizer.decode(ids[1:])
+        assert text not in train
+        assert int(tokens["token_bytes"][ids].sum()) == len(text.encode()) <= 30
+
+
+def test_too_few_documents_are_told_in_a_sentence(world: World, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="hold out fewer"):
+        prepare_texts(wikipedia=world.root / "wiki", images=world.images, config=Texts(test=100), out=tmp_path)
+
+
+def test_the_judge_knows_what_it_has_not_seen_and_nothing_of_noise(world: World) -> None:
+    rows = {row["arm"]: row for row in read_json(world.judge / "metrics.json")}
+    assert rows["real test images"]["alignment"] > 0.8
+    assert rows["noise"]["alignment"] < 0.5
+    assert rows["noise"]["fd"] > rows["real train images"]["fd"] > 0
+
+
+def test_the_frechet_distance_is_that_of_gaussians() -> None:
+    """Of one dimension it is (μ₁ − μ₂)² + (σ₁ − σ₂)²; turning both clouds changes nothing."""
+    one, other = (np.array([1.0]), np.array([[4.0]])), (np.array([3.0]), np.array([[9.0]]))
+    assert frechet_distance(one, other) == pytest.approx(4.0 + 1.0)
+    assert frechet_distance(one, one) == pytest.approx(0.0, abs=1e-9)
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal((4, 4)) for _ in range(2))
+    first, second = (random.standard_normal(4), a @ a.T), (random.standard_normal(4), b @ b.T)
+    turn = np.linalg.qr(random.standard_normal((4, 4)))[0]
+    turned = [(turn @ mean, turn @ covariance @ turn.T) for mean, covariance in (first, second)]
+    assert frechet_distance(*turned) == pytest.approx(frechet_distance(first, second))
+    assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first))
+
+
+def test_both_autoencoders_are_measured_and_the_codebook_is_used(world: World) -> None:
+    out = world.folder("reconstructed")
+    judge_autoencoders(
+        images=world.images, judge=world.judge, autoencoders=world.autoencoders, config=Reconstructing(), out=out
+    )
+    continuous, codebook = read_json(out / "metrics.json")
+    assert "perplexity" not in continuous
+    assert 1 < codebook["perplexity"] <= codebook["codes"] == 16
+    real = next(row["fd"] for row in read_json(world.judge / "metrics.json") if row["arm"] == "real train images")
+    config = Parity()
+    for fds, share, said in (((1.0, 1.5), 0.9, ""), ((1.0, 2.0 + real), 0.9, "differ"), ((1.0, 1.0), 0.1, "Only")):
+        rows = [{"arm": "continuous, reconstructed", "fd": fds[0]}]
+        rows.append({"arm": "codebook, reconstructed", "fd": fds[1], "perplexity": 16 * share, "codes": 16})
+        (out / "metrics.json").write_text(json.dumps(rows))
+        found = straw_man(world.judge, out, config)
+        assert (said in found) if said else (found == "" or real < 0.5)
+
+
+def test_arms_differ_in_what_they_change_and_a_seed_repeats_itself(world: World) -> None:
+    """An ablation that quietly trains like the main arm would always agree with it."""
+    losses = {}
+    for arm in ARMS:
+        if arm not in ("latents, U-Net", "linear, patch 1"):
+            about = read_json(world.train(arm) / "training.json")
+            losses[arm] = [value for _, value in about["losses"]]
+    assert len({tuple(each) for each in losses.values()}) == len(losses)
+    again = read_json(world.train(LINEAR, budget=1.0, layers=1) / "training.json")
+    assert [value for _, value in again["losses"]] == losses[LINEAR]
+    other = read_json(world.train(LINEAR, seed=2) / "training.json")
+    assert [value for _, value in other["losses"]] != losses[LINEAR]
+
+
+def test_budgets_multiply_steps_and_operations(world: World) -> None:
+    whole = Generator(**SMALL, budget=2.0)
+    assert whole.budgeted.steps == 6
+    twice, once = (read_json(world.train(CODES, budget=budget) / "training.json") for budget in (2.0, 1.0))
+    assert twice["flops"] == 2 * once["flops"] > 0
+    with pytest.raises(ValueError, match="is none of"):
+        Generator(**SMALL, arm="nonsense")
+
+
+def test_an_evaluation_says_with_which_guidance_and_of_how_many(world: World) -> None:
+    """The paper itself has two distances for one model, at two guidances."""
+    out = world.evaluate(LINEAR, world.train(LINEAR, seed=3))
+    (distance,) = [row for row in read_json(out / "metrics.json") if "fd" in row]
+    assert distance["guidance"] == 2.0
+    assert distance["images"] == len(read_images(world.images).of("test"))
+    assert distance["log_fd"] == pytest.approx(math.log(distance["fd"]))
+    rows = examples(out)
+    denoised = [row for row in rows if row.get("region") == "all"]
+    assert len(denoised) == 6
+    means = {row["region"]: row["log_mse"] for row in read_json(out / "metrics.json") if "log_mse" in row}
+    assert means["all"] == pytest.approx(np.mean([row["log_mse"] for row in denoised]))
+    assert len([row for row in rows if "caption_right" in row]) == distance["images"]
+
+
+def test_twins_and_text_alone_are_evaluated(world: World) -> None:
+    for arm in (LATENTS, CODES):
+        rows = read_json(world.evaluate(arm, world.train(arm, seed=4)) / "metrics.json")
+        assert [row["guidance"] for row in rows if "fd" in row] == [2.0]
+        assert not any("log_mse" in row for row in rows)
+    rows = read_json(world.evaluate(TEXT, world.train(TEXT, seed=4)) / "metrics.json")
+    assert {"bits_per_byte"} <= {name for row in rows for name in row}
+    assert not any("fd" in row or "caption_right" in row for row in rows)
+
+
+def test_bits_a_byte_are_those_of_every_byte_once(world: World) -> None:
+    """Windows that overlap must not count a token twice, nor leave one out: a uniform model tells."""
+    folder = world.train(LINEAR, seed=5)
+    model, _ = load_generator(folder)
+    with torch.no_grad():
+        model.trunk.embedding.weight.zero_()
+    tokens = read_tokens(world.texts)
+    rows = read_texts(model, world.texts, Evaluation(arm=LINEAR))
+    starts = [*tokens["test.starts"].tolist(), len(tokens["test"])]
+    for row, begin, end in zip(rows, starts, starts[1:], strict=False):
+        expected = (end - begin - 1) * math.log2(len(tokens["token_bytes"])) / row["bytes"]
+        assert row["bits_per_byte"] == pytest.approx(expected)
+
+
+def test_a_caption_that_does_not_end_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teacher forcing, or cutting where the caption is right, would count these."""
+    from models.transfusion import generation
+
+    tokenizer = read_tokenizer(world.texts)
+    images = read_images(world.images)
+    kinds = images.kind[images.of("test")].tolist()
+    right = [[*tokenizer.encode(images.captions[kind][1]).ids, 0] for kind in kinds]
+    generator = world.train(LINEAR, seed=6)
+    for said, expected in ((right, 1.0), ([each[:-1] for each in right], 0.0), ([[*e[:-1], 5, 0] for e in right], 0.0)):
+        monkeypatch.setattr(generation, "describe", lambda *_, said=said: said)
+        rows = examples(world.evaluate(LINEAR, generator))
+        assert np.mean([row["caption_right"] for row in rows if "caption_right" in row]) == expected
+
+
+def test_shuffled_captions_belong_to_other_images(world: World) -> None:
+    assert ARMS[SHUFFLED].shuffled
+    assert [name for name, arm in ARMS.items() if arm.shuffled] == [SHUFFLED]
+
+
+def test_contrasts_are_differences_of_the_arms_named(world: World) -> None:
+    arms = sorted({arm for pair in PAIRS.values() for arm in pair})
+    evaluated = {}
+    for number, arm in enumerate(arms):
+        folder = world.folder(f"made-{number}")
+        (folder / "metrics.json").write_text(json.dumps([{"arm": arm, "log_fd": float(number)}]))
+        table = {"arm": [arm] * 2, "region": ["all"] * 2, "image": [4, 7], "log_mse": [10.0 * number, 20.0 * number]}
+        pyarrow.parquet.write_table(pyarrow.table(table), folder / "examples.parquet")
+        evaluated[arm] = folder
+    out = world.folder("contrasts")
+    contrast(evaluated=evaluated, config=Contrasting(seed=3), out=out)
+    value = {arm: number for number, arm in enumerate(arms)}
+    for row in read_json(out / "metrics.json"):
+        causal, both, large, small = PAIRS[row["contrast"]]
+        assert row["log_fd_gap"] == value[causal] - value[both]
+        assert row["patch_cost"] == value[large] - value[small]
+    linear = {row["image"]: row["log_mse_gap"] for row in examples(out) if row["contrast"] == "linear"}
+    gap = value[PAIRS["linear"][0]] - value[PAIRS["linear"][1]]
+    assert linear == {4: 10.0 * gap, 7: 20.0 * gap}
+
+
+def lines(ratio: float, budgets: int = 4, apart: float = 0.0) -> list[Point]:
+    """Points on log y = 3 − 0.5 log flops of codes, and of latents that need `ratio` of the operations for the same."""
+    points = []
+    for arm, factor, worse in ((CODES, 1.0, 0.0), (LATENTS, ratio, apart)):
+        for budget in range(budgets):
+            for seed in (1, 2):
+                flops = 10.0 + 0.7 * budget
+                value = 3 - 0.5 * (flops - math.log(factor)) + worse + 0.01 * (seed - 1.5)
+                points.append(Point(arm, 2.0**budget, seed, flops, {"fd": value}))
+    return points
+
+
+def test_a_parity_ratio_is_found_where_it_was_put() -> None:
+    for ratio in (0.5, 1.5):
+        rows = parity(lines(ratio), "fd", Parity(draws=20))
+        found = next(row["parity_ratio"] for row in rows if "parity_ratio" in row)
+        if ratio < 1:
+            assert found == pytest.approx(ratio, rel=1e-6)
+            draws = [row["log_ratio"] for row in rows if "log_ratio" in row]
+            assert len(draws) == 20
+            assert np.mean(draws) == pytest.approx(math.log(ratio), abs=0.05)
+    assert all(row["r_squared"] == pytest.approx(1.0) for row in rows if "r_squared" in row)
+
+
+def test_nothing_is_extrapolated_and_no_line_goes_through_two_points() -> None:
+    for points, said in (
+        (lines(0.5, budgets=3), "fewer than 4"),
+        (lines(1.0, apart=9.0), "worse"),
+        (lines(1.0, apart=-9.0), "better"),
+    ):
+        rows = parity(points, "fd", Parity(draws=5))
+        assert not any("parity_ratio" in row for row in rows)
+        (row,) = [row for row in rows if "log_ratio" in row]
+        assert said in row["unavailable"]
+
+
+def test_the_gallery_shows_every_arm_and_marks_failures(world: World) -> None:
+    out = world.folder("gallery")
+    generators = {arm: world.train(arm, seed=7) for arm in (LINEAR, "U-Net")}
+    config = Gallery(each=2, shown=3, guidance=(1.0, 3.0), sampling=FAST)
+    draw_gallery(**world.known, judge=world.judge, generators=generators, config=config, out=out)
+    page = (out / "gallery.html").read_text()
+    assert page.count("<figure>") == 2 * 2 * 3
+    assert page.count("data:image/png") == 2 * 2 * 3 * 2 + 1
+    assert 'class="wrong"' in page
+    assert (out / "strip.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UserError, match="nothing to show"):
+        draw_gallery(**world.known, judge=world.judge, generators={}, config=config, out=out)
+
+
+def test_a_contact_sheet_has_each_image_in_its_place() -> None:
+    sheet = contact_sheet(torch.tensor([-1.0, 0.0, 1.0])[:, None, None, None].expand(3, 1, 2, 2), 2)
+    assert sheet.shape == (5, 5, 1)
+    assert sheet[0, 0, 0] == 0
+    assert sheet[0, 3, 0] == 128
+    assert sheet[4, 1, 0] == 255
+
+
+def test_the_logged_model_is_the_trained_one(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spool = listen(monkeypatch, tmp_path)
+    folder = world.train(LINEAR, seed=8)
+    given, made = loaded(spool, folder)
+    assert made.shape == (*given["tokens"].shape, made.shape[-1])
