@@ -18,6 +18,7 @@ from tasks.transfusion.arms import (
     UNET_CAUSAL,
 )
 from tasks.transfusion.autoencoders import CODEBOOK, CONTINUOUS, AutoencoderTraining, train_autoencoder
+from tasks.transfusion.choosing import Choosing, choose_sampling
 from tasks.transfusion.contrasts import Contrasting, contrast
 from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_twin
 from tasks.transfusion.gallery import Gallery, draw_gallery
@@ -40,6 +41,8 @@ MORE = Profiles(
 )
 BUDGETS = Profiles(quick=(0.5,), cpu=(0.25, 0.5, 2.0), gpu=(0.25, 0.5, 2.0, 4.0))
 """Beside the full one."""
+STEPS = Profiles(quick=5, cpu=25, gpu=250)
+"""Of sampling."""
 
 # 1. Digits that were scanned, in four splits; text; a judge whose images no generator sees.
 digits = Stage(
@@ -105,7 +108,7 @@ def generating(profile: str) -> Generator:
         **(sizes if profile == "gpu" else {}),
         texts=8 if profile == "quick" else 16,
         optimisation=Optimisation(
-            steps={"quick": 16, "cpu": 900, "gpu": 20_000}[profile],
+            steps={"quick": 16, "cpu": 800, "gpu": 20_000}[profile],
             batch=16 if profile == "quick" else 32,
             learning_rate=3e-4 if profile == "gpu" else 3e-3,
             warmup={"quick": 4, "cpu": 50, "gpu": 1000}[profile],
@@ -130,16 +133,24 @@ twins = generator((LATENTS, CODES), SEEDS, budget=(1.0,))
 scaled_twins = generator((LATENTS, CODES), FEW, budget=BUDGETS)
 
 
+# … and how the twins are sampled, each as is best for it on validation images.
+rehearsed = generator((LATENTS, CODES), Profiles((0,), (0,), (0,)), budget=(1.0,))
+chosen = Stage(
+    choose_sampling,
+    inputs={**KNOWN, "judge": judge, "generators": rehearsed, "autoencoders": AUTOENCODERS},
+    config=Profiles(
+        quick=Choosing(steps=5, guidance=(1.0, 3.0), temperature=(1.0,), top_k=(0,)),
+        cpu=Choosing(),
+        gpu=Choosing(steps=250),
+    ),
+)
+
+
 # 4. What each of them draws, reads and says.
 def evaluating(profile: str) -> Evaluation:
     """How generators are measured at a profile; guidance as in the paper's ablations (section 4.3)."""
     few: dict[str, Any] = {"captioned": 40, "denoised": 20} if profile == "quick" else {}
-    steps = {"quick": 5, "cpu": 25, "gpu": 250}[profile]
-    return Evaluation(
-        pixels=Sampling(steps=steps),
-        latents=Sampling(steps=steps, bound=0.0),
-        **few,
-    )
+    return Evaluation(sampling=Sampling(steps=STEPS.at(profile)), **few)
 
 
 def evaluation(trained: Stage, arms: Any, seeds: Profiles[Any], **budget: Any) -> Stage:
@@ -147,7 +158,7 @@ def evaluation(trained: Stage, arms: Any, seeds: Profiles[Any], **budget: Any) -
     inputs = {**KNOWN, "judge": judge, "generator": trained}
     return Stage(
         evaluate_twin if budget else evaluate,
-        inputs={**inputs, "autoencoders": AUTOENCODERS} if budget else inputs,
+        inputs={**inputs, "autoencoders": AUTOENCODERS, "chosen": chosen} if budget else inputs,
         config=profiles(evaluating),
         each={"arm": arms, **budget, "seed": seeds},
     )

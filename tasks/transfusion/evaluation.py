@@ -12,7 +12,7 @@ from models.transfusion.settings import TIMES, Sampling
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.transfusion.arms import ARMS, Arm, Reads
+from tasks.transfusion.arms import ARMS, Arm
 from tasks.transfusion.autoencoders import decoded, load_autoencoder, of_codes
 from tasks.transfusion.generators import as_read, autoencoder_of, load_generator
 from tasks.transfusion.images import Images, read_images
@@ -40,8 +40,8 @@ LONGEST = 12
 class Evaluation:
     """What is measured, on which split, and how images are sampled, which is set before any test image is looked at.
 
-    The most `captioned` images, `denoised` images and `documents` of the split, 0 for all. Settings of `pixels`,
-    `latents` and `codes` were chosen on validation images, with seed 0.
+    The most `captioned` images, `denoised` images and `documents` of the split, 0 for all. `sampling` is that of arms
+    that read pixels; the twins have theirs from validation images (`choosing.py`).
     """
 
     seed: Index = 0
@@ -52,13 +52,7 @@ class Evaluation:
     denoised: Index = 200
     documents: Index = 0
     batch: Count = 250
-    pixels: Sampling = Sampling()
-    latents: Sampling = Sampling(bound=0.0)
-    codes: Sampling = Sampling()
-
-    def sampling(self, reads: Reads) -> Sampling:
-        """The settings for what an arm reads."""
-        return {"pixels": self.pixels, "latents": self.latents, "codes": self.codes, "nothing": self.pixels}[reads]
+    sampling: Sampling = Sampling()
 
 
 QUANTITIES = {
@@ -81,7 +75,7 @@ def evaluate(*, images: Path, texts: Path, judge: Path, generator: Path, config:
     A prompt is asked for each test image, with its digit, so that kinds are as frequent as among them.
     `made.safetensors` has the generated images, uint8, and `asked` their kinds.
     """
-    _measure(images, texts, judge, generator, {}, config, out)
+    _measure(images, texts, judge, generator, {}, config.sampling, config, out)
 
 
 @measures(**QUANTITIES)
@@ -92,11 +86,13 @@ def evaluate_twin(
     judge: Path,
     generator: Path,
     autoencoders: dict[str, Path],
+    chosen: Path,
     config: Evaluation,
     out: Path,
 ) -> None:
-    """The same for an arm that reads an autoencoder's latents or codes."""
-    _measure(images, texts, judge, generator, autoencoders, config, out)
+    """The same for an arm that reads an autoencoder's latents or codes, sampled as was chosen for it."""
+    settings = json.loads((chosen / "sampling.json").read_text())["chosen"][config.arm]
+    _measure(images, texts, judge, generator, autoencoders, Sampling(**settings), config, out)
 
 
 def _measure(
@@ -105,19 +101,22 @@ def _measure(
     judge: Path,
     generator: Path,
     autoencoders: dict[str, Path],
+    sampling: Sampling,
     config: Evaluation,
     out: Path,
 ) -> None:
     known = read_images(images)
-    arm, labels = ARMS[config.arm], {"arm": config.arm, "seed": config.seed, "budget": config.budget}
+    arm = ARMS[config.arm]
+    labels: Row = {"arm": config.arm, "seed": config.seed, "budget": config.budget}
+    labels["shown"] = config.arm if config.budget == 1 else f"{config.arm}, {config.budget:g} × the steps"
     model, _ = load_generator(generator)
     trained = json.loads((generator / "training.json").read_text())
     metrics: list[Row] = [{**labels, "flops": trained["flops"]}]
     examples: list[Row] = []
     examples += [{**labels, **row} for row in read_texts(model, texts, config)]
     if arm.reads != "nothing":
-        asked = _Asked(known, texts, config, autoencoders)
-        made = asked.imagined(model)
+        asked = Asked(known, texts, config, autoencoders)
+        made = asked.imagined(model, sampling)
         reference = Reference(load_judge(judge), known, config.split)
         distance = reference.distance(made)
         right = reference.right(made, asked.kind)
@@ -128,7 +127,7 @@ def _measure(
                 "log_fd": math.log(distance),
                 "alignment": float(right.mean()),
                 "images": len(made),
-                **asdict(config.sampling(arm.reads)),
+                **asdict(sampling),
             }
         )
         examples += [{**labels, **row} for row in asked.captioned(model)]
@@ -198,7 +197,7 @@ WINDOW = 24
 """Ids that are read at once: as many as in training."""
 
 
-class _Asked:
+class Asked:
     """The images of the split and a prompt for each."""
 
     def __init__(self, images: Images, texts: Path, config: Evaluation, autoencoders: dict[str, Path]) -> None:
@@ -219,14 +218,13 @@ class _Asked:
         ]
         return [self.tokenizer.encode(caption).ids for caption in said]
 
-    def imagined(self, model: "Transfusion") -> "Tensor":
+    def imagined(self, model: "Transfusion", sampling: Sampling) -> "Tensor":
         """An image for each prompt, between -1 and 1; the noise that they begin with is the same in all arms."""
         import torch
 
         from models.transfusion.generation import imagine, imagine_codes
         from models.transfusion.noising import noising
 
-        sampling = self.config.sampling(self.arm.reads)
         prompts = self.prompts(self.numbers)
         generator = torch.Generator().manual_seed(self.config.seed)
         parts = []

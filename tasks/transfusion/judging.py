@@ -98,7 +98,11 @@ def known_rows(judge: "Judge", images: Images) -> list[dict[str, Any]]:
     reference = Reference(judge, images, "test")
     rows = []
     for name, (pixels, kind) in shown.items():
-        row: dict[str, Any] = {"arm": name, "alignment": float(reference.right(pixels, torch.from_numpy(kind)).mean())}
+        row: dict[str, Any] = {
+            "arm": name,
+            "shown": name,
+            "alignment": float(reference.right(pixels, torch.from_numpy(kind)).mean()),
+        }
         if name not in ("real test images", "real validation images"):
             row["fd"] = reference.distance(pixels)
         rows.append(row)
@@ -174,7 +178,8 @@ def judge_autoencoders(
         latents, codes = encoded(model, known, numbers)
         made = decoded(model, latents)
         row: dict[str, Any] = {
-            "arm": "codebook, reconstructed" if model.sizes.codes else "continuous, reconstructed",
+            "arm": (name := "codebook, reconstructed" if model.sizes.codes else "continuous, reconstructed"),
+            "shown": name,
             "fd": reference.distance(made),
             "error": float(((made - known.scaled(numbers)) ** 2).mean()),
         }

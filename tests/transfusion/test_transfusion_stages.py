@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from models.transfusion.settings import Sampling
 from tasks.base.errors import UserError
 from tasks.transfusion.arms import ARMS, CODES, LATENTS, LINEAR, SHUFFLED, TEXT
 from tasks.transfusion.autoencoders import CODEBOOK, CONTINUOUS, AutoencoderTraining, train_autoencoder
+from tasks.transfusion.choosing import Choosing, choose_sampling
 from tasks.transfusion.contrasts import PAIRS, Contrasting, contrast
 from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_twin, read_texts
 from tasks.transfusion.gallery import Gallery, contact_sheet, draw_gallery
@@ -64,6 +66,16 @@ class World:
         train_judge(images=self.images, config=learning, out=self.judge)
         self.autoencoders = {kind: self.autoencoder(kind) for kind in (CONTINUOUS, CODEBOOK)}
         self.known = {"images": self.images, "texts": self.texts}
+        self.chosen = self.folder("chosen")
+        twins = {f"{arm}, seed 0": self.train(arm, seed=0) for arm in (LATENTS, CODES)}
+        choose_sampling(
+            **self.known,
+            judge=self.judge,
+            generators=twins,
+            autoencoders=self.autoencoders,
+            config=Choosing(steps=2, guidance=(1.0, 2.0), temperature=(0.5, 1.0), top_k=(0,)),
+            out=self.chosen,
+        )
 
     def folder(self, name: str) -> Path:
         made = self.root / name
@@ -89,12 +101,10 @@ class World:
 
     def evaluate(self, arm: str, generator: Path, **settings: Any) -> Path:
         out = self.folder(f"{generator.name} evaluated {len(list(self.root.iterdir()))}")
-        config = Evaluation(
-            **{"seed": 1, "arm": arm, "denoised": 6, "pixels": FAST, "latents": FAST, "codes": FAST} | settings
-        )
+        config = Evaluation(**{"seed": 1, "arm": arm, "denoised": 6, "sampling": FAST} | settings)
         given = {**self.known, "judge": self.judge, "generator": generator}
         if arm in (LATENTS, CODES):
-            evaluate_twin(**given, autoencoders=self.autoencoders, config=config, out=out)
+            evaluate_twin(**given, autoencoders=self.autoencoders, chosen=self.chosen, config=config, out=out)
         else:
             evaluate(**given, config=config, out=out)
         return out
@@ -140,7 +150,7 @@ def test_held_out_texts_are_in_no_training_text_and_tokens_spell_them(world: Wor
     train = tokenizer.decode(tokens["train"].tolist())
     starts = [*tokens["test.starts"].tolist(), len(tokens["test"])]
     assert len(starts) == 11
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         ids = tokens["test"][begin:end].tolist()
         text = tokenizer.decode(ids[1:])
         assert text not in train
@@ -229,10 +239,20 @@ def test_an_evaluation_says_with_which_guidance_and_of_how_many(world: World) ->
     assert len([row for row in rows if "caption_right" in row]) == distance["images"]
 
 
+def test_each_twin_is_sampled_as_was_best_on_validation_images(world: World) -> None:
+    """Settings that are bad for codes would make a straw man of them."""
+    found = read_json(world.chosen / "sampling.json")
+    assert [sum(row["arm"] == arm for row in found["tried"]) for arm in (LATENTS, CODES)] == [2, 4]
+    for arm, chosen in found["chosen"].items():
+        best = min((row for row in found["tried"] if row["arm"] == arm), key=lambda row: row["fd"])
+        assert chosen.items() <= best.items()
+
+
 def test_twins_and_text_alone_are_evaluated(world: World) -> None:
     for arm in (LATENTS, CODES):
         rows = read_json(world.evaluate(arm, world.train(arm, seed=4)) / "metrics.json")
-        assert [row["guidance"] for row in rows if "fd" in row] == [2.0]
+        chosen = read_json(world.chosen / "sampling.json")["chosen"][arm]
+        assert [{name: row[name] for name in chosen} for row in rows if "fd" in row] == [chosen]
         assert not any("log_mse" in row for row in rows)
     rows = read_json(world.evaluate(TEXT, world.train(TEXT, seed=4)) / "metrics.json")
     assert {"bits_per_byte"} <= {name for row in rows for name in row}
@@ -248,7 +268,7 @@ def test_bits_a_byte_are_those_of_every_byte_once(world: World) -> None:
     tokens = read_tokens(world.texts)
     rows = read_texts(model, world.texts, Evaluation(arm=LINEAR))
     starts = [*tokens["test.starts"].tolist(), len(tokens["test"])]
-    for row, begin, end in zip(rows, starts, starts[1:], strict=False):
+    for row, (begin, end) in zip(rows, pairwise(starts), strict=True):
         expected = (end - begin - 1) * math.log2(len(tokens["token_bytes"])) / row["bytes"]
         assert row["bits_per_byte"] == pytest.approx(expected)
 
