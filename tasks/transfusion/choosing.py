@@ -10,7 +10,7 @@ from models.transfusion.settings import Sampling
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.transfusion.arms import CODES, LATENTS
-from tasks.transfusion.evaluation import Asked, Evaluation
+from tasks.transfusion.evaluation import Asked, Evaluation, where
 from tasks.transfusion.generators import load_generator
 from tasks.transfusion.images import read_images
 from tasks.transfusion.judging import Reference, load_judge
@@ -50,6 +50,7 @@ def choose_sampling(
     for arm, settings in settings_of(config).items():
         (folder,) = (folder for label, folder in generators.items() if arm in label)
         model, _ = load_generator(folder)
+        model.to(where())
         distances = []
         for sampling in settings:
             evaluation = Evaluation(arm=arm, split="validation")

@@ -21,6 +21,7 @@ from tasks.transfusion.texts import read_tokenizer, read_tokens
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
     from models.transfusion.model import Transfusion
@@ -110,6 +111,7 @@ def _measure(
     labels: Row = {"arm": config.arm, "seed": config.seed, "budget": config.budget}
     labels["shown"] = config.arm if config.budget == 1 else f"{config.arm}, {config.budget:g} × the steps"
     model, _ = load_generator(generator)
+    model.to(where())
     trained = json.loads((generator / "training.json").read_text())
     metrics: list[Row] = [{**labels, "flops": trained["flops"]}]
     examples: list[Row] = []
@@ -181,11 +183,12 @@ def _bits(model: "Transfusion", ids: "Tensor", context: int) -> float:
     for row, (seen, _, end) in enumerate(places):
         inputs[row, : end - seen] = ids[seen:end]
     nowhere = torch.full_like(inputs, NOTHING)
-    sizes = model.sizes
+    sizes, device = model.sizes, model.trunk.embedding.weight.device
     none = torch.zeros(0, sizes.channels, sizes.side, sizes.side)
     with torch.inference_mode():
-        read = model(Rows(inputs, nowhere, nowhere, nowhere[:, 0]), none, inputs[:0, 0])
-        logs = model.logits(read.hidden)[..., : sizes.text].double().log_softmax(-1)
+        rows = Rows(*(each.to(device) for each in (inputs, nowhere, nowhere, nowhere[:, 0])))
+        read = model(rows, none.to(device), inputs[:0, 0].to(device))
+        logs = model.logits(read.hidden)[..., : sizes.text].double().log_softmax(-1).cpu()
     total = 0.0
     for row, (seen, begin, end) in enumerate(places):
         following = ids[begin + 1 : end + 1]
@@ -227,6 +230,7 @@ class Asked:
 
         prompts = self.prompts(self.numbers)
         generator = torch.Generator().manual_seed(self.config.seed)
+        device = model.trunk.embedding.weight.device
         parts = []
         for start in range(0, len(prompts), self.config.batch):
             some = prompts[start : start + self.config.batch]
@@ -234,8 +238,8 @@ class Asked:
                 parts.append(imagine_codes(model, some, self.shown.codes.shape[1], sampling, generator))
             else:
                 noise = torch.randn(len(some), *self.shown.values.shape[1:], generator=generator)
-                parts.append(imagine(model, noising(self.arm.process), some, sampling, noise, generator))
-        made = torch.cat(parts)
+                parts.append(imagine(model, noising(self.arm.process), some, sampling, noise.to(device), generator))
+        made = torch.cat(parts).cpu()
         if self.arm.reads == "pixels":
             return made.clamp(-1, 1)
         autoencoder = load_autoencoder(autoencoder_of(self.arm, self.autoencoders))
@@ -248,13 +252,14 @@ class Asked:
         from models.transfusion.generation import describe, describe_codes
 
         numbers = self.numbers[: self.config.captioned or None]
+        device = model.trunk.embedding.weight.device
         said: list[list[int]] = []
         for start in range(0, len(numbers), self.config.batch):
             some = numbers[start : start + self.config.batch]
             if self.shown.count:
-                said += describe_codes(model, self.shown.codes[torch.from_numpy(some)], LONGEST)
+                said += describe_codes(model, self.shown.codes[torch.from_numpy(some)].to(device), LONGEST)
             else:
-                said += describe(model, self.shown.values[torch.from_numpy(some)], LONGEST)
+                said += describe(model, self.shown.values[torch.from_numpy(some)].to(device), LONGEST)
         rows = []
         for number, ids in zip(numbers.tolist(), said, strict=True):
             # A caption that does not end is none; one that begins an image is none either.
@@ -275,11 +280,12 @@ class Asked:
         prompts = self.prompts(numbers)
         way = noising(self.arm.process)
         generator = torch.Generator().manual_seed(TIMES)
+        device = model.trunk.embedding.weight.device
         errors = []
         for moment in MOMENTS:
             noise = torch.randn(values.shape, generator=generator)
             noised = way.mixed(values, noise, torch.full((len(values),), moment))
-            off = (foretell(model, prompts, noised, moment) - way.target(values, noise)) ** 2
+            off = (foretell(model, prompts, noised.to(device), moment).cpu() - way.target(values, noise)) ** 2
             errors.append(torch.nn.functional.adaptive_avg_pool2d(off.mean(1, keepdim=True), GRID).flatten(1))
         by_time = torch.stack(errors, 1)
         mean = by_time.mean(1)
@@ -294,6 +300,13 @@ class Asked:
             for place in range(GRID**2)
         ]
         return rows, by_moment
+
+
+def where() -> "torch.device":
+    """Where a generator is measured: on the accelerator, if there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def means(examples: Sequence[Row], labels: Row) -> list[Row]:
