@@ -73,7 +73,7 @@ def plain(model: Transfusion, x: Tensor, sampling: Sampling) -> Tensor:
     """One image as one writes it first: the whole sequence anew at each step, with the prompt and without it."""
     way = Diffusion()
     marks, patches = model.sizes.vocabulary, Patches(model.sizes.patches)
-    asked = [write_rows([[prompt, patches]], marks, 40) for prompt in (PROMPT, [])]
+    asked = [write_rows([[prompt, patches]], marks, len(prompt) + patches.count + 3) for prompt in (PROMPT, [])]
     for now, to in pairwise(times(sampling.steps)):
         found = [model(rows, x, torch.tensor([now])).foretold for rows in asked]
         foretold = found[1] + sampling.guidance * (found[0] - found[1])

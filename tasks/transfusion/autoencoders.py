@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FILE = "autoencoder.safetensors"
 CONTINUOUS, CODEBOOK = "continuous", "codebook"
+AT_ONCE = 256
+"""Images that are encoded or decoded together."""
 LEAST_USED = 0.2
 """A code is used too little below this share of what it would be used if all were alike."""
 
@@ -102,8 +104,9 @@ def learn(images: Images, config: AutoencoderTraining, out: Path) -> None:
         flops_per_step=0,
     )
     model.cpu().eval()
+    spread = float(encoded(model, images, learned)[0].std())
     with torch.no_grad():
-        model.scale.fill_(float(model.encode(images.scaled(learned)).latents.std()))
+        model.scale.fill_(spread)
     save_autoencoder(model, out)
 
 
@@ -139,11 +142,12 @@ def load_autoencoder(folder: Path) -> "Autoencoder":
 
 def encoded(model: "Autoencoder", images: Images, numbers: "NDArray[np.int64]") -> "tuple[Tensor, Tensor]":
     """Latents (n, latent, side, side), scaled to a spread of 1, and codes (n, places), of these images."""
+    import numpy as np
     import torch
 
-    with torch.inference_mode():
-        coded = model.encode(images.scaled(numbers))
-    return (coded.latents / model.scale).clone(), coded.codes.clone()
+    with torch.no_grad():
+        parts = [model.encode(images.scaled(some)) for some in np.array_split(numbers, -(-len(numbers) // AT_ONCE))]
+    return torch.cat([part.latents for part in parts]) / model.scale, torch.cat([part.codes for part in parts])
 
 
 def decoded(model: "Autoencoder", latents: "Tensor") -> "Tensor":
@@ -151,7 +155,7 @@ def decoded(model: "Autoencoder", latents: "Tensor") -> "Tensor":
     import torch
 
     with torch.inference_mode():
-        return torch.cat([model.decode(part * model.scale) for part in torch.split(latents, 256)]).clamp(-1, 1)
+        return torch.cat([model.decode(part * model.scale) for part in torch.split(latents, AT_ONCE)]).clamp(-1, 1)
 
 
 def of_codes(model: "Autoencoder", codes: "Tensor") -> "Tensor":

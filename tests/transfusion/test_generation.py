@@ -8,6 +8,7 @@ import torch
 from small_generator import TEXT, generator, images
 from torch import Tensor
 
+from models.transfusion import generation
 from models.transfusion.generation import begun, describe, foretell, go_on, imagine, imagine_codes, write_text
 from models.transfusion.model import Transfusion
 from models.transfusion.noising import Diffusion, Flow, Noising, times
@@ -132,16 +133,26 @@ def test_codes_are_drawn_as_the_plain_loop_draws_them() -> None:
 
 
 @torch.inference_mode()
-def test_a_document_goes_from_text_to_an_image_and_on() -> None:
-    """BOI turns to images; the finished image, and not its noise, is read before the text goes on."""
+def test_a_document_goes_from_text_to_an_image_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BOI turns to images; the finished image is read before the text goes on, and none of its noise is left."""
     model = generator()
-    marks = model.sizes.vocabulary
-    with torch.no_grad():
-        model.trunk.embedding.weight[marks.boi] *= 50  # BOI is said at once, or never
-    said = go_on(model, Diffusion(), [5], Sampling(steps=2), torch.Generator().manual_seed(0), most=3)
-    kinds = ["image" if each.image is not None else "text" for each in said]
-    assert kinds.count("image") <= 1
-    assert all(0 not in each.text and marks.boi not in each.text for each in said)
+    boi = model.sizes.vocabulary.boi
+    answers, lengths = iter([[[6, boi]], [[7, 0]]]), []
+
+    def says(context: generation.Context, most: int) -> list[list[int]]:
+        lengths.append(context.length)
+        return next(answers)
+
+    monkeypatch.setattr(generation, "write_text", says)
+    said = go_on(model, Diffusion(), [5], Sampling(steps=3), torch.Generator().manual_seed(0), most=3)
+    assert [each.text for each in said] == [(6,), (), (7,)]
+    assert said[1].image is not None
+    assert said[1].image.shape == (1, 4, 4)
+    assert lengths == [2, 2 + 1 + 4 + 1]  # BOI, four patches, EOI
+
+    answers = iter([[[boi]], [[7, boi]]])
+    twice = go_on(model, Diffusion(), [5], Sampling(steps=1), torch.Generator(), most=3)
+    assert [each.text for each in twice] == [(), (7,)]  # no more images than were allowed
 
 
 @torch.inference_mode()
