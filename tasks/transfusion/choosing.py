@@ -11,7 +11,7 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.transfusion.arms import CODES, LATENTS
 from tasks.transfusion.evaluation import Asked, Evaluation, where
-from tasks.transfusion.generators import load_generator
+from tasks.transfusion.generators import arm_of, load_generator
 from tasks.transfusion.images import read_images
 from tasks.transfusion.judging import Reference, load_judge
 
@@ -48,7 +48,7 @@ def choose_sampling(
     chosen: dict[str, Any] = {}
     tried: list[dict[str, Any]] = []
     for arm, settings in settings_of(config).items():
-        (folder,) = (folder for label, folder in generators.items() if arm in label)
+        (folder,) = (folder for folder in generators.values() if arm_of(folder) == arm)
         model, _ = load_generator(folder)
         model.to(where())
         distances = []

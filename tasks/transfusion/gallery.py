@@ -9,6 +9,8 @@ from models.config import Count, Index, config
 from models.transfusion.settings import Sampling
 from tasks.base import spool
 from tasks.base.errors import UserError
+from tasks.transfusion.arms import ARMS
+from tasks.transfusion.generators import arm_of, load_generator
 from tasks.transfusion.images import read_images
 from tasks.transfusion.judging import load_judge
 from tasks.transfusion.texts import read_tokenizer
@@ -45,17 +47,17 @@ def draw_gallery(
     from jinja2 import Environment, FileSystemLoader
 
     from models.transfusion.noising import noising
-    from tasks.transfusion.generators import load_generator
 
     known, tokenizer, critic = read_images(images), read_tokenizer(texts), load_judge(judge)
     asked = [captions[0] for captions in known.captions[: config.shown]]
     prompts = [tokenizer.encode(caption).ids for caption in asked]
     sections: list[dict[str, Any]] = []
     strip = None
-    for name, folder in sorted(generators.items()):
-        model, process = load_generator(folder)
-        if model.sizes.codes or model.sizes.channels != known.pixels.shape[1]:
+    for folder in generators.values():
+        name = arm_of(folder)
+        if ARMS[name].reads != "pixels":
             continue
+        model, process = load_generator(folder)
         way = noising(process)
         for guidance in config.guidance:
             made = _made(model, way, prompts, guidance, config)

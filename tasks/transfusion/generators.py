@@ -107,7 +107,7 @@ def _train(images: Path, texts: Path, autoencoders: dict[str, Path], config: Gen
 
     known = read_images(images)
     model, done = learn(known, as_read(known, config.settings, autoencoders), texts, config)
-    save_generator(model, config.settings.process, out)
+    save_generator(model, config, out)
     about = {"steps": done.steps, "tokens": done.tokens, "flops": done.flops, "losses": done.losses}
     write_json(out / "training.json", about)
     say_model(__name__, _speaks(model), {"tokens": torch.arange(8)[None]})
@@ -279,12 +279,13 @@ def caption_rows(images: Images, texts: Path, sizes: Sizes) -> Captions:
     return Captions(table, np.array(first, np.int64), np.array(after, np.int64), 0)
 
 
-def save_generator(model: "Transfusion", process: Process, out: Path) -> None:
-    """Write the weights, all of them in one file, and the sizes."""
+def save_generator(model: "Transfusion", config: Generator, out: Path) -> None:
+    """Write the weights, all of them in one file, and the sizes, with the arm and how it noises."""
     from safetensors.torch import save_file
 
     save_file({name: weight.contiguous() for name, weight in model.state_dict().items()}, out / FILE)
-    write_json(out / CONFIG, {"sizes": asdict(model.sizes), "process": process})
+    about = {"sizes": asdict(model.sizes), "process": config.settings.process, "arm": config.arm}
+    write_json(out / CONFIG, about)
 
 
 def load_generator(folder: Path) -> "tuple[Transfusion, Process]":
@@ -299,6 +300,12 @@ def load_generator(folder: Path) -> "tuple[Transfusion, Process]":
     model.load_state_dict(load_file(folder / FILE))
     process: Process = about["process"]
     return model.eval().requires_grad_(False), process
+
+
+def arm_of(folder: Path) -> str:
+    """The arm of the generator that was written to the folder."""
+    arm: str = json.loads((folder / CONFIG).read_text())["arm"]
+    return arm
 
 
 def _speaks(model: "Transfusion") -> "Callable[..., Tensor]":

@@ -64,7 +64,7 @@ def train_folder(pairs: Pairs, out: Path, steps: int, seed: int, tell: Callable[
     config = generator_training(steps, seed)
     with checkpoints(out / "checkpoints" / "generator"):
         model, _ = learn(images, as_read(images, config.settings, {CONTINUOUS: out}), out, config)
-    save_generator(model, config.settings.process, out)
+    save_generator(model, config, out)
     words = sorted({word for captions in pairs.captions for each in captions for word in words_of(each)})
     write_json(out / ABOUT, {"words": words, "side": int(pixels.shape[2]), "channels": int(pixels.shape[1])})
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
