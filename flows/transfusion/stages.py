@@ -36,8 +36,8 @@ MAIN = (LINEAR, CAUSAL, UNET, UNET_CAUSAL, NO_CAP, TEXT, "linear, patch 4", "U-N
 """The arms of the paper's ablations, which need the power of all seeds."""
 MORE = Profiles(
     quick=(SHUFFLED, "linear, patch 8"),
-    cpu=(SHUFFLED, FLOW, "linear, patch 8", "U-Net, patch 8", "λ = 0.5", "λ = 1", "λ = 20"),
-    gpu=(SHUFFLED, FLOW, "linear, patch 1", "linear, patch 8", "U-Net, patch 8", "λ = 0.5", "λ = 1", "λ = 20"),
+    cpu=(SHUFFLED, FLOW, "linear, patch 8", "U-Net, patch 8", "weight 0.5", "weight 1", "weight 20"),
+    gpu=(SHUFFLED, FLOW, "linear, patch 1", "linear, patch 8", "U-Net, patch 8", "weight 0.5", "weight 1", "weight 20"),
 )
 BUDGETS = Profiles(quick=(0.5,), cpu=(0.25, 0.5, 2.0), gpu=(0.25, 0.5, 2.0, 4.0))
 """Beside the full one."""
