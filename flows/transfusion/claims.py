@@ -176,6 +176,18 @@ CLAIMS = [
         seen=NOT_PILOTED,
     ),
     Claim(
+        "large-patches-cost-text",
+        says="C3: with the whole image as one patch the model spends more bits a byte on text than with patches of 2 × 2",
+        source="Table 6, linear rows (C4 perplexity 10.4 → 11.7); there with more images for the same tokens, here with "
+        "as many",
+        evidence="P",
+        paper_value="log ratio of perplexities 0.118",
+        whose="paper, direction only",
+        test=greater(of("bits_per_byte", "linear, patch 8"), of("bits_per_byte", LINEAR), **DOCUMENTS),
+        expected="does not hold at this scale",
+        seen=NOT_PILOTED,
+    ),
+    Claim(
         "diffusion-beats-codes",
         says="C4: at the same operations, diffusion over an autoencoder's latents gives images nearer to real ones "
         "than the next token over the codes of its twin",
