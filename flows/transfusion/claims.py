@@ -177,9 +177,8 @@ CLAIMS = [
     ),
     Claim(
         "large-patches-cost-text",
-        says="C3: with the whole image as one patch the model spends more bits a byte on text than with patches of 2 × 2",
-        source="Table 6, linear rows (C4 perplexity 10.4 → 11.7); there with more images for the same tokens, here with "
-        "as many",
+        says="C3: with the whole image as one patch the model spends more bits a byte on text than with 2 × 2",
+        source="Table 6, linear rows (C4 perplexity 10.4 → 11.7); there with more images for the same tokens, not here",
         evidence="P",
         paper_value="log ratio of perplexities 0.118",
         whose="paper, direction only",
