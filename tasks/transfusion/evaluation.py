@@ -319,7 +319,7 @@ def means(examples: Sequence[Row], labels: Row) -> list[Row]:
     for quantity in ("caption_right", "first_over_last"):
         found = [row[quantity] for row in examples if quantity in row]
         if found:
-            rows.append({**labels, quantity: sum(found) / len(found), "captions": len(found)})
+            rows.append({**labels, quantity: sum(found) / len(found), "of": len(found)})
     for region in REGIONS:
         found = [row["log_mse"] for row in examples if row.get("region") == region]
         if found:

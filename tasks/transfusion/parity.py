@@ -110,11 +110,10 @@ def straw_man(judge: Path, reconstructed: Path, config: Parity) -> str:
 def read_point(folder: Path) -> Point:
     """What one evaluated training reached."""
     rows: Sequence[Row] = json.loads((folder / "metrics.json").read_text())
-    found: Row = {}
-    for row in rows:
-        found |= row
+    found: Row = {name: value for row in rows for name, value in row.items() if name != "of"}
     # A caption more is taken to be wrong, so that none wrong has a logarithm, too.
-    wrong = (1 - found["caption_right"]) + 1 / (found["captions"] + 1)
+    count = next(row["of"] for row in rows if "caption_right" in row)
+    wrong = 1 - found["caption_right"] + 1 / (count + 1)
     logs = {"fd": found["log_fd"], "bits_per_byte": math.log(found["bits_per_byte"]), "caption_wrong": math.log(wrong)}
     return Point(found["arm"], found["budget"], found["seed"], math.log(found["flops"]), logs)
 
