@@ -28,7 +28,7 @@ from tasks.transfusion.gallery import Gallery, contact_sheet, draw_gallery
 from tasks.transfusion.generators import Generator, load_generator, train_generator, train_twin
 from tasks.transfusion.images import SPLITS, Digits, prepare_digits, read_images, shrunk
 from tasks.transfusion.judging import JudgeTraining, Reconstructing, judge_autoencoders, train_judge
-from tasks.transfusion.parity import Parity, Point, parity, straw_man
+from tasks.transfusion.parity import Parity, Point, compare_twins, parity, straw_man
 from tasks.transfusion.texts import Texts, prepare_texts, read_tokenizer, read_tokens
 
 STEPS = Optimisation(steps=3, batch=8, learning_rate=0.01, warmup=0, weight_decay=0.0)
@@ -348,6 +348,35 @@ def test_nothing_is_extrapolated_and_no_line_goes_through_two_points() -> None:
         assert not any("parity_ratio" in row for row in rows)
         (row,) = [row for row in rows if "log_ratio" in row]
         assert said in row["unavailable"]
+
+
+def test_twins_are_compared_by_seed_at_the_full_budget_and_a_straw_man_is_not(world: World) -> None:
+    """What is read of an evaluation, and that every row says why where the codebook is no rival."""
+    folders: dict[str, dict[str, Path]] = {"equal": {}, "scaled": {}}
+    for arm, worse in ((LATENTS, 0.0), (CODES, 0.5)):
+        for budget in (1.0, 2.0):
+            folder = world.folder(f"{arm} {budget} made")
+            labels = {"arm": arm, "budget": budget, "seed": 1}
+            rows = [
+                {**labels, "flops": 1000 * budget},
+                {**labels, "fd": 9.0, "log_fd": 2.0 + worse - budget},
+                {**labels, "bits_per_byte": 3.0 + worse},
+                {**labels, "caption_right": 0.75 - worse, "of": 3},
+            ]
+            (folder / "metrics.json").write_text(json.dumps(rows))
+            folders["equal" if budget == 1.0 else "scaled"][f"{arm}-{budget}"] = folder
+    reconstructed, out = world.folder("alike"), world.folder("compared")
+    for used, withheld in ((16, False), (1, True)):
+        known = [{"arm": "continuous, reconstructed", "fd": 0.0}]
+        known.append({"arm": "codebook, reconstructed", "fd": 0.0, "perplexity": used, "codes": 16})
+        (reconstructed / "metrics.json").write_text(json.dumps(known))
+        compare_twins(judge=world.judge, reconstructed=reconstructed, **folders, config=Parity(draws=3), out=out)
+        rows = read_json(out / "metrics.json")
+        (gaps,) = [row for row in rows if "log_fd_gap" in row]
+        assert gaps["log_fd_gap"] == pytest.approx(-0.5)
+        assert gaps["log_bits_gap"] == pytest.approx(math.log(3 / 3.5))
+        assert gaps["caption_gap"] == pytest.approx(0.5)
+        assert ("unavailable" in gaps) == withheld
 
 
 def test_the_gallery_shows_every_arm_that_draws_and_marks_failures(world: World) -> None:
