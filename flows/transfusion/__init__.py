@@ -34,7 +34,7 @@ paper = Paper(
         Scale(
             "steps of training",
             paper="250,000 to 500,000",
-            here=Profiles("16", "800; 200 to 1,600 for the twins", "20,000"),
+            here=Profiles("16", "750; 188 to 1,500 for the twins", "20,000"),
         ),
         Scale("sampling steps", paper="250", here=Profiles("5", "25", "250")),
         Scale("codes of the twin's codebook", paper="16,384", here="256"),
@@ -66,7 +66,7 @@ paper = Paper(
         "its size says nothing beside published FIDs. Beside it stands that of as many real images of another split.",
         "Guidance is 3, the paper's in its ablations; it was not tuned. Only the twins are "
         "each sampled as was best for it on validation images, by a generator of the seed 0.",
-        "At the budget of a minute and a half a generator is undertrained; the pilot saw the Fréchet distance reverse "
+        "At the budget of a minute a generator is undertrained; the pilot saw the Fréchet distance reverse "
         "its sign there, so the error of the foretold noise is the primary measure of C1 and C2.",
         "A U-Net adds parameters and operations, in the paper as well; arms have the same steps and not the same "
         "operations, but for the twins, whose operations a step are counted as the paper does (6ND).",
