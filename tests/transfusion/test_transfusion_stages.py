@@ -62,7 +62,7 @@ class World:
         config = Texts(vocabulary=300, validation=5, test=10, longest=30)
         prepare_texts(wikipedia=root / "wiki", images=self.images, config=config, out=self.texts)
         self.judge = self.folder("judge")
-        learning = JudgeTraining(features=16, moved=0.02, optimisation=replace(STEPS, steps=60, learning_rate=0.005))
+        learning = JudgeTraining(features=16, moved=0.02, optimisation=replace(STEPS, steps=150, learning_rate=0.005))
         train_judge(images=self.images, config=learning, out=self.judge)
         self.autoencoders = {kind: self.autoencoder(kind) for kind in (CONTINUOUS, CODEBOOK)}
         self.known = {"images": self.images, "texts": self.texts}
@@ -327,15 +327,14 @@ def lines(ratio: float, budgets: int = 4, apart: float = 0.0) -> list[Point]:
 
 
 def test_a_parity_ratio_is_found_where_it_was_put() -> None:
-    for ratio in (0.5, 1.5):
+    for ratio in (0.3, 0.8):
         rows = parity(lines(ratio), "fd", Parity(draws=20))
-        found = next(row["parity_ratio"] for row in rows if "parity_ratio" in row)
-        if ratio < 1:
-            assert found == pytest.approx(ratio, rel=1e-6)
-            draws = [row["log_ratio"] for row in rows if "log_ratio" in row]
-            assert len(draws) == 20
-            assert np.mean(draws) == pytest.approx(math.log(ratio), abs=0.05)
-    assert all(row["r_squared"] == pytest.approx(1.0) for row in rows if "r_squared" in row)
+        (found,) = [row["parity_ratio"] for row in rows if "parity_ratio" in row]
+        assert found == pytest.approx(ratio, rel=1e-6)
+        draws = [row["log_ratio"] for row in rows if "log_ratio" in row]
+        assert len(draws) == 20
+        assert np.mean(draws) == pytest.approx(math.log(ratio), abs=0.05)
+        assert all(row["r_squared"] == pytest.approx(1.0) for row in rows if "r_squared" in row)
 
 
 def test_nothing_is_extrapolated_and_no_line_goes_through_two_points() -> None:
