@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from flows.engine.execute import cores
+from flows.engine.console import cores
 from tasks.base.environment import device_class, processor_model
 from tasks.base.files import ROOT
 from tasks.base.instructions import PORTABLE, allowed

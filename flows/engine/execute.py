@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from flows.engine.console import cores
+from flows.engine.errors import Interrupted
 from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import EditedWhileRunning, Store
@@ -55,10 +57,6 @@ class Outcome:
 
 class StageFailed(UserError):
     """A stage's process ended with an error."""
-
-
-class Interrupted(UserError):
-    """The user asked to stop."""
 
 
 @dataclass
@@ -299,11 +297,6 @@ def _crowd() -> str:
     if running <= cores():
         return ""
     return f"{running} other threads want this machine's {cores()} cores: it will be slow, and so will what it measures"
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def durations() -> dict[str, float]:

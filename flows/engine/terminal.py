@@ -5,12 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from flows.engine.console import console
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
 from flows.engine.publication import WITHDRAWN
@@ -18,10 +18,6 @@ from flows.engine.stages import ConcreteStage
 from tasks.judging.claims import WHOSE
 from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
-
-console = Console(highlight=False, soft_wrap=True)
-if not console.is_terminal:
-    console.width = 160  # a file or a log has no edge at which to cut a table
 
 MARKS = {"ran": "[green]✓[/]", "restored": "[green]↺[/]", "unchanged": "[dim]=[/]", "failed": "[red]✗[/]"}
 WORDS_EVERY = 20

@@ -38,7 +38,7 @@ tasks = Stage(
     build_tasks,
     inputs={"corpus": corpus, "outside": Source("fanoutqa")},
     config=Profiles(
-        quick=Tasks(train=6, validation=2, test=5, outside=1, planted=2, texts=0, words=20, shot_words=20, absent=0.3),
+        quick=Tasks(train=6, validation=2, test=4, outside=1, planted=2, texts=0, words=20, shot_words=12, absent=0.3),
         cpu=Tasks(words=40),
         gpu=Tasks(train=1500, validation=200, test=600, outside=80, texts=6000, most=400),
     ),
@@ -65,7 +65,12 @@ likelihoods = Stage(
     score,
     inputs={**CORPUS, "retrieved": retrieved, "model": model},
     config=profiles(
-        lambda p: Scoring(shards=1 if p == "quick" else 2, k={"quick": 2, "cpu": 6, "gpu": 10}[p], words=WORDS.at(p))
+        lambda p: Scoring(
+            shards=1 if p == "quick" else 2,
+            k={"quick": 2, "cpu": 6, "gpu": 10}[p],
+            shots=1 if p == "quick" else 5,
+            words=WORDS.at(p),
+        )
     ),
     each={"shard": Profiles((0,), (0, 1), (0, 1))},
     native=True,
@@ -134,7 +139,7 @@ instructed = Stage(
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
     few: dict[str, dict[str, Any]] = {
-        "quick": {"k": 2, "longest": 3, "ensembles": (1, 3, 10)},
+        "quick": {"k": 1, "longest": 3, "test": 8, "outside": 2, "ensembles": (1, 3, 10)},
         "cpu": {"turns": 6},
         "gpu": {"test": 600, "outside": 80},
     }

@@ -53,6 +53,9 @@ class JaxBackend(ArrayLibrary):
         places[axis] = indices
         return jnp.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype).at[tuple(places)].add(x)
 
+    def argsort(self, x: Array, axis: int) -> Array:
+        return jnp.argsort(x, axis, stable=True)
+
     def sigmoid(self, x: Array) -> Array:
         return jax.nn.sigmoid(x)
 

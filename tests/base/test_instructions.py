@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from flows.engine.discover import papers
+from flows.engine.expand import expand
+from flows.engine.stages import path
+from flows.engine.variant import Variant
 from tasks.base import instructions
 from tasks.base.errors import UserError
 from tasks.base.instructions import NATIVE, PORTABLE, SETTINGS, allowed, flags, hold_to
@@ -111,6 +115,15 @@ def test_a_stage_does_as_its_machine_is_described(tmp_path: Path) -> None:
     (tmp_path / "environment.json").write_text("{}")
     with pytest.raises(UserError, match="tenfold reproduce"):
         instructions_of(str(tmp_path))
+
+
+def test_what_uses_one_processors_instructions_is_recorded_with_its_model() -> None:
+    """Bytes of one processor that are recorded as those of all would be confirmed by nobody."""
+    for paper in papers().values():
+        native = {stage.function for stage in paper.stages.values() if stage.native or stage.kind == "measure"}
+        for stage in expand(paper, Variant("cpu")):
+            named = stage.environment == "data/machine"
+            assert named == any(stage.function == path(function) for function in native), stage.title
 
 
 @pytest.mark.skipif(not instructions.has_portable(), reason="this processor has no AVX2")

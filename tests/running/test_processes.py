@@ -131,3 +131,14 @@ def test_the_server_keeps_no_code_of_the_repository() -> None:
         "print([name for name in sys.modules if name.split('.')[0] in ('tasks', 'models', 'flows')])"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_forked_stage_ends_with_what_waits_for_its_end() -> None:
+    """Else a pool would be cut off, and temporary folders would stay."""
+    code = (
+        "import atexit, threading, time; from tasks.running.fork_server import end; "
+        "atexit.register(print, 'tidied up', end=''); "
+        "threading.Thread(target=lambda: (time.sleep(0.2), print('written'))).start(); end(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.stdout, ended.returncode) == ("written\ntidied up", 3)

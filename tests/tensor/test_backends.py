@@ -326,6 +326,4 @@ def test_a_slow_add_shows_in_the_profile() -> None:
             made = sample("bert", nn, ft.tensor, 2, 32)
             made.loss(made.model(made.inputs), made.targets).backward()
         shares.append(backend.seconds["add"] / sum(backend.seconds.values()))
-        most = max(backend.seconds, key=lambda name: backend.seconds[name])
-    assert most == "add"
     assert shares[1] > 2 * shares[0]
