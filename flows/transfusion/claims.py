@@ -3,51 +3,26 @@
 from typing import Any
 
 from flows.engine.paper import Claim, Control, Measurement, NotTested, Stage, all_of, at_most, equivalent, greater, less
-from flows.transfusion.stages import (
-    MORE,
-    contrasts,
-    evaluated,
-    evaluated_more,
-    evaluated_twins,
-    judge,
-    parity,
-)
-from tasks.transfusion.arms import (
-    CAUSAL,
-    CODES,
-    FLOW,
-    LATENTS,
-    LINEAR,
-    NO_CAP,
-    SHUFFLED,
-    TEXT,
-    UNET,
-)
+from flows.transfusion.stages import contrasts, evaluated, evaluated_more, judge, parity
+from tasks.transfusion.arms import CAUSAL, LINEAR, NO_CAP, SHUFFLED, TEXT, UNET
 
-PILOT = (
-    "a pilot of one seed on another set of digits (600 and 1,800 steps, other settings): its signs; of this run "
-    "nothing but its smallest profile"
+TRIALS = (
+    "of this run its smallest profile, and trials of single parts (the judge on real images, both autoencoders, sixty "
+    "steps of one arm)"
 )
-NOT_PILOTED = "nothing of it in the pilot; of this run nothing but its smallest profile"
+PILOT = f"a pilot of one seed on another set of digits, 600 and 1,800 steps, other settings; {TRIALS}"
+NOT_PILOTED = f"nothing of it in the pilot; {TRIALS}"
 SEEDS: dict[str, Any] = {"fixed": "items"}
 """Over new seeds, each with samples of its own; the real images that they are compared with are these very ones."""
 IMAGES: dict[str, Any] = {"items": "image"}
 """Over new seeds and new images."""
 DOCUMENTS: dict[str, Any] = {"items": "document", "weight": "bytes"}
 """Over new seeds and new documents, which weigh by their bytes."""
-DRAWS: dict[str, Any] = {"paired": "draw"}
-"""Over what the seeds leave open of a fitted line."""
 
 
-def _stage(arm: str) -> Stage:
-    if arm in (LATENTS, CODES):
-        return evaluated_twins
-    return evaluated_more if any(arm in MORE.at(profile) for profile in ("quick", "cpu", "gpu")) else evaluated
-
-
-def of(quantity: str, arm: str, **labels: Any) -> Measurement:
+def of(quantity: str, arm: str, stage: Stage = evaluated, **labels: Any) -> Measurement:
     """A quantity of an arm."""
-    return _stage(arm)[quantity].where(arm=arm, **labels)
+    return stage[quantity].where(arm=arm, **labels)
 
 
 def gap(quantity: str, adapter: str) -> Measurement:
@@ -56,12 +31,12 @@ def gap(quantity: str, adapter: str) -> Measurement:
 
 
 def twins(quantity: str) -> Measurement:
-    """A difference between latents and codes at the full budget."""
+    """A difference between latents and codes at the full budget; withheld where one of both is no fair rival."""
     return parity[quantity].where(contrast="latents less codes")
 
 
 def ratio(metric: str) -> Measurement:
-    """Draws of the logarithm of a parity ratio."""
+    """The logarithm of a parity ratio, by seed."""
     return parity["log_ratio"].where(metric=metric)
 
 
@@ -69,26 +44,27 @@ CLAIMS = [
     Claim(
         "bidirectional-attention-helps-images",
         says="C1: with linear patches, attention in both directions within an image gives images that are nearer to "
-        "real ones than causal attention; log Fréchet distance",
+        "real ones than causal attention; log Fréchet distance at guidance 3, direction only",
         source="Table 5, linear rows (FID)",
         evidence="P",
         paper_value="61.3 → 20.3: log ratio 1.105",
-        whose="paper, with a number",
-        test=greater(of("log_fd", CAUSAL), of("log_fd", LINEAR), size=1.105, **SEEDS),
+        whose="paper, direction only",
+        test=greater(of("log_fd", CAUSAL), of("log_fd", LINEAR), **SEEDS),
         expected="holds",
-        seen=PILOT + "; ratio 1.67 and 1.18 at 1,800 steps, reversed at 600",
+        seen=PILOT + "; causal over bidirectional: at 1,800 steps 1.67 at guidance 1 and 1.18 at 2, at 600 steps 1.29 "
+        "and 0.79; nothing at 3",
     ),
     Claim(
         "bidirectional-attention-foretells-noise",
         says="C1, our primary measure: held-out images' noise is foretold with less error with attention in both "
-        "directions; log mean squared error",
+        "directions; log of the mean squared error over t = 100, 300, 500, 700 and 900, of which the first weighs most",
         source="Table 5; the error is not in the paper",
         evidence="P",
         paper_value="not printed in this form",
         whose="ours",
         test=greater(of("log_mse", CAUSAL, region="all"), of("log_mse", LINEAR, region="all"), **IMAGES),
         expected="holds",
-        seen=PILOT + "; +4 and +8 %",
+        seen=PILOT + "; +4.3 and +8.3 %, most at t = 300",
     ),
     Claim(
         "early-patches-lose-most",
@@ -116,14 +92,14 @@ CLAIMS = [
     Claim(
         "unet-needs-it-less",
         says="C2: with a U-Net's down and up blocks the gap between causal and bidirectional attention is smaller than "
-        "with linear patches, in log Fréchet distance",
+        "with linear patches, in the Fréchet distance itself, from whose differences falls out what few images add",
         source="Table 5, U-Net rows",
         evidence="P",
-        paper_value="16.8 → 16.7: log ratio 0.006 against 1.105",
-        whose="paper, with a number",
-        test=greater(gap("log_fd_gap", "linear"), gap("log_fd_gap", "U-Net"), size=1.099, **SEEDS),
+        paper_value="FID 16.8 → 16.7, with linear patches 61.3 → 20.3",
+        whose="paper, direction only",
+        test=greater(gap("fd_gap", "linear"), gap("fd_gap", "U-Net"), **SEEDS),
         expected="holds",
-        seen=PILOT + "; consistent at 600 steps, where the linear gap was reversed at one guidance",
+        seen=PILOT + "; at 600 steps 32 against 0 at guidance 1, −25 against −5 at 2",
     ),
     Claim(
         "unet-foretells-noise-without-it",
@@ -138,14 +114,14 @@ CLAIMS = [
     ),
     Claim(
         "unet-is-better",
-        says="The U-Net's images are nearer to real ones than those of linear patches, with more parameters",
-        source="Table 7, 0.16B (where the U-Net adds 106 % parameters)",
+        says="The U-Net's images are nearer to real ones than those of linear patches; it adds 20 % parameters",
+        source="Table 7, 1.4B (where the U-Net adds 19 % parameters)",
         evidence="P",
-        paper_value="FID 37.6 → 18.8: log ratio 0.693",
-        whose="paper, with a number",
-        test=greater(of("log_fd", LINEAR), of("log_fd", UNET), size=0.693, **SEEDS),
+        paper_value="FID 19.4 → 16.6: log ratio 0.156",
+        whose="paper, direction only",
+        test=greater(of("log_fd", LINEAR), of("log_fd", UNET), **SEEDS),
         expected="holds",
-        seen=PILOT + "; 111 against 42 at 600 steps",
+        seen=PILOT + "; 111 against 42 at 600 steps and guidance 1, 117 against 42 at 2",
     ),
     Claim(
         "large-linear-patches-hurt",
@@ -154,11 +130,11 @@ CLAIMS = [
         source="Table 6, linear rows (FID)",
         evidence="P",
         paper_value="20.3, 25.6, 43.5: log ratios 0.232 and 0.530",
-        whose="paper, with a number",
+        whose="paper, direction only",
         test=all_of(
             [
-                greater(of("log_fd", "linear, patch 4"), of("log_fd", LINEAR), size=0.232, **SEEDS),
-                greater(of("log_fd", "linear, patch 8"), of("log_fd", "linear, patch 4"), size=0.530, **SEEDS),
+                greater(of("log_fd", "linear, patch 4"), of("log_fd", LINEAR), **SEEDS),
+                greater(of("log_fd", "linear, patch 8"), of("log_fd", "linear, patch 4"), **SEEDS),
             ]
         ),
         expected="holds",
@@ -166,12 +142,13 @@ CLAIMS = [
     ),
     Claim(
         "unet-resists-large-patches",
-        says="C3: going from 2 × 2 to 4 × 4 costs the U-Net less than linear patches",
+        says="C3: going from 2 × 2 to 4 × 4 costs the U-Net less than linear patches, in the Fréchet distance itself; "
+        "the U-Net gets a second pair of blocks thereby (38 % parameters more than linear patches, not 20 %)",
         source="Table 6 (FID: U-Net 16.7 → 16.0, linear 20.3 → 25.6)",
         evidence="P",
-        paper_value="log ratios −0.043 and 0.232",
-        whose="paper, with a number",
-        test=greater(gap("patch_cost", "linear"), gap("patch_cost", "U-Net"), size=0.275, **SEEDS),
+        paper_value="FID −0.7 against +5.3",
+        whose="paper, direction only",
+        test=greater(gap("patch_cost", "linear"), gap("patch_cost", "U-Net"), **SEEDS),
         expected="holds",
         seen=NOT_PILOTED,
     ),
@@ -188,48 +165,54 @@ CLAIMS = [
     ),
     Claim(
         "diffusion-beats-codes",
-        says="C4: at the same operations, diffusion over an autoencoder's latents gives images nearer to real ones "
-        "than the next token over the codes of its twin",
+        says="C4: at the same operations, and with this pair of autoencoders, diffusion over latents gives images "
+        "nearer to real ones than the next token over the codes of its twin",
         source="Table 3 (7B: FID 16.8 against 29.6)",
         evidence="P",
         paper_value="log ratio −0.566",
-        whose="paper, with a number",
-        test=less(twins("log_fd_gap"), 0.0, size=0.566, **SEEDS),
+        whose="paper, direction only",
+        test=less(twins("log_fd_gap"), 0.0, **SEEDS),
         expected="holds",
-        seen=PILOT + "; 11.8 against 17.8 without guidance, 26.5 against 25.3 with",
+        seen=PILOT
+        + "; in pixels and not latents, at 1,800 steps 11.8 against 17.8 at guidance 1, 26.5 against 25.3 at 2; "
+        "of this run's autoencoders, after 600 steps and on test images, distances of 0.03 and 0.19 and 210 of 256 "
+        "codes",
     ),
     Claim(
         "diffusion-needs-less-for-images",
-        says="C4: for the Fréchet distance that the twin reaches, Transfusion needs fewer operations",
+        says="C4: for the Fréchet distance that the twin reaches, Transfusion needs fewer operations, with this pair "
+        "of autoencoders; a ratio below that of the smallest budget, an eighth, cannot be seen",
         source="Table 3 (parity FLOP ratio, FID)",
         evidence="P",
-        paper_value="0.029: log ratio −3.54",
-        whose="paper, with a number",
-        test=less(ratio("fd"), 0.0, size=3.54, **DRAWS),
+        paper_value="0.029: log ratio −3.54, below what can be seen here",
+        whose="paper, direction only",
+        test=less(ratio("fd"), 0.0, **SEEDS),
         expected="holds",
         seen=NOT_PILOTED,
     ),
     Claim(
         "diffusion-needs-less-for-text",
-        says="C4: for the bits a byte of text that the twin reaches, Transfusion needs fewer operations",
+        says="C4: for the bits a byte of text that the twin reaches, Transfusion needs fewer operations; codes share "
+        "one mean loss with text, as in the papers, and so take weight from it",
         source="Table 3 (parity FLOP ratio, C4 perplexity)",
         evidence="P",
         paper_value="0.489: log ratio −0.715",
         whose="paper, with a number",
-        test=less(ratio("bits_per_byte"), 0.0, size=0.715, **DRAWS),
+        test=less(ratio("bits_per_byte"), 0.0, size=-0.715, **SEEDS),
         expected="holds",
         seen=NOT_PILOTED,
     ),
     Claim(
         "diffusion-captions-better-than-codes",
-        says="C4: at the same operations, captions of clean latents are right more often than captions of codes",
+        says="C4: at the same operations, and with this pair of autoencoders, captions of clean latents are right more "
+        "often than captions of codes",
         source="Table 3 (CIDEr 27.2 against 18.0)",
         evidence="P",
         paper_value="another metric: only its direction",
         whose="paper, direction only",
-        test=greater(of("caption_right", LATENTS), of("caption_right", CODES), **IMAGES),
+        test=greater(twins("caption_gap"), 0.0, **IMAGES),
         expected="does not hold at this scale",
-        seen=PILOT + "; .96 against .75, in pixels and not latents",
+        seen=PILOT + "; .96 against .75 at 1,800 steps, in pixels and not latents",
     ),
     Claim(
         "less-noise-before-captions-helps",
@@ -245,19 +228,19 @@ CLAIMS = [
     ),
     Claim(
         "less-noise-before-captions-costs-no-image",
-        says="C5: that changes the Fréchet distance of images by less than 5 %",
-        source="Table 8 (FID 16.7 → 16.5, 1.2 %)",
+        says="C5: that makes the Fréchet distance of images larger by less than a fifth (0.2 in its logarithm)",
+        source="Table 8 (FID 16.7 → 16.5)",
         evidence="P",
         paper_value="−1.2 %",
         whose="paper, direction only",
-        test=equivalent(of("log_fd", LINEAR), of("log_fd", NO_CAP), margin=0.05, margin_of="ours", **SEEDS),
+        test=at_most(of("log_fd", LINEAR), of("log_fd", NO_CAP), margin=0.2, margin_of="ours", **SEEDS),
         expected="does not hold at this scale",
-        seen=PILOT + "; 111 against 91 at 600 steps",
+        seen=PILOT + "; 111 against 91 at 600 steps and guidance 1, 117 against 69 at 2",
     ),
     Claim(
         "images-cost-text",
-        says="C6: a model that learns images, too, spends more bits a byte on text than one that learns as much text "
-        "alone",
+        says="C6: a model that learns images with their captions, too, spends more bits a byte on text than one that "
+        "learns as much text alone",
         source="Table 4 (C4 perplexity 10.1 → 10.4)",
         evidence="P",
         paper_value="log ratio of perplexities 0.029",
@@ -268,12 +251,13 @@ CLAIMS = [
     ),
     Claim(
         "codes-cost-text-more",
-        says="C6: codes of images cost text more than diffusion does",
+        says="C6: codes of images cost text more than diffusion does; codes share one mean loss with text, as in the "
+        "papers, and so take weight from it",
         source="Table 4 (10.4 with diffusion, 11.8 with discrete image tokens, of which 0.6 is the stability recipe)",
         evidence="P",
         paper_value="log ratio of perplexities 0.126",
         whose="paper, direction only",
-        test=greater(of("bits_per_byte", CODES), of("bits_per_byte", LATENTS), **DOCUMENTS),
+        test=less(twins("bits_gap"), 0.0, **DOCUMENTS),
         expected="holds",
         seen=NOT_PILOTED,
     ),
@@ -283,32 +267,11 @@ CLAIMS = [
         source="section 4.1 (λ = 5 by preliminary experiments that are not shown)",
         evidence="P",
         paper_value="not printed",
-        whose="ours",
-        test=all_of(less(of("log_fd", LINEAR), of("log_fd", f"weight {weight}"), **SEEDS) for weight in (0.5, 1, 20)),
-        expected="does not hold at this scale",
-        seen=NOT_PILOTED,
-    ),
-    Claim(
-        "more-weight-costs-text",
-        says="C7: λ = 20 costs text more than λ = 0.5",
-        source="section 4.1; not in the paper",
-        evidence="P",
-        paper_value="not printed",
-        whose="ours",
-        test=greater(of("bits_per_byte", "weight 20"), of("bits_per_byte", "weight 0.5"), **DOCUMENTS),
-        expected="holds",
-        seen=NOT_PILOTED,
-    ),
-    Claim(
-        "flow-matching-is-better",
-        says="Flow matching in the place of DDPM gives images nearer to real ones, with the same sampling steps",
-        source="not in the paper; later work uses it",
-        evidence="P",
-        paper_value="not measured there",
-        whose="ours",
-        test=less(of("log_fd", FLOW), of("log_fd", LINEAR), **SEEDS),
-        expected="holds",
-        seen=NOT_PILOTED,
+        whose="paper, direction only",
+        test=NotTested(
+            "Three more weights with eight seeds each do not fit into the hour; profile gpu has these arms."
+        ),
+        expected="not tested",
     ),
     Claim(
         "equals-diffusion-models",
@@ -351,17 +314,18 @@ CONTROLS = [
     Control(
         "prompts-are-followed",
         "planted",
-        says="Images of the main arm are what the prompt says in 0.5 or more, so that there is something to lose",
-        test=greater(of("alignment", LINEAR), 0.5, **SEEDS),
+        says="Images of the main arm are what the prompt says in more than 0.2, twice chance",
+        test=greater(of("alignment", LINEAR), 0.2, **SEEDS),
     ),
     Control(
         "shuffled-captions-align-nothing",
         "shuffled",
-        says="Trained on captions of other images, images are as prompted, and captions right, by chance alone",
+        says="Trained on captions of other images, images are as prompted, and captions right, in less than 0.2, twice "
+        "chance (one kind said of all would be right in its share of the images, somewhat above 0.1)",
         test=all_of(
             [
-                at_most(of("alignment", SHUFFLED), 0.1, margin=0.05, margin_of="ours", **SEEDS),
-                at_most(of("caption_right", SHUFFLED), 0.1, margin=0.05, margin_of="ours", **IMAGES),
+                at_most(of("alignment", SHUFFLED, evaluated_more), 0.1, margin=0.1, margin_of="ours", **SEEDS),
+                at_most(of("caption_right", SHUFFLED, evaluated_more), 0.1, margin=0.1, margin_of="ours", **IMAGES),
             ]
         ),
     ),

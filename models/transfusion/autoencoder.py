@@ -63,10 +63,12 @@ class Smoothed(nn.Module):
 class Autoencoder(nn.Module):
     """Encoder, bottleneck and decoder. Images are (N, channels, side, side) between -1 and 1.
 
-    `scale` is the spread of its latents over the training images, and `used` how often each code was, of late.
+    `scale` is the spread of its latents over the training images, `reach` the largest size of one of these when their
+    spread is 1, and `used` how often each code was, of late.
     """
 
     scale: Tensor
+    reach: Tensor
     used: Tensor
 
     def __init__(self, sizes: AutoencoderSizes) -> None:
@@ -86,6 +88,7 @@ class Autoencoder(nn.Module):
         self.spread = nn.Conv2d(inner, sizes.latent, 1) if not sizes.codes else None
         self.codebook = nn.Embedding(sizes.codes, sizes.latent) if sizes.codes else None
         self.register_buffer("scale", torch.ones(1))
+        self.register_buffer("reach", torch.ones(1))
         if sizes.codes:
             self.register_buffer("used", torch.zeros(sizes.codes))
 

@@ -87,7 +87,8 @@ class Sampling:
 
     `steps` denoising steps, of T, with classifier-free `guidance` (1: none). `fresh` is the share of a step's noise
     that is drawn anew: 1 is DDPM (Ho et al. 2020), as in the paper, 0 is DDIM (Song et al. 2021). `bound` clips what
-    the clean image is taken to be (0: not). Discrete tokens have a `temperature`, and the `top_k` most probable ones
+    the clean image is taken to be (0: not): at T next to nothing of the image is left, and whatever the foretold noise
+    is off by would be divided by √ᾱ_T = 5e-5. Discrete tokens have a `temperature`, and the `top_k` most probable ones
     (0: all).
     """
 

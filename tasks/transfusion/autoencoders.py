@@ -104,9 +104,10 @@ def learn(images: Images, config: AutoencoderTraining, out: Path) -> None:
         flops_per_step=0,
     )
     model.cpu().eval()
-    spread = float(encoded(model, images, learned)[0].std())
+    latents = encoded(model, images, learned)[0]
     with torch.no_grad():
-        model.scale.fill_(spread)
+        model.scale.fill_(float(latents.std()))
+        model.reach.fill_(float((latents / latents.std()).abs().max()))
     save_autoencoder(model, out)
 
 

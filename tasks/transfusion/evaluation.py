@@ -30,32 +30,33 @@ Row = dict[str, Any]
 
 MOMENTS = (100, 300, 500, 700, 900)
 """Times at which noise is foretold."""
-REGIONS = {"all": (0, 16), "first row": (0, 4), "last row": (12, 16), "last patch": (15, 16)}
-"""Of the 4 × 4 patches of an image, as they are read; the first row and the last mirror each other."""
-GRID = 4
+REGIONS = ("all", "first row", "last row", "last patch")
+"""Of an image's patches, as they are read; the first row and the last mirror each other."""
+PATCH = 2
+"""The side of a patch in the main arms; errors are told by these places in every arm."""
 LONGEST = 12
 """Ids of a caption that is written."""
 
 
 @config
 class Evaluation:
-    """What is measured, on which split, and how images are sampled, which is set before any test image is looked at.
+    """What is measured, on which split: the most `captioned` images, `denoised` images and `documents`, 0 for all.
 
-    The most `captioned` images, `denoised` images and `documents` of the split, 0 for all. `sampling` is that of arms
-    that read pixels; the twins have theirs from validation images (`choosing.py`).
+    How images are sampled is chosen before any test image is looked at (`choosing.py`).
     """
 
     seed: Index = 0
     arm: str = "linear"
     budget: float = 1.0
     split: Literal["validation", "test"] = "test"
-    captioned: Index = 400
+    captioned: Index = 0
     denoised: Index = 200
     documents: Index = 0
     batch: Count = 250
-    sampling: Sampling = Sampling()
 
 
+SETTINGS = {"values": ("steps", "guidance", "fresh", "bound"), "codes": ("guidance", "temperature", "top_k")}
+"""What of the sampling means something to them."""
 QUANTITIES = {
     "fd": "Fréchet distance of generated images from the test images, equally many, in the judge's features",
     "log_fd": "natural logarithm of fd",
@@ -70,13 +71,15 @@ QUANTITIES = {
 
 
 @measures(**QUANTITIES)
-def evaluate(*, images: Path, texts: Path, judge: Path, generator: Path, config: Evaluation, out: Path) -> None:
+def evaluate(
+    *, images: Path, texts: Path, judge: Path, generator: Path, chosen: Path, config: Evaluation, out: Path
+) -> None:
     """Write metrics.json (with the sampling's settings in every row of a distance), examples.parquet and images.
 
     A prompt is asked for each test image, with its digit, so that kinds are as frequent as among them.
     `made.safetensors` has the generated images, uint8, and `asked` their kinds.
     """
-    _measure(images, texts, judge, generator, {}, config.sampling, config, out)
+    _measure(images, texts, judge, generator, {}, chosen, config, out)
 
 
 @measures(**QUANTITIES)
@@ -91,9 +94,8 @@ def evaluate_twin(
     config: Evaluation,
     out: Path,
 ) -> None:
-    """The same for an arm that reads an autoencoder's latents or codes, sampled as was chosen for it."""
-    settings = json.loads((chosen / "sampling.json").read_text())["chosen"][config.arm]
-    _measure(images, texts, judge, generator, autoencoders, Sampling(**settings), config, out)
+    """The same for an arm that reads an autoencoder's latents or codes."""
+    _measure(images, texts, judge, generator, autoencoders, chosen, config, out)
 
 
 def _measure(
@@ -102,7 +104,7 @@ def _measure(
     judge: Path,
     generator: Path,
     autoencoders: dict[str, Path],
-    sampling: Sampling,
+    chosen: Path,
     config: Evaluation,
     out: Path,
 ) -> None:
@@ -117,6 +119,7 @@ def _measure(
     examples: list[Row] = []
     examples += [{**labels, **row} for row in read_texts(model, texts, config)]
     if arm.reads != "nothing":
+        sampling = Sampling(**json.loads((chosen / "sampling.json").read_text())["chosen"][arm.reads])
         asked = Asked(known, texts, config, autoencoders)
         made = asked.imagined(model, sampling)
         reference = Reference(load_judge(judge), known, config.split)
@@ -129,7 +132,11 @@ def _measure(
                 "log_fd": math.log(distance),
                 "alignment": float(right.mean()),
                 "images": len(made),
-                **asdict(sampling),
+                **{
+                    name: value
+                    for name, value in asdict(sampling).items()
+                    if name in SETTINGS["codes" if arm.reads == "codes" else "values"]
+                },
             }
         )
         examples += [{**labels, **row} for row in asked.captioned(model)]
@@ -286,18 +293,24 @@ class Asked:
             noise = torch.randn(values.shape, generator=generator)
             noised = way.mixed(values, noise, torch.full((len(values),), moment))
             off = (foretell(model, prompts, noised.to(device), moment).cpu() - way.target(values, noise)) ** 2
-            errors.append(torch.nn.functional.adaptive_avg_pool2d(off.mean(1, keepdim=True), GRID).flatten(1))
+            errors.append(torch.nn.functional.avg_pool2d(off.mean(1, keepdim=True), PATCH).flatten(1))
         by_time = torch.stack(errors, 1)
         mean = by_time.mean(1)
+        places = mean.shape[1]
+        row = values.shape[-1] // PATCH
+        begins = {"all": 0, "first row": 0, "last row": places - row, "last patch": places - 1}
         rows = []
         for at, number in enumerate(numbers.tolist()):
-            logs = {name: math.log(float(mean[at, first:last].mean())) for name, (first, last) in REGIONS.items()}
+            logs = {
+                name: math.log(float(mean[at, begins[name] : row if name == "first row" else places].mean()))
+                for name in REGIONS
+            }
             rows += [{"image": number, "region": name, "log_mse": log} for name, log in logs.items()]
             rows.append({"image": number, "first_over_last": logs["first row"] - logs["last row"]})
         by_moment = [
-            {"moment": f"t = {moment}", "place": f"{place + 1:02d}", "mse": float(by_time[:, at, place].mean())}
+            {"moment": f"t = {moment}", "place": f"{place + 1:03d}", "mse": float(by_time[:, at, place].mean())}
             for at, moment in enumerate(MOMENTS)
-            for place in range(GRID**2)
+            for place in range(places)
         ]
         return rows, by_moment
 

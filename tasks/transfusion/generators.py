@@ -210,18 +210,22 @@ def learn(images: Images, shown: Shown, texts: Path, config: Generator) -> "tupl
 
     torch.manual_seed(config.seed)
     model = Transfusion(sizes)
-    positions = config.texts * config.context
+    positions = foretelling = config.texts * config.context
     if arm.reads != "nothing":
         positions += count * captions.table.tokens.shape[1]
-    # 6 operations a parameter and position, as the paper counts (6ND); look-ups are none.
+        asked = (captions.table.targets != NOTHING).sum(1).float().mean() + shown.codes.shape[1]
+        foretelling += round(count * float(asked))
+    # 6 operations a parameter and position, as the paper counts (6ND). Look-ups are none, but where a token is
+    # foretold the embedding is a matrix like any other.
     parameters = sum(each.numel() for name, each in model.named_parameters() if "embedding" not in name)
+    head = model.trunk.embedding.weight.numel()
     done = train(
         model,
         batch=batch,
         loss=loss,
         config=optimisation,
         tokens_per_step=positions,
-        flops_per_step=6 * parameters * positions,
+        flops_per_step=6 * (parameters * positions + head * foretelling),
     )
     return model.cpu().eval(), done
 

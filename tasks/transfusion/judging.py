@@ -12,7 +12,7 @@ from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.learning.train import train
 from tasks.transfusion.autoencoders import decoded, encoded, load_autoencoder
-from tasks.transfusion.images import Images, read_images
+from tasks.transfusion.images import Images, Split, read_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,23 +155,25 @@ def load_judge(folder: Path) -> "Judge":
 
 @config
 class Reconstructing:
-    """Which autoencoders are compared: nothing to set."""
+    """On which split: whether the twins are compared hangs on it, so it is not that of the test."""
+
+    split: Split = "validation"
 
 
 @measures(
-    fd="Fréchet distance from the test images, in the judge's features",
-    perplexity="codes that would be used if all were used alike: 2 to the entropy of their use on test images",
-    error="mean squared error of a pixel of the test images, which go from -1 to 1",
+    fd="Fréchet distance from the real images of the split, in the judge's features",
+    perplexity="codes that would be used if all were used alike: 2 to the entropy of their use on the split",
+    error="mean squared error of a pixel of the split's images, which go from -1 to 1",
 )
 def judge_autoencoders(
     *, images: Path, judge: Path, autoencoders: dict[str, Path], config: Reconstructing, out: Path
 ) -> None:
-    """What each autoencoder makes of test images: how near to them, and how many codes it uses."""
+    """What each autoencoder makes of held-out images: how near to them, and how many codes it uses."""
     import torch
 
     known = read_images(images)
-    numbers = known.of("test")
-    reference = Reference(load_judge(judge), known, "test")
+    numbers = known.of(config.split)
+    reference = Reference(load_judge(judge), known, config.split)
     rows = []
     for folder in autoencoders.values():
         model = load_autoencoder(folder)

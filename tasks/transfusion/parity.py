@@ -1,26 +1,24 @@
 """Transfusion against its discrete twin: at the same budget, and how much less of it gives the same (section 4.2).
 
 The parity ratio is the training's operations that Transfusion needs over those that the twin spent, for the value that
-the twin reached with its largest budget. Each one's logarithm is fitted as a line over the logarithm of operations, and
-the value must lie within what Transfusion reached, for nothing is extrapolated.
+the twin reached with its largest budget. Seed by seed, the logarithm of Transfusion's value is fitted as a line over
+the logarithm of operations. Nothing is extrapolated: a ratio lies between that of the smallest budget and
+1, and at either end it is a bound (1 stands for whatever is more).
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from models.config import Count, Fraction, Index, config
+from models.config import Fraction, config
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.transfusion.arms import CODES, LATENTS
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from tasks.transfusion.evaluation import write_examples
 
 Row = dict[str, Any]
 
@@ -29,11 +27,17 @@ LEAST_BUDGETS = 4
 
 @config
 class Parity:
-    """Bootstrap `draws` of the seeds of each budget; a codebook of which less than `least_used` is used is no rival."""
+    """When the twins are compared at all, and when a line is one.
 
-    seed: Index = 0
-    draws: Count = 500
+    Not where less than `least_used` of the codebook is used, where less than `least_aligned` of either one's images are
+    as prompted, or where the autoencoders' own Fréchet distances differ by more than the share `most_of_gap` of the
+    difference that they might explain. Lines must explain `least_explained` of the variance of means by budget.
+    """
+
     least_used: Fraction = 0.25
+    least_aligned: Fraction = 0.5
+    most_of_gap: Fraction = 0.1
+    least_explained: Fraction = 0.8
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Point:
     seed: int
     log_flops: float
     logs: Mapping[str, float]
+    alignment: float = 1.0
 
 
 METRICS = {"fd": "Fréchet distance", "bits_per_byte": "bits a byte of text", "caption_wrong": "captions that are wrong"}
@@ -53,57 +58,71 @@ METRICS = {"fd": "Fréchet distance", "bits_per_byte": "bits a byte of text", "c
 
 @measures(
     log_fd_gap="log Fréchet distance of latents less that of codes, at the same operations",
-    log_bits_gap="the same of bits a byte of text",
-    caption_gap="share of captions that are right with latents less that with codes",
-    log_ratio="log of operations that Transfusion needs over those of the twin, for the same value: a bootstrap draw",
-    parity_ratio="operations that Transfusion needs over those of the twin, for the same value",
+    bits_gap="bits a byte of a document with latents less those with codes",
+    caption_gap="captions that are right with latents less those with codes, by image",
+    log_ratio="log of operations that Transfusion needs over those of the twin, for the same value; bounded by budgets",
+    parity_ratio="operations that Transfusion needs over those of the twin, for the same value: geometric mean",
     r_squared="share of the variance of the logarithm that the line explains, means by budget",
 )
-def compare_twins(
-    *,
-    judge: Path,
-    reconstructed: Path,
-    equal: dict[str, Path],
-    scaled: dict[str, Path],
-    config: Parity,
-    out: Path,
-) -> None:
-    """Write metrics.json: the gaps at the full budget by seed, the ratio by metric with draws, and the lines' fit.
+def compare_twins(*, reconstructed: Path, evaluated: dict[str, Path], config: Parity, out: Path) -> None:
+    """Write metrics.json and examples.parquet: the gaps at the full budget, ratios by metric and seed, the lines' fit.
 
-    Nothing is compared, and every row says why, where one autoencoder is much worse than the other: where their own
-    Fréchet distances differ by more than real images of two splits do, or the codebook is hardly used.
+    Nothing is compared, and every row says why, where one of both sides is no fair rival (see `Parity`).
     """
-    reason = straw_man(judge, reconstructed, config)
-    points = [point for folder in [*equal.values(), *scaled.values()] for point in [read_point(folder)]]
+    points = {folder: read_point(folder) for folder in evaluated.values()}
+    reason = straw_man(reconstructed, list(points.values()), config)
+    withheld = {"unavailable": reason} if reason else {}
     rows: list[Row] = []
-    for seed in sorted({point.seed for point in points if point.budget == 1.0}):
-        by_arm = {point.arm: point.logs for point in points if point.seed == seed and point.budget == 1.0}
-        latents, codes = by_arm[LATENTS], by_arm[CODES]
-        row: Row = {
-            "contrast": "latents less codes",
-            "seed": seed,
-            "log_fd_gap": latents["fd"] - codes["fd"],
-            "log_bits_gap": latents["bits_per_byte"] - codes["bits_per_byte"],
-            "caption_gap": math.exp(codes["caption_wrong"]) - math.exp(latents["caption_wrong"]),
-        }
-        rows.append({**row, "unavailable": reason} if reason else row)
+    examples: list[Row] = []
+    for seed in sorted({point.seed for point in points.values()}):
+        at = {p.arm: (folder, p.logs) for folder, p in points.items() if p.seed == seed and p.budget == 1.0}
+        (latents, logs), (codes, other_logs) = at[LATENTS], at[CODES]
+        labels: Row = {"contrast": "latents less codes", "seed": seed}
+        found = [{**labels, **row} for row in gaps(latents, codes)]
+        examples += [{**row, **withheld} for row in found]
+        mean: Row = {"log_fd_gap": logs["fd"] - other_logs["fd"]}
+        for gap in ("bits_gap", "caption_gap"):
+            weighed = [(row[gap], row.get("bytes", 1)) for row in found if gap in row]
+            mean[gap] = sum(value * weight for value, weight in weighed) / sum(weight for _, weight in weighed)
+        rows.append({**labels, **mean, **withheld})
     for metric in METRICS:
-        rows += [{**row, "unavailable": reason} if reason else row for row in parity(points, metric, config)]
+        rows += [{**row, **withheld} for row in parity(list(points.values()), metric, config)]
     write_json(out / "metrics.json", rows)
+    write_examples(examples, out)
     spool.table("parity", [row for row in rows if "r_squared" in row])
 
 
-def straw_man(judge: Path, reconstructed: Path, config: Parity) -> str:
-    """Why the twin's autoencoder is no fair rival, in a sentence; empty where it is one."""
-    real = json.loads((judge / "metrics.json").read_text())
-    floor = next(row["fd"] for row in real if row["arm"] == "real train images")
+def gaps(latents: Path, codes: Path) -> Iterator[Row]:
+    """Document by document and image by image, what was measured with latents less that with codes."""
+    import pyarrow.parquet
+
+    read = [pyarrow.parquet.read_table(folder / "examples.parquet").to_pylist() for folder in (latents, codes)]
+    for quantity, item, gap in (("bits_per_byte", "document", "bits_gap"), ("caption_right", "image", "caption_gap")):
+        left, right = ({row[item]: row for row in rows if row[quantity] is not None} for rows in read)
+        for number, row in left.items():
+            kept = {item: number, "bytes": row["bytes"]} if item == "document" else {item: number}
+            yield {**kept, gap: row[quantity] - right[number][quantity]}
+
+
+def straw_man(reconstructed: Path, points: Sequence[Point], config: Parity) -> str:
+    """Why one side is no fair rival of the other, in a sentence; empty where both are."""
     made = {row["arm"].split(",")[0]: row for row in json.loads((reconstructed / "metrics.json").read_text())}
-    apart = abs(made["codebook"]["fd"] - made["continuous"]["fd"])
-    if apart > floor:
-        return f"The autoencoders' own Fréchet distances differ by {apart:.2f}, more than real images do ({floor:.2f})."
     share = made["codebook"]["perplexity"] / made["codebook"]["codes"]
     if share < config.least_used:
         return f"Only {share:.0%} of the codebook is used, so that the twin is no rival."
+    full = {arm: [point for point in points if point.arm == arm and point.budget == 1.0] for arm in (LATENTS, CODES)}
+    for arm, found in full.items():
+        aligned = sum(point.alignment for point in found) / len(found)
+        if aligned < config.least_aligned:
+            return f"Only {aligned:.0%} of the images of {arm} are as prompted, so that there is nothing to compare."
+    apart = abs(made["codebook"]["fd"] - made["continuous"]["fd"])
+    reached = [sum(math.exp(point.logs["fd"]) for point in found) / len(found) for found in full.values()]
+    gap = abs(reached[0] - reached[1])
+    if apart > config.most_of_gap * gap:
+        return (
+            f"The autoencoders' own Fréchet distances differ by {apart:.2f}, more than {config.most_of_gap:.0%} of the "
+            f"{gap:.2f} between the twins."
+        )
     return ""
 
 
@@ -115,62 +134,59 @@ def read_point(folder: Path) -> Point:
     count = next(row["of"] for row in rows if "caption_right" in row)
     wrong = 1 - found["caption_right"] + 1 / (count + 1)
     logs = {"fd": found["log_fd"], "bits_per_byte": math.log(found["bits_per_byte"]), "caption_wrong": math.log(wrong)}
-    return Point(found["arm"], found["budget"], found["seed"], math.log(found["flops"]), logs)
+    return Point(
+        found["arm"], found["budget"], found["seed"], math.log(found["flops"]), logs, alignment=found["alignment"]
+    )
 
 
 def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
-    """The ratio of one metric, with its bootstrap draws, or why there is none; and how well the lines fit."""
-    import numpy as np
-
-    tables = {arm: _table(points, arm, metric) for arm in (LATENTS, CODES)}
-    rows: list[Row] = []
-    fits = {arm: _line(x, [float(np.mean(each)) for each in y]) for arm, (x, y) in tables.items()}
-    for arm, (_, _, explained) in fits.items():
-        if math.isfinite(explained):
-            rows.append({"arm": arm, "metric": metric, "r_squared": explained})
-    reached = [float(np.mean(each)) for each in tables[LATENTS][1]]
-    wanted = float(np.mean(tables[CODES][1][-1]))
+    """The ratio of one metric by seed, or why there is none; and how well lines fit the means of seeds."""
+    curves = {arm: _means(points, arm, metric) for arm in (LATENTS, CODES)}
+    fits = {arm: _line(x, y) for arm, (x, y) in curves.items()}
+    rows: list[Row] = [
+        {"arm": arm, "metric": metric, "r_squared": explained}
+        for arm, (_, _, explained) in fits.items()
+        if math.isfinite(explained)
+    ]
+    slope, _, explained = fits[LATENTS]
     reason = ""
-    if min(len(x) for x, _ in tables.values()) < LEAST_BUDGETS:
+    if min(len(x) for x, _ in curves.values()) < LEAST_BUDGETS:
         reason = f"There are fewer than {LEAST_BUDGETS} budgets, so that no line is fitted."
-    elif not min(reached) <= wanted <= max(reached):
-        side = "better" if max(reached) < wanted else "worse"
-        reason = f"With every budget Transfusion is {side} than the twin is with its largest, so there is no ratio."
+    # Where every budget is better than the twin's largest, the answer is a bound that needs no line.
+    elif max(curves[LATENTS][1]) >= curves[CODES][1][-1] and not (slope < 0 and explained >= config.least_explained):
+        reason = (
+            f"Transfusion's line over budgets has a slope of {slope:+.2f} and explains {explained:.0%}: it must fall, "
+            f"and explain {config.least_explained:.0%}."
+        )
+    seeds = sorted({point.seed for point in points})
     if reason:
-        return [*rows, {"metric": metric, "draw": 0, "log_ratio": None, "unavailable": reason}]
-    rows.append({"metric": metric, "parity_ratio": math.exp(_log_ratio(tables, None))})
-    drawn = np.random.default_rng(config.seed)
-    draws = [_log_ratio(tables, drawn) for _ in range(config.draws)]
-    return [*rows, *({"metric": metric, "draw": draw, "log_ratio": log} for draw, log in enumerate(draws))]
+        return [*rows, *({"metric": metric, "seed": seed, "log_ratio": None, "unavailable": reason} for seed in seeds)]
+    logs = {seed: log_ratio([point for point in points if point.seed == seed], metric) for seed in seeds}
+    rows.append({"metric": metric, "parity_ratio": math.exp(sum(logs.values()) / len(logs))})
+    return [*rows, *({"metric": metric, "seed": seed, "log_ratio": log} for seed, log in logs.items())]
 
 
-Curve = tuple[list[float], list[list[float]]]
-"""Log operations by budget, and there the values of the seeds."""
+def log_ratio(points: Sequence[Point], metric: str) -> float:
+    """Of one seed, held between the ratio of the smallest budget and 1: at either end it is a bound."""
+    (x, y), (spent, reached) = (_means(points, arm, metric) for arm in (LATENTS, CODES))
+    least, most = x[0] - spent[-1], max(0.0, x[-1] - spent[-1])
+    wanted = reached[-1]
+    if max(y) < wanted:
+        return least
+    slope, level, _ = _line(x, y)
+    if min(y) > wanted or slope >= 0:
+        return most
+    return min(most, max(least, (wanted - level) / slope - spent[-1]))
 
 
-def _table(points: Sequence[Point], arm: str, metric: str) -> Curve:
-    budgets: dict[float, list[float]] = {}
-    flops: dict[float, float] = {}
-    for point in sorted(points, key=lambda each: (each.budget, each.seed)):
+def _means(points: Sequence[Point], arm: str, metric: str) -> tuple[list[float], list[float]]:
+    """Log operations by budget, and there the mean of seeds."""
+    budgets: dict[float, list[Point]] = {}
+    for point in sorted(points, key=lambda each: each.budget):
         if point.arm == arm:
-            budgets.setdefault(point.budget, []).append(point.logs[metric])
-            flops[point.budget] = point.log_flops
-    return list(flops.values()), list(budgets.values())
-
-
-def _log_ratio(tables: Mapping[str, Curve], drawn: "np.random.Generator | None") -> float:
-    """Of means by budget, or of means of seeds that are drawn with replacement."""
-    import numpy as np
-
-    means: dict[str, NDArray[np.float64]] = {}
-    for arm, (_, values) in tables.items():
-        chosen = values
-        if drawn is not None:
-            chosen = [[each[at] for at in drawn.integers(len(each), size=len(each))] for each in values]
-        means[arm] = np.array([np.mean(each) for each in chosen])
-    slope, level, _ = _line(tables[LATENTS][0], means[LATENTS].tolist())
-    spent = tables[CODES][0][-1]
-    return float((means[CODES][-1] - level) / slope - spent)
+            budgets.setdefault(point.budget, []).append(point)
+    flops = [found[0].log_flops for found in budgets.values()]
+    return flops, [sum(point.logs[metric] for point in found) / len(found) for found in budgets.values()]
 
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:

@@ -64,7 +64,8 @@ class Painter:
         room = sizes.transformer.context - sizes.patches - 2
         if len(ids) > room:
             raise UserError(f"The prompt has {len(ids)} tokens, and there is room for {room}: make it shorter.")
-        sampling = Sampling(steps=steps, guidance=guidance, bound=0.0 if self.autoencoder is not None else 1.0)
+        bound = 1.0 if self.autoencoder is None else float(self.autoencoder.reach)
+        sampling = Sampling(steps=steps, guidance=guidance, bound=bound)
         generator = torch.Generator().manual_seed(seed)
         parts = []
         for start in range(0, count, AT_ONCE):
