@@ -209,6 +209,22 @@ def test_who_knows_the_noise_walks_straight_back(way: Noising) -> None:
     assert torch.allclose(x, clean, atol=5e-2)
 
 
+@pytest.mark.parametrize(("bound", "ends"), [(3.5, True), (0.0, False)])
+def test_a_bound_forgives_an_error_in_the_first_step(bound: float, ends: bool) -> None:
+    """A network foretells with errors, and no noise larger than it has seen: unbounded, it never comes back."""
+    way, random = Diffusion(), torch.Generator().manual_seed(0)
+    clean = torch.randn(4, 4, 4, 4, generator=random).clamp(-3.5, 3.5)
+    x = torch.randn(clean.shape, generator=random)
+    for time, to in pairwise(times(25)):
+        kept = float(way.kept[time])
+        noise = ((x - kept**0.5 * clean) / (1 - kept) ** 0.5).clamp(-4, 4)
+        foretold = noise + 0.03 * torch.randn(x.shape, generator=random)
+        x = way.back(x, foretold, (time, to), torch.randn(x.shape, generator=random), 1.0, bound)
+    furthest = float((x - clean).abs().max())
+    assert (furthest < 0.3) == ends
+    assert ends or furthest > 3
+
+
 def test_a_ddpm_step_has_the_posteriors_variance() -> None:
     """With all noise fresh, x_s of a known clean image has the variance that noising to s gives it."""
     way = Diffusion()
