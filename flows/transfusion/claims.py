@@ -3,7 +3,7 @@
 from typing import Any
 
 from flows.engine.paper import Claim, Control, Measurement, NotTested, Stage, all_of, at_most, equivalent, greater, less
-from flows.transfusion.stages import contrasts, evaluated, evaluated_more, judge, parity
+from flows.transfusion.stages import contrasts, evaluated, evaluated_more, evaluated_text, judge, parity
 from tasks.transfusion.arms import CAUSAL, LINEAR, NO_CAP, SHUFFLED, TEXT, UNET
 
 TRIALS = (
@@ -245,7 +245,7 @@ CLAIMS = [
         evidence="P",
         paper_value="log ratio of perplexities 0.029",
         whose="paper, direction only",
-        test=greater(of("bits_per_byte", LINEAR), of("bits_per_byte", TEXT), **DOCUMENTS),
+        test=greater(of("bits_per_byte", LINEAR), of("bits_per_byte", TEXT, evaluated_text), **DOCUMENTS),
         expected="holds",
         seen=NOT_PILOTED,
     ),

@@ -57,20 +57,24 @@ class Evaluation:
 
 SETTINGS = {"values": ("steps", "guidance", "fresh", "bound"), "codes": ("guidance", "temperature", "top_k")}
 """What of the sampling means something to them."""
-QUANTITIES = {
+SPENT = {
+    "flops": "operations of the training, 6 a parameter and position",
+    "bits_per_byte": "bits a byte of held-out text",
+}
+DRAWN = {
     "fd": "Fréchet distance of generated images from the test images, equally many, in the judge's features",
     "log_fd": "natural logarithm of fd",
     "alignment": "share of generated images of which the judge says what the prompt says, 0 to 1",
     "caption_right": "captions written freely after a clean image that name its digit, 0 to 1",
-    "bits_per_byte": "bits a byte of held-out text",
+}
+DENOISED = {
     "log_mse": "natural logarithm of an image's mean squared error of the foretold noise, over times",
     "first_over_last": "log_mse of an image's first row of patches less that of its last row",
     "mse": "mean squared error of the foretold noise",
-    "flops": "operations of the training, 6 a parameter and position",
 }
 
 
-@measures(**QUANTITIES)
+@measures(**SPENT, **DRAWN, **DENOISED)
 def evaluate(
     *, images: Path, texts: Path, judge: Path, generator: Path, chosen: Path, config: Evaluation, out: Path
 ) -> None:
@@ -82,7 +86,7 @@ def evaluate(
     _measure(images, texts, judge, generator, {}, chosen, config, out)
 
 
-@measures(**QUANTITIES)
+@measures(**SPENT, **DRAWN)
 def evaluate_twin(
     *,
     images: Path,
@@ -98,6 +102,29 @@ def evaluate_twin(
     _measure(images, texts, judge, generator, autoencoders, chosen, config, out)
 
 
+@measures(**SPENT)
+def evaluate_text(*, texts: Path, generator: Path, config: Evaluation, out: Path) -> None:
+    """The same for an arm that reads text alone."""
+    labels = labels_of(config)
+    model, _ = load_generator(generator)
+    examples = [{**labels, **row} for row in read_texts(model.to(where()), texts, config)]
+    metrics = [{**labels, "flops": flops_of(generator)}, *means(examples, labels)]
+    write_examples(examples, out)
+    write_json(out / "metrics.json", metrics)
+    spool.table("evaluation", metrics)
+
+
+def labels_of(config: Evaluation) -> Row:
+    """What every row says of the generator."""
+    shown = config.arm if config.budget == 1 else f"{config.arm}, {config.budget:g} × the steps"
+    return {"arm": config.arm, "seed": config.seed, "budget": config.budget, "shown": shown}
+
+
+def flops_of(generator: Path) -> float:
+    """Operations of its training."""
+    return float(json.loads((generator / "training.json").read_text())["flops"])
+
+
 def _measure(
     images: Path,
     texts: Path,
@@ -110,41 +137,35 @@ def _measure(
 ) -> None:
     known = read_images(images)
     arm = ARMS[config.arm]
-    labels: Row = {"arm": config.arm, "seed": config.seed, "budget": config.budget}
-    labels["shown"] = config.arm if config.budget == 1 else f"{config.arm}, {config.budget:g} × the steps"
+    labels = labels_of(config)
     model, _ = load_generator(generator)
     model.to(where())
-    trained = json.loads((generator / "training.json").read_text())
-    metrics: list[Row] = [{**labels, "flops": trained["flops"]}]
-    examples: list[Row] = []
-    examples += [{**labels, **row} for row in read_texts(model, texts, config)]
-    if arm.reads != "nothing":
-        sampling = Sampling(**json.loads((chosen / "sampling.json").read_text())["chosen"][arm.reads])
-        asked = Asked(known, texts, config, autoencoders)
-        made = asked.imagined(model, sampling)
-        reference = Reference(load_judge(judge), known, config.split)
-        distance = reference.distance(made)
-        right = reference.right(made, asked.kind)
-        metrics.append(
-            {
-                **labels,
-                "fd": distance,
-                "log_fd": math.log(distance),
-                "alignment": float(right.mean()),
-                "images": len(made),
-                **{
-                    name: value
-                    for name, value in asdict(sampling).items()
-                    if name in SETTINGS["codes" if arm.reads == "codes" else "values"]
-                },
-            }
-        )
-        examples += [{**labels, **row} for row in asked.captioned(model)]
-        _write_made(made, asked.kind, out)
-        if arm.reads == "pixels" and arm.process == "diffusion":
-            found, by_moment = asked.denoised(model)
-            examples += [{**labels, **row} for row in found]
-            metrics += [{**labels, **row} for row in by_moment]
+    sampling = Sampling(**json.loads((chosen / "sampling.json").read_text())["chosen"][arm.reads])
+    asked = Asked(known, texts, config, autoencoders)
+    made = asked.imagined(model, sampling)
+    reference = Reference(load_judge(judge), known, config.split)
+    distance = reference.distance(made)
+    metrics: list[Row] = [
+        {**labels, "flops": flops_of(generator)},
+        {
+            **labels,
+            "fd": distance,
+            "log_fd": math.log(distance),
+            "alignment": float(reference.right(made, asked.kind).mean()),
+            "images": len(made),
+            **{
+                name: value
+                for name, value in asdict(sampling).items()
+                if name in SETTINGS["codes" if arm.reads == "codes" else "values"]
+            },
+        },
+    ]
+    _write_made(made, asked.kind, out)
+    examples = [{**labels, **row} for row in (*read_texts(model, texts, config), *asked.captioned(model))]
+    if arm.reads == "pixels":
+        found, by_moment = asked.denoised(model)
+        examples += [{**labels, **row} for row in found]
+        metrics += [{**labels, **row} for row in by_moment]
     metrics += means(examples, labels)
     write_examples(examples, out)
     write_json(out / "metrics.json", metrics)
@@ -293,6 +314,9 @@ class Asked:
             noise = torch.randn(values.shape, generator=generator)
             noised = way.mixed(values, noise, torch.full((len(values),), moment))
             off = (foretell(model, prompts, noised.to(device), moment).cpu() - way.target(values, noise)) ** 2
+            if self.arm.process == "flow":
+                # The noise is x + (1 − t/T) · velocity, so it is off by that share of what the velocity is off by.
+                off = off * (1 - moment / TIMES) ** 2
             errors.append(torch.nn.functional.avg_pool2d(off.mean(1, keepdim=True), PATCH).flatten(1))
         by_time = torch.stack(errors, 1)
         mean = by_time.mean(1)

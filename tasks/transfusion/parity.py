@@ -61,7 +61,6 @@ METRICS = {"fd": "Fréchet distance", "bits_per_byte": "bits a byte of text", "c
     bits_gap="bits a byte of a document with latents less those with codes",
     caption_gap="captions that are right with latents less those with codes, by image",
     log_ratio="log of operations that Transfusion needs over those of the twin, for the same value; bounded by budgets",
-    parity_ratio="operations that Transfusion needs over those of the twin, for the same value: geometric mean",
     r_squared="share of the variance of the logarithm that the line explains, means by budget",
 )
 def compare_twins(*, reconstructed: Path, evaluated: dict[str, Path], config: Parity, out: Path) -> None:
@@ -140,7 +139,10 @@ def read_point(folder: Path) -> Point:
 
 
 def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
-    """The ratio of one metric by seed, or why there is none; and how well lines fit the means of seeds."""
+    """The ratio of one metric by seed, or why there is none; and how well lines fit the means of seeds.
+
+    Where there is one, `parity_ratio` is the geometric mean over seeds, for the table.
+    """
     curves = {arm: _means(points, arm, metric) for arm in (LATENTS, CODES)}
     fits = {arm: _line(x, y) for arm, (x, y) in curves.items()}
     rows: list[Row] = [
@@ -160,7 +162,8 @@ def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
         )
     seeds = sorted({point.seed for point in points})
     if reason:
-        return [*rows, *({"metric": metric, "seed": seed, "log_ratio": None, "unavailable": reason} for seed in seeds)]
+        # A row must have a number; with `unavailable` no claim reads it.
+        return [*rows, *({"metric": metric, "seed": seed, "log_ratio": 0.0, "unavailable": reason} for seed in seeds)]
     logs = {seed: log_ratio([point for point in points if point.seed == seed], metric) for seed in seeds}
     rows.append({"metric": metric, "parity_ratio": math.exp(sum(logs.values()) / len(logs))})
     return [*rows, *({"metric": metric, "seed": seed, "log_ratio": log} for seed, log in logs.items())]

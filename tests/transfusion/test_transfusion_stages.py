@@ -20,7 +20,8 @@ from models.config import Optimisation
 from models.transfusion.judge import frechet_distance
 from models.transfusion.settings import Sampling
 from tasks.base.errors import UserError
-from tasks.transfusion.arms import ARMS, CODES, LATENTS, LINEAR, SHUFFLED, TEXT
+from tasks.running.run import check_metrics
+from tasks.transfusion.arms import ARMS, CODES, FLOW, LATENTS, LINEAR, SHUFFLED, TEXT
 from tasks.transfusion.autoencoders import (
     CODEBOOK,
     CONTINUOUS,
@@ -31,7 +32,7 @@ from tasks.transfusion.autoencoders import (
 )
 from tasks.transfusion.choosing import Choosing, choose_sampling
 from tasks.transfusion.contrasts import PAIRS, Contrasting, contrast
-from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_twin, read_texts
+from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_text, evaluate_twin, read_texts
 from tasks.transfusion.gallery import Gallery, contact_sheet, draw_gallery
 from tasks.transfusion.generators import Generator, load_generator, train_generator, train_twin
 from tasks.transfusion.images import SPLITS, Digits, prepare_digits, read_images, shrunk
@@ -113,6 +114,8 @@ class World:
         given = {**self.known, "judge": self.judge, "generator": generator, "chosen": self.chosen}
         if arm in (LATENTS, CODES):
             evaluate_twin(**given, autoencoders=self.autoencoders, config=config, out=out)
+        elif arm == TEXT:
+            evaluate_text(texts=self.texts, generator=generator, config=config, out=out)
         else:
             evaluate(**given, config=config, out=out)
         return out
@@ -296,6 +299,17 @@ def test_twins_and_text_alone_are_evaluated(world: World) -> None:
     assert not any("fd" in row or "caption_right" in row for row in rows)
 
 
+def test_each_evaluation_measures_all_that_it_declares(world: World) -> None:
+    """The engine fails a stage that lacks a quantity, and a paper with it: so it was for text, twins and flow."""
+    for arm, function in (
+        (TEXT, evaluate_text),
+        (CODES, evaluate_twin),
+        (FLOW, evaluate),
+        ("linear, patch 8", evaluate),
+    ):
+        check_metrics(function, world.evaluate(arm, world.train(arm, seed=9)))
+
+
 def test_bits_a_byte_are_those_of_every_byte_once(world: World) -> None:
     """Windows that overlap must not count a token twice, nor leave one out: a uniform model tells."""
     folder = world.train(LINEAR, seed=5)
@@ -389,6 +403,7 @@ def test_no_line_goes_through_two_points_or_rises(points: list[Point], said: str
     rows = parity(points, "fd", Parity())
     assert not any("parity_ratio" in row for row in rows)
     withheld = [row for row in rows if "log_ratio" in row]
+    assert all(math.isfinite(row["log_ratio"]) for row in withheld)
     assert [row["seed"] for row in withheld] == [1, 2]
     assert all(said in row["unavailable"] for row in withheld)
 
