@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.engine.terminal import console
+from flows.engine.console import console
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
 from tools.transfusion.painter import painter

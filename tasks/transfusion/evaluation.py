@@ -116,8 +116,9 @@ def evaluate_text(*, texts: Path, generator: Path, config: Evaluation, out: Path
 
 def labels_of(config: Evaluation) -> Row:
     """What every row says of the generator."""
-    shown = config.arm if config.budget == 1 else f"{config.arm}, {config.budget:g} × the steps"
-    return {"arm": config.arm, "seed": config.seed, "budget": config.budget, "shown": shown}
+    share = f"{config.budget:g} × the steps"
+    shown = config.arm if config.budget == 1 else f"{config.arm}, {share}"
+    return {"arm": config.arm, "seed": config.seed, "budget": config.budget, "share": share, "shown": shown}
 
 
 def flops_of(generator: Path) -> float:

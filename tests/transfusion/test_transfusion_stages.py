@@ -16,6 +16,7 @@ import torch
 from conftest import read_json
 from said_model import listen, loaded
 
+from flows.engine.discover import papers
 from models.config import Optimisation
 from models.transfusion.judge import frechet_distance
 from models.transfusion.settings import Sampling
@@ -297,6 +298,14 @@ def test_twins_and_text_alone_are_evaluated(world: World) -> None:
     rows = read_json(world.evaluate(TEXT, world.train(TEXT, seed=4)) / "metrics.json")
     assert {"bits_per_byte"} <= {name for row in rows for name in row}
     assert not any("fd" in row or "caption_right" in row for row in rows)
+
+
+def test_labels_of_tables_are_words(world: World) -> None:
+    """A table by budget, a number, fails in the last stage of the paper."""
+    rows = read_json(world.evaluate(CODES, world.train(CODES, seed=10, budget=0.5), budget=0.5) / "metrics.json")
+    for table in papers()["transfusion"].paper.tables:
+        for name in filter(None, (table.rows, table.columns)):
+            assert all(isinstance(row[name], str) for row in rows if name in row), name
 
 
 def test_each_evaluation_measures_all_that_it_declares(world: World) -> None:

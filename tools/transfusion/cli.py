@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.engine.execute import cores
-from flows.engine.terminal import console
+from flows.engine.console import console, cores
 from tasks.base.determinism import set_process_environment
 from tools.transfusion.pairs import read_pairs
 from tools.transfusion.training import train_folder
