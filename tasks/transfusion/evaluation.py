@@ -164,13 +164,13 @@ def _measure(
     _write_made(made, asked.kind, out)
     examples = [{**labels, **row} for row in (*read_texts(model, texts, config), *asked.captioned(model))]
     if arm.reads == "pixels":
-        found, by_moment = asked.denoised(model)
+        found, means_of = asked.denoised(model)
         examples += [{**labels, **row} for row in found]
-        metrics += [{**labels, **row} for row in by_moment]
+        metrics += [{**labels, **row} for row in means_of]
     metrics += means(examples, labels)
     write_examples(examples, out)
     write_json(out / "metrics.json", metrics)
-    spool.table("evaluation", [row for row in metrics if "moment" not in row])
+    spool.table("evaluation", [row for row in metrics if "mse" not in row])
 
 
 def read_texts(model: "Transfusion", texts: Path, config: Evaluation) -> list[Row]:
@@ -332,12 +332,11 @@ class Asked:
             }
             rows += [{"image": number, "region": name, "log_mse": log} for name, log in logs.items()]
             rows.append({"image": number, "first_over_last": logs["first row"] - logs["last row"]})
-        by_moment = [
-            {"moment": f"t = {moment}", "place": f"{place + 1:03d}", "mse": float(by_time[:, at, place].mean())}
-            for at, moment in enumerate(MOMENTS)
-            for place in range(places)
+        means_of = [
+            {"moment": f"t = {moment}", "mse": float(by_time[:, at].mean())} for at, moment in enumerate(MOMENTS)
         ]
-        return rows, by_moment
+        means_of += [{"place": f"{place + 1:03d}", "mse": float(mean[:, place].mean())} for place in range(places)]
+        return rows, means_of
 
 
 def where() -> "torch.device":

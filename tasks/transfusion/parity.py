@@ -61,7 +61,6 @@ METRICS = {"fd": "Fréchet distance", "bits_per_byte": "bits a byte of text", "c
     bits_gap="bits a byte of a document with latents less those with codes",
     caption_gap="captions that are right with latents less those with codes, by image",
     log_ratio="log of operations that Transfusion needs over those of the twin, for the same value; bounded by budgets",
-    r_squared="share of the variance of the logarithm that the line explains, means by budget",
 )
 def compare_twins(*, reconstructed: Path, evaluated: dict[str, Path], config: Parity, out: Path) -> None:
     """Write metrics.json and examples.parquet: the gaps at the full budget, ratios by metric and seed, the lines' fit.
@@ -88,7 +87,7 @@ def compare_twins(*, reconstructed: Path, evaluated: dict[str, Path], config: Pa
         rows += [{**row, **withheld} for row in parity(list(points.values()), metric, config)]
     write_json(out / "metrics.json", rows)
     write_examples(examples, out)
-    spool.table("parity", [row for row in rows if "r_squared" in row])
+    spool.table("parity", [row for row in rows if "log_ratio" in row])
 
 
 def gaps(latents: Path, codes: Path) -> Iterator[Row]:
@@ -141,14 +140,15 @@ def read_point(folder: Path) -> Point:
 def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
     """The ratio of one metric by seed, or why there is none; and how well lines fit the means of seeds.
 
-    Where there is one, `parity_ratio` is the geometric mean over seeds, for the table.
+    Where there is one, `parity_ratio` is the geometric mean over seeds, for the table; `r_squared` is the share of the
+    variance of the logarithm that the line explains.
     """
     curves = {arm: _means(points, arm, metric) for arm in (LATENTS, CODES)}
     fits = {arm: _line(x, y) for arm, (x, y) in curves.items()}
     rows: list[Row] = [
         {"arm": arm, "metric": metric, "r_squared": explained}
         for arm, (_, _, explained) in fits.items()
-        if math.isfinite(explained)
+        if math.isfinite(explained) and len(curves[arm][0]) >= LEAST_BUDGETS
     ]
     slope, _, explained = fits[LATENTS]
     reason = ""
