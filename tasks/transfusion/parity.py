@@ -57,7 +57,7 @@ METRICS = {"fd": "Fréchet distance", "bits_per_byte": "bits a byte of text", "c
 
 
 @measures(
-    log_fd_gap="log Fréchet distance of latents less that of codes, at the same operations",
+    log_fd_gap="log Fréchet distance of latents less that of codes, in as many steps",
     bits_gap="bits a byte of a document with latents less those with codes",
     caption_gap="captions that are right with latents less those with codes, by image",
     log_ratio="log of operations that Transfusion needs over those of the twin, for the same value; bounded by budgets",
