@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tasks.flashlight.clock import cores_used, one_core
 from tasks.flashlight.networks import own, passes, torchs, with_weights_of
 
 if TYPE_CHECKING:
     from models.tensor.zoo import Sample
 
 Pass = Callable[[], Any]
+
+ONE_CORE = 1.1
+"""Core seconds a second up to which a library counts as one on one thread."""
 
 
 class CannotRun(Exception):
@@ -126,12 +130,15 @@ def peer(label: str, name: str) -> tuple[Pass, float]:
     """
     reference = torchs(name)
     try:
-        run = PEERS[label](name, reference)
-        loss = run()
+        with one_core():
+            run = PEERS[label](name, reference)
+            loss = run()
         loss = float(loss.detach() if hasattr(loss, "detach") else loss)
     except CannotRun:
         raise
     except Exception as problem:  # a foreign compiler's: whatever it lacks is told, and the others are still timed
         lines = str(problem).strip().splitlines() or [type(problem).__name__]
         raise CannotRun(f"{type(problem).__name__}: {lines[0][:200]}") from problem
+    if (cores := cores_used(run)) > ONE_CORE:
+        raise CannotRun(f"it keeps {cores:.1f} cores busy, where the others have one thread")
     return run, abs(loss - passes(reference)().item())

@@ -14,7 +14,7 @@ from flows.flashlight.stages import FEW, SMALL, TIMED, TRAINED
 from models.tensor import PRIMITIVES, conformance
 from models.tensor.zoo import NETWORKS
 from tasks.base.errors import UserError
-from tasks.flashlight import clock, conforming, footprint, swapping
+from tasks.flashlight import clock, conforming, footprint, peers, swapping
 from tasks.flashlight.allocating import Allocating, Summary, allocate, summarise
 from tasks.flashlight.clock import kernels, torchs_kernels
 from tasks.flashlight.footprint import Counting, count
@@ -228,3 +228,11 @@ def test_every_name_in_the_stages_is_a_network() -> None:
         assert json.dumps(named(names[0]).labels)
     for names in (SMALL, TRAINED, TIMED):
         assert {named(name).network for name in names} == set(NETWORKS)
+
+
+def test_a_library_on_two_threads_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JAX keeps a thread for each core, if it may: its times would be set beside those of one thread."""
+    monkeypatch.setitem(peers.PEERS, "double", lambda name, reference: lambda: 0.0)
+    monkeypatch.setattr(peers, "cores_used", lambda run: 1.5)
+    with pytest.raises(peers.CannotRun, match=r"1\.5 cores"):
+        peers.peer("double", "mlp-2-8")
