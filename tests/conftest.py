@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -274,41 +273,11 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> An
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
-@pytest.fixture
-def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """A real OpenSSH server on loopback, with a key of its own: its port and the client's key."""
-    folder = tmp_path / "ssh"
-    folder.mkdir(mode=0o700)
-    for key in ("host", "client"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
-    shutil.copy(folder / "client.pub", folder / "authorized_keys")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    Path("/run/sshd").mkdir(exist_ok=True)
-    config = folder / "sshd_config"
-    config.write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n"
-        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        f"SetEnv TENFOLD_TEST_COMPUTED={os.devnull} TMPDIR={tmp_path}\nSubsystem sftp internal-sftp\n"
-    )
-    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_for(answers, "the SSH server's start")
-    yield port, folder / "client"
-    server.terminate()
-    server.wait()
-
-
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package", "test_a_reproduction_on_slurm"}
+LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package"}
 """Tests that may be skipped where what they need is missing; any other skip fails the run."""
 
 

@@ -7,6 +7,7 @@ and never fails.
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import record
-from flows.engine.objects import copied, keep, listed
 from flows.engine.record import Entry, Lock, dvc_lock, is_cached, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.base.manifest import changes
-from tasks.running.digests import Digests, Member, folder_entry, listing, md5_of
+from tasks.running.digests import BLOCK, Digests, Member, folder_entry, listing, md5_of
+from tasks.running.run import remove
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+PENDING = ".restoring"
 
 
 @dataclass(frozen=True)
@@ -106,54 +108,11 @@ class Store:
                 return False
             (out,) = known["outs"]
             if not self._kept(stage, out):
-                members = listed(out)
-                if members is None or not copied(members, stage.out):
+                members = _listed(out)
+                if members is None or not _copied(members, stage.out):
                     return False
             self._save(stage, {**now, "outs": [out]})
             return True
-
-    def wanted(self, stage: ConcreteStage) -> Entry:
-        """What the record would say of the stage, but for its output, which does not exist yet."""
-        with self._guard:
-            return self._entry(stage, {"path": stage.out})
-
-    def keep_input(self, path: str, digest: str) -> None:
-        """See to it that the cache has what a stage reads, by the digest that it has at this moment."""
-        if not digest.endswith(".dir"):
-            keep(digest, ROOT / path)
-            return
-        members = listed({"md5": digest})
-        if members is None or not all(is_cached(member.digest) for member in members):
-            for member in (there := self.digests.members(path)):
-                keep(member.digest, ROOT / path / member.name)
-            keep(digest, listing(there))
-
-    def take(self, stage: ConcreteStage, entry: Entry) -> bool | None:
-        """Put in place and record what `entry` says that another machine gave, whose bytes are in the cache.
-
-        Returns whether they are those on record, as `commit` does.
-
-        Raises:
-            EditedWhileRunning: it was made from something else than what lies here now, or not all of it is here.
-        """
-        with self._guard:
-            now = self._entry(stage, {"path": stage.out})
-            (out,) = entry["outs"]
-            members = listed(out)
-            if record.run_key(entry) != record.run_key(now) or members is None or not copied(members, stage.out):
-                raise EditedWhileRunning(
-                    f"{stage.title}: its code, its settings or an input was edited while it ran, or its result was "
-                    "damaged on its way, so it is not kept. Run the same command again."
-                )
-            return self._compared(stage, {**now, "outs": [out]})
-
-    def _compared(self, stage: ConcreteStage, entry: Entry) -> bool | None:
-        """Record what a command has just given, and say whether its bytes are those on record for the same."""
-        recorded = self._lock(stage).entry(stage.name)
-        self._save(stage, entry)
-        if recorded is None or record.run_key(recorded) != record.run_key(entry):
-            return None
-        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
 
     def _kept(self, stage: ConcreteStage, out: Entry) -> bool:
         """Whether the output in place is the recorded one, which the cache then has, too."""
@@ -169,8 +128,8 @@ class Store:
         for member in members:
             if not member.digest:
                 raise UserError(f"{stage.out}/{member.name} is no file, so it cannot be kept: remove it.")
-            keep(member.digest, ROOT / stage.out / member.name)
-        keep(folder_entry(members)["md5"], listing(members))
+            _keep(member.digest, ROOT / stage.out / member.name)
+        _keep(folder_entry(members)["md5"], listing(members))
 
     def commit(self, stage: ConcreteStage, before: list[str]) -> bool | None:
         """Record the output that the stage has just published, and keep its bytes in the cache.
@@ -192,7 +151,11 @@ class Store:
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
                 )
-            return self._compared(stage, entry)
+            recorded = self._lock(stage).entry(stage.name)
+            self._save(stage, entry)
+        if recorded is None or record.run_key(recorded) != record.run_key(entry):
+            return None
+        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""
@@ -216,7 +179,7 @@ class Store:
         path = f"{stage.out}/{name}"
         with self._guard:
             recorded = self._lock(stage).entry(stage.name)
-        members = listed(recorded["outs"][0]) if recorded else None
+        members = _listed(recorded["outs"][0]) if recorded else None
         wanted = next((member.digest for member in members or [] if member.name == name), None)
         try:
             content = (ROOT / path).read_bytes()
@@ -340,7 +303,7 @@ class Store:
             now = self.digests.digest(out["path"])
             if now != out["md5"]:
                 found.append(Reason("its output", out["path"], "is modified" if now else "is gone"))
-            elif (members := listed(out)) is None or not all(is_cached(each.digest) for each in members):
+            elif (members := _listed(out)) is None or not all(is_cached(each.digest) for each in members):
                 found.append(Reason("its output", out["path"], "is not in the cache"))
         return found
 
@@ -353,13 +316,81 @@ def _code_changes(before: str | None, path: Path) -> list[str]:
         return []
 
 
+def _listed(out: Entry) -> list[Member] | None:
+    """The files of a recorded output; None where the cache no longer says which they are."""
+    try:
+        text = object_path(out["md5"]).read_bytes()
+        if f"{md5(text, usedforsecurity=False).hexdigest()}.dir" != out["md5"]:
+            return None
+        return [Member(each["relpath"], each["md5"], 0) for each in json.loads(text)]
+    except (OSError, ValueError):
+        return None
+
+
+def _copied(members: list[Member], out: str) -> bool:
+    """Put a folder in place from the cache; False, with nothing changed, where an object is missing or damaged."""
+    place = ROOT / out
+    fresh = place.with_name(f".{place.name}{PENDING}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        return all(_copied_object(member, fresh / member.name) for member in members) and _replaced(fresh, place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _copied_object(member: Member, to: Path) -> bool:
+    """Copy an object, hashing what is copied; a damaged one is dropped from the cache."""
+    source = object_path(member.digest)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    whole = md5(usedforsecurity=False)
+    try:
+        with open(source, "rb") as read, open(to, "wb") as written:
+            while block := read.read(BLOCK):
+                whole.update(block)
+                written.write(block)
+    except FileNotFoundError:
+        return False
+    if whole.hexdigest() != member.digest:
+        os.chmod(source, 0o644)
+        source.unlink()
+        return False
+    return True
+
+
+def _replaced(fresh: Path, place: Path) -> bool:
+    remove(place)
+    fresh.rename(place)
+    return True
+
+
+def _keep(digest: str, content: Path | bytes) -> None:
+    """Put an object into the cache, unless it is there and whole."""
+    path = object_path(digest)
+    if path.exists() and f"{md5_of(path)}{Path(digest).suffix}" == digest:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        if isinstance(content, bytes):
+            fresh.write_bytes(content)
+        else:
+            shutil.copyfile(content, fresh)
+        os.chmod(fresh, 0o444)
+        fresh.replace(path)
+    except OSError:
+        # On a full disk, half a file only takes room.
+        fresh.unlink(missing_ok=True)
+        raise
+
+
 def _damaged_files(folder: str, out: Entry, fresh: Digests) -> Iterator[tuple[str, str]]:
     """What of an output is not what the record names: altered, missing and added files."""
     if not (ROOT / folder).is_dir():
         yield folder, "it is gone"
         return
     there = {member.name: member.digest for member in fresh.members(folder)}
-    known = listed(out)
+    known = _listed(out)
     if known is None:
         if fresh.digest(folder) != out["md5"]:
             yield folder, "its bytes are not those recorded"
@@ -377,7 +408,7 @@ def _damaged_objects(out: Entry) -> Iterator[tuple[Path, str]]:
     if not whole.exists():
         yield whole, "the cache has lost it"
         return
-    members = listed(out)
+    members = _listed(out)
     if members is None:
         yield whole, "its bytes are not what its name says"
         return
