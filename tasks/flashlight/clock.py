@@ -45,25 +45,6 @@ def alone(needed: int = 1) -> Iterator[Row]:
         found["unavailable"] = f"others kept {others:.1f} of {cores} cores busy"
 
 
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Libraries that start a thread for each core that they may use start one."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def cores_used(run: Callable[[], Any], times: int = 5) -> float:
-    """Core seconds a second that passes take, in all threads of this process."""
-    began, before = time.perf_counter(), time.process_time()
-    for _ in range(times):
-        run()
-    return (time.process_time() - before) / (time.perf_counter() - began)
-
-
 def _by_others() -> float:
     """Core seconds that the machine worked, less our own and those of children that ended."""
     busy = sum(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4])) / os.sysconf("SC_CLK_TCK")

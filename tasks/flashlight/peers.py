@@ -1,9 +1,11 @@
 """The same passes by libraries that compile: torch.compile and JAX, from torch's weights, on one thread."""
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tasks.flashlight.clock import cores_used, one_core
 from tasks.flashlight.networks import own, passes, torchs, with_weights_of
 
 if TYPE_CHECKING:
@@ -17,6 +19,25 @@ ONE_CORE = 1.1
 
 class CannotRun(Exception):
     """A library that cannot run here, or not this network; the text is a sentence's end."""
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Libraries that start a thread for each core that they may use start one."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cores_used(run: Callable[[], Any], times: int = 5) -> float:
+    """Core seconds a second that passes take, in all threads of this process."""
+    began, before = time.perf_counter(), time.process_time()
+    for _ in range(times):
+        run()
+    return (time.process_time() - before) / (time.perf_counter() - began)
 
 
 def torch_compile(name: str, reference: "Sample") -> Pass:
