@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,19 @@ class Served:
         found = (time.perf_counter() - wall) / calls, (time.process_time() - processor) / calls
         gc.enable()
         return found
+
+
+    def profile(self, network: str, batch: int, calls: int, plain: float) -> dict[str, Any]:
+        """Seconds in kernels by torch's profiler; `plain` is a call's processor time without it."""
+        from models.framework_tax.kernels import profile
+
+        return asdict(profile(self._calls[network, batch], calls, plain))
+
+    def replay(self, network: str, batch: int, rounds: int) -> dict[str, Any]:
+        """Seconds of the kernels, run alone."""
+        from models.framework_tax.kernels import replay
+
+        return asdict(replay(self._calls[network, batch], rounds))
 
 
 def _write_inputs(wanted: Wanted, batch: int, place: Path) -> None:

@@ -1,0 +1,111 @@
+"""Latency of networks by runtime and batch: what was timed, block by block, and medians with their intervals."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from models.config import Count, Index, Positive, config
+from tasks.base import spool
+from tasks.base.files import write_json
+from tasks.base.measures import measures
+from tasks.flashlight.clock import alone, kernels
+from tasks.framework_tax import record as records
+from tasks.framework_tax.blocks import Plan, Point, measure
+from tasks.framework_tax.networks import Wanted
+
+Row = dict[str, Any]
+
+
+@config
+class Measuring:
+    """Networks by name, apart by spaces, on arms at batches; how often, after which warm-up, on how many threads.
+
+    `settle` and `least` are seconds of warm-up and of a block at each point.
+    """
+
+    networks: str
+    arms: tuple[str, ...]
+    batches: tuple[Count, ...]
+    blocks: Count = 20
+    threads: Count = 1
+    settle: Positive = 0.2
+    least: Positive = 0.01
+    seed: Index = 0
+
+
+@measures(
+    cpu_ms="median milliseconds of processor time of a call, of all threads, by network, runtime and batch",
+    wall_ms="median milliseconds of a call by the wall clock",
+    half_width="half of the 95 % interval of the median of processor time, over the median",
+    wall_half_width="the same of the wall clock",
+    first_call_ms="milliseconds of the first call with a batch, after loading",
+    load_ms="milliseconds to load a network from what was built, and to bind its inputs",
+    output_error="largest difference of outputs from eager's, relative to their largest value where that is above 1",
+    graph_operators="operators of the loaded graph (modules in eager, compiled graphs and cache misses in compile)",
+    torch_operators="operators of torch that a call dispatches",
+    void="1 where outputs differ from eager's by more than 1e-4, so that the time does not count",
+)
+def measure_latency(*, built: Path, trained: dict[str, Path], config: Measuring, out: Path) -> None:
+    """Write record.json, every block of every point, and metrics.json, a row a point.
+
+    Args:
+        built: a folder a network, with what each runtime reads.
+        trained: folders of trained weights, by network.
+    """
+    names = config.networks.split()
+    wanted = {name: Wanted(name, where=str(trained[name].resolve()) if name in trained else "") for name in names}
+    points = [Point(name, arm, batch) for name in names for arm in config.arms for batch in config.batches]
+    plan = Plan(config.threads, config.blocks, config.settle, config.least, config.seed)
+    with alone(needed=config.threads) as busy:
+        record = measure(points, wanted, {name: (built / name).resolve() for name in names}, plan)
+    record |= {"machine": kernels(), "busy": busy}
+    write_json(out / "record.json", record)
+    write_json(out / "metrics.json", rows(record))
+
+
+def rows(record: Mapping[str, Any]) -> list[Row]:
+    """A row a point, with why it cannot be judged by: the machine was busy, or the record is not sound."""
+    found: list[Row] = [{"over": "this machine", "kernels": record["machine"]}]
+    withheld = why_withheld(record)
+    if withheld:
+        spool.note(withheld["unavailable"])
+    for point in record["points"]:
+        labels = {
+            "point": records.named(point),
+            "series": f"{point['network']}, {point['arm']}",
+            "network": point["network"],
+            "runtime": point["arm"],
+            "batch": str(point["batch"]),
+        }
+        if point["failed"]:
+            found.append(labels | {"failed": point["failed"]})
+            continue
+        reason = records.void(point)
+        found.append(labels | {"void": int(bool(reason)), "output_error": point["error"]} | withheld)
+        if reason:
+            spool.note(f"{records.named(point)} is void: {reason}")
+            continue
+        figures = {
+            "cpu_ms": 1e3 * median(point["cpu"]),
+            "wall_ms": 1e3 * median(point["wall"]),
+            "first_call_ms": 1e3 * point["first_call_seconds"],
+            "load_ms": 1e3 * point["load_seconds"],
+            "graph_operators": sum(point["operators"].values()),
+            "torch_operators": point["torch_operators"],
+        }
+        if len(point["cpu"]) >= records.LEAST_BLOCKS:
+            figures["half_width"] = records.half_width(point["cpu"])
+            figures["wall_half_width"] = records.half_width(point["wall"])
+        found.append(labels | figures | withheld)
+    return found
+
+
+def why_withheld(record: Mapping[str, Any]) -> Row:
+    """The column `unavailable` of rows that no verdict may rest on; nothing where one may."""
+    if "unavailable" in record.get("busy", {}):
+        return {"unavailable": record["busy"]["unavailable"]}
+    if found := records.problems(record):
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return {"unavailable": f"the record is not sound: {found[0]}{more}"}
+    return {}

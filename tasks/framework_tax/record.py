@@ -1,0 +1,123 @@
+"""What a record of timings says, and whether it can be believed: the checks that withhold a verdict.
+
+A record is what `blocks.measure` gives. It holds what each library said of itself (threads, precision, process), how
+often each point was called before it counted, and every block's seconds; the checks read those and trust nothing else.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tasks.framework_tax.arms import ARMS, TOLERANCE
+from tasks.framework_tax.worker import LEAST_WARM_UP
+
+Record = Mapping[str, Any]
+Timed = Mapping[str, Any]
+
+LEAST_BLOCKS = 8
+"""Below them a median has no interval, and no verdict is given."""
+SLACK = 1.15
+"""How much more processor time than threads × wall time the clocks may show: they are read one after the other."""
+
+
+def problems(record: Record) -> list[str]:
+    """What makes the record's times incomparable or impossible, a sentence each; none of a sound record."""
+    plan = record["plan"]
+    found = []
+    if plan["blocks"] < LEAST_BLOCKS:
+        found.append(f"{plan['blocks']} blocks are no sample: a verdict needs {LEAST_BLOCKS}")
+    if len(record["orders"]) != plan["blocks"]:
+        found.append(f"{len(record['orders'])} of {plan['blocks']} blocks were run")
+    arms = {point["arm"] for point in timed(record)}
+    if len(arms) > 1 and len({tuple(order) for order in record["orders"]}) < 2:
+        found.append("every block had the same order")
+    shared = [pid for pid, count in Counter(arm["pid"] for arm in record["arms"].values()).items() if count > 1]
+    if shared:
+        found.append("two runtimes shared a process")
+    for point in timed(record):
+        found += [f"{named(point)}: {said}" for said in _of_point(point, plan)]
+    found += _fallen_back(record)
+    return list(dict.fromkeys(found))
+
+
+def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
+    threads, precision = point["facts"].get("threads"), point["facts"].get("precision")
+    if threads != plan["threads"]:
+        yield f"it ran on {threads} threads, not {plan['threads']}"
+    if precision != ARMS[point["arm"]].precision:
+        yield f"it computed in {precision}, not {ARMS[point['arm']].precision}"
+    if point["warm_up"] < LEAST_WARM_UP:
+        yield f"{point['warm_up']} calls before those that count: caches were cold"
+    if {len(point["wall"]), len(point["cpu"])} != {plan["blocks"]}:
+        yield f"{len(point['wall'])} times of {plan['blocks']} blocks"
+    seconds = [*point["wall"], *point["cpu"]]
+    if not all(math.isfinite(one) and one > 0 for one in seconds):
+        yield "a time is not above zero"
+    elif any(c > SLACK * plan["threads"] * w for w, c in zip(point["wall"], point["cpu"], strict=False)):
+        yield f"more processor time than {plan['threads']} threads can have in that time"
+    elif len(point["wall"]) > 1 and len(set(point["wall"])) == 1:
+        yield "every block took the same time to the last digit"
+
+
+def _fallen_back(record: Record) -> Iterator[str]:
+    """A compiled graph dispatches fewer of torch's operators than eager does, or it is eager."""
+    eager = {(p["network"], p["batch"]): p["torch_operators"] for p in timed(record) if p["arm"] == "eager"}
+    for point in timed(record):
+        if point["arm"] in ("compile", "aotinductor"):
+            count = eager.get((point["network"], point["batch"]))
+            if count and point["torch_operators"] >= count:
+                yield f"{named(point)}: it dispatches {point['torch_operators']} of torch's operators: it fell back to eager"
+
+
+def named(point: Timed) -> str:
+    """A point in words."""
+    return f"{point['network']} on {point['arm']} at batch {point['batch']}"
+
+
+def timed(record: Record) -> list[Timed]:
+    """The points that were timed."""
+    return [point for point in record["points"] if not point["failed"]]
+
+
+def void(point: Timed) -> str:
+    """Why a point does not count: its outputs are not the reference's. Empty where it does."""
+    if ARMS[point["arm"]].precision == "float32" and not point["error"] <= TOLERANCE:
+        return f"outputs differ from the reference's by {point['error']:.2g}"
+    return ""
+
+
+def sound(record: Record) -> dict[tuple[str, str, int], Timed]:
+    """The points that count, by network, arm and batch."""
+    return {(p["network"], p["arm"], p["batch"]): p for p in timed(record) if not void(p)}
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The interval of the median by order statistics, whatever the distribution (Conover 1999, Section 3.2).
+
+    With 8 values it is from the first to the last (99.2 %), with 20 from the sixth to the fifteenth (95.9 %).
+
+    Raises:
+        ValueError: fewer than six values, of which not even the extremes make an interval at 95 %.
+    """
+    count, rest = len(values), 1 - level
+    ordered = sorted(values)
+    tail, cut = 0.0, 0
+    while 2 * (tail + math.comb(count, cut) / 2**count) <= rest:
+        tail += math.comb(count, cut) / 2**count
+        cut += 1
+    if cut == 0:
+        raise ValueError(f"{count} values give no interval of the median at {level:.0%}")
+    return ordered[cut - 1], ordered[count - cut]
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half of the interval over the median."""
+    low, high = interval(values)
+    return (high - low) / 2 / median(values)
+
+
+def log_ratios(one: Timed, other: Timed) -> list[float]:
+    """log(other / one) of processor time, block by block: above 0 where `one` is faster."""
+    return [math.log(b / a) for a, b in zip(one["cpu"], other["cpu"], strict=True)]
