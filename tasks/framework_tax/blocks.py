@@ -6,6 +6,7 @@ A point is a network on an arm at a batch. Processes wait at a pipe, without spi
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,9 @@ from tasks.framework_tax.runtimes import missing
 
 PATIENCE = 600.0
 """Seconds for one command; a process that takes longer is ended and named."""
+
+CACHE = "inductor"
+"""The folder of inductor's cache, beside what else was built."""
 
 
 @dataclass(frozen=True, order=True)
@@ -139,7 +143,7 @@ def environment(threads: int, scratch: Path) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
         "PYTHONWARNINGS": "ignore",
-        "TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor"),
+        "TORCHINDUCTOR_CACHE_DIR": str(scratch / CACHE),
         "TENFOLD_LATENCY_FOLDER": str(scratch),
     }
 
@@ -183,6 +187,9 @@ class _Measuring:
     def record(self) -> dict[str, Any]:
         arms = [arm for arm in ARMS if any(point.arm == arm for point in self.points)]
         self.leader = arms[0]
+        for folder in self.artifacts.values():
+            if (folder / CACHE).is_dir():  # the processes write into it
+                shutil.copytree(folder / CACHE, self.scratch / CACHE, dirs_exist_ok=True)
         try:
             for arm in arms:
                 self._start(arm)

@@ -18,15 +18,24 @@ Row = dict[str, Any]
 
 
 @config
-class Measuring:
-    """Networks by name, apart by spaces, on arms at batches; how often, after which warm-up, on how many threads.
-
-    `settle` and `least` are seconds of warm-up and of a block at each point.
-    """
+class Part:
+    """Networks by name, apart by spaces, on arms at batches: every combination is a point."""
 
     networks: str
     arms: tuple[str, ...]
     batches: tuple[Count, ...]
+
+
+@config
+class Measuring:
+    """What is timed, in how many blocks, after which warm-up, on how many threads.
+
+    `networks`, where it is given, stands in the parts that name none. `settle` and `least` are seconds of warm-up and
+    of a block at each point.
+    """
+
+    parts: tuple[Part, ...]
+    networks: str = ""
     blocks: Count = 20
     threads: Count = 1
     settle: Positive = 0.2
@@ -53,9 +62,15 @@ def measure_latency(*, built: Path, trained: dict[str, Path], config: Measuring,
         built: a folder a network, with what each runtime reads.
         trained: folders of trained weights, by network.
     """
-    names = config.networks.split()
+    points = [
+        Point(name, arm, batch)
+        for part in config.parts
+        for name in (part.networks or config.networks).split()
+        for arm in part.arms
+        for batch in part.batches
+    ]
+    names = list(dict.fromkeys(point.network for point in points))
     wanted = {name: Wanted(name, where=str(trained[name].resolve()) if name in trained else "") for name in names}
-    points = [Point(name, arm, batch) for name in names for arm in config.arms for batch in config.batches]
     plan = Plan(config.threads, config.blocks, config.settle, config.least, config.seed)
     with alone(needed=config.threads) as busy:
         record = measure(points, wanted, {name: (built / name).resolve() for name in names}, plan)
@@ -77,6 +92,7 @@ def rows(record: Mapping[str, Any]) -> list[Row]:
             "network": point["network"],
             "runtime": point["arm"],
             "batch": str(point["batch"]),
+            "threads": str(record["plan"]["threads"]),
         }
         if point["failed"]:
             found.append(labels | {"failed": point["failed"]})
