@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-ARTIFACTS = {"torchscript": "model.ts", "onnxruntime": "model.onnx", "aotinductor": "model.pt2", "jax": "weights.safetensors"}
+ARTIFACTS = {
+    "torchscript": "model.ts",
+    "onnxruntime": "model.onnx",
+    "aotinductor": "model.pt2",
+    "jax": "weights.safetensors",
+}
 """What each runtime reads; openvino reads the ONNX file, and compile a cache."""
 
 SECONDS = 900.0

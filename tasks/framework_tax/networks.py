@@ -1,7 +1,7 @@
 """The networks that are timed: the paper's templates, small networks of real families, real ones, and a user's own.
 
 A network is named `KIND-WIDTH-LAYERS` (a template of the paper's Section 4, such as `ffn-64-4`) or by a name of FAMILIES.
-Weights are drawn from a seed; only `minilm` and `smollm2` have weights that were trained.
+Weights are drawn from a seed; only those of TRAINED were trained.
 """
 
 import importlib
@@ -34,10 +34,11 @@ FAMILIES = (
     "resnet50",
     "mobilenet_v2",
     "wav2vec2-like",
+    "efficientnet-lite0",
     "minilm",
     "smollm2",
 )
-TRAINED = ("minilm", "smollm2")
+TRAINED = ("efficientnet-lite0", "minilm", "smollm2")
 """Read from a folder, which has to be given."""
 
 
@@ -179,6 +180,8 @@ def _of_family(wanted: Wanted) -> Network:
         raise UserError(f"{name} has trained weights: name the folder that holds them.")
     if name == "minilm":
         return _of_folder(Path(wanted.where))
+    if name == "efficientnet-lite0":
+        return Network(_efficientnet(Path(wanted.where)), pictures)
     if name == "smollm2":
         files = sorted(Path(wanted.where).glob("*.gguf"))
         if len(files) != 1:
@@ -230,6 +233,20 @@ def _of_family(wanted: Wanted) -> Network:
             )
             return Network(_first(transformers.Wav2Vec2Model(speech)), _normal((SAMPLES,)))
     return Network(_first(made), _tokens(vocabulary))
+
+
+def _efficientnet(folder: Path) -> "nn.Module":
+    """It gives the maps of all stages."""
+    import torch
+
+    from models.efficientnet import EfficientNetLite0, folded
+
+    files = sorted(folder.rglob("*.pth"))
+    if len(files) != 1:
+        raise UserError(f"{folder} has {len(files)} .pth files, not one.")
+    made = EfficientNetLite0()
+    made.load_state_dict(folded(torch.load(files[0], weights_only=True)))
+    return made.eval()
 
 
 def _first(module: "nn.Module") -> "nn.Module":
@@ -285,7 +302,9 @@ def _of_function(wanted: Wanted) -> Network:
     given = built[1] if isinstance(built[1], tuple | list) else (built[1],)
     for one in given:
         if not isinstance(one, torch.Tensor) or one.dim() == 0:
-            raise UserError(f"{wanted.name} gives a {type(one).__name__} as input: each is to be a tensor with a batch.")
+            raise UserError(
+                f"{wanted.name} gives a {type(one).__name__} as input: each is to be a tensor with a batch."
+            )
     examples = tuple(one.detach() for one in given)
 
     def inputs(batch: int) -> "tuple[Tensor, ...]":

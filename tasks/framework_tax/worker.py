@@ -95,17 +95,20 @@ class Served:
         return max(errors) if all(np.isfinite(errors)) else float("inf")
 
     def time(self, network: str, batch: int, calls: int) -> tuple[float, float]:
-        """Seconds a call by wall and processor clock; an untimed call goes before, for others have used the caches."""
+        """Seconds a call by wall and processor clock.
+
+        Short calls have an untimed one before them, for others have used the caches meanwhile.
+        """
         call = self._calls[network, batch]
         gc.disable()
-        call()
+        if calls > 1:
+            call()
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(calls):
             call()
         found = (time.perf_counter() - wall) / calls, (time.process_time() - processor) / calls
         gc.enable()
         return found
-
 
     def profile(self, network: str, batch: int, calls: int, plain: float) -> dict[str, Any]:
         """Seconds in kernels by torch's profiler; `plain` is a call's processor time without it."""
