@@ -1,8 +1,8 @@
-"""The Framework Tax: disparities between inference efficiency in research and deployment (Fernandez et al., EMNLP 2023).
+"""The Framework Tax: inference efficiency in research and in deployment (Fernandez et al., EMNLP 2023).
 
-Attempted here: the paper's question, where the time of inference goes, with today's runtimes on a CPU: each in a process
-of its own, in blocks of random order, outputs compared at every point, by processor and wall clock. Not attempted: its
-GPUs; what it says of them is fitted to its own published curves, and called so.
+Attempted here: the paper's question, where the time of inference goes, with today's runtimes on a CPU: each in a
+process of its own, in blocks of random order, outputs compared at every point, by processor and wall clock. Not
+attempted: its GPUs; what it says of them is fitted to its own published curves, and called so.
 """
 
 from flows.engine.paper import Paper, Plot, Profiles, Scale
@@ -92,23 +92,26 @@ paper = Paper(
         ),
     ],
     caveats=[
-        "On a CPU nothing runs beside the host: total time is the framework's plus the kernels', so that latency is never "
-        "flat in the batch as on a GPU. What is tested is the additive form of the paper's picture.",
-        "Medians and intervals are over blocks in one process a runtime, on one machine: they say how repeatable a time is "
-        "there. Claims over networks generalise to small networks of these kinds, which were chosen, not drawn.",
-        "Claims are about processor time, which company on the machine disturbs less than the wall clock; on one thread "
-        "and a quiet machine both are the same. Times by the wall clock stand beside.",
-        "What a runtime starts with stays its default but for threads, waiting and precision; ONNX Runtime and OpenVINO "
-        "read one exported file with a batch of any size, inductor compiles batch 1 and any other batch apart.",
-        "The affine fit counts as tax all that does not grow with the batch, what a kernel costs by itself among it; the "
-        "profile counts as kernel all self time of the listed operators, and the replay less the same operator on nothing. "
-        "So they need not agree.",
-        "The replay runs a kernel again and again on the same values, which lie in the caches: it finds kernels too quick "
-        "where weights are large.",
+        "On a CPU nothing runs beside the host: total time is the framework's plus the kernels', so that latency is "
+        "never flat in the batch as on a GPU. What is tested is the additive form of the paper's picture.",
+        "Medians and intervals are over blocks in one process a runtime, on one machine: they say how repeatable a "
+        "time is there. Claims over networks generalise to small networks of these kinds, which were chosen, not "
+        "drawn.",
+        "Claims are about processor time, which company on the machine disturbs less than the wall clock; on one "
+        "thread and a quiet machine both are the same. Times by the wall clock stand beside.",
+        "What a runtime starts with stays its default but for threads, waiting and precision; ONNX Runtime and "
+        "OpenVINO read one exported file with a batch of any size, inductor compiles batch 1 and any other batch "
+        "apart.",
+        "The affine fit counts as tax all that does not grow with the batch, what a kernel costs by itself among it; "
+        "the profile counts as kernel all self time of the listed operators, and the replay less the same operator "
+        "on nothing. So they need not agree.",
+        "The replay runs a kernel again and again on the same values, which lie in the caches: it finds kernels too "
+        "quick where weights are large.",
         "SmolLM2 is left out: each of its exported files alone has 540 MB. Weights are random but for MiniLM and "
         "EfficientNet-lite0, whose batch normalisation is folded; networks are smaller than the paper's.",
         "JAX runs networks that were written for it: the encoder template.",
-        "int8 and a second thread stand for half precision and faster hardware as proxies, and are none of the paper's.",
+        "int8 and a second thread stand for half precision and faster hardware as proxies, and are none of the "
+        "paper's.",
         "The GPU of the published curves is not named in the figure. Fits to them are no measurement.",
         "From the FLOP counter and by hand: normalisation, activations and softmax count as nothing.",
     ],

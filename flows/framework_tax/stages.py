@@ -1,6 +1,6 @@
-"""The stages in the order of the experiment: what runtimes read is built once, then every measurement against the clock."""
+"""The stages in the order of the experiment: what runtimes read is built once, then all that is against the clock."""
 
-from flows.engine.paper import Profiles, Source, Stage, profiles
+from flows.engine.paper import Handle, Profiles, Source, Stage, profiles
 from tasks.framework_tax import building, counting, curves, measuring, summary, taxing
 from tasks.framework_tax.measuring import Measuring, Part
 
@@ -22,12 +22,10 @@ ZOO = (
     "lstm-256-2",
     "encoder-64-4",
 )
-FEW = ("encoder-64-4 conv-32-4",)
-trained = Profiles(
-    quick={},
-    cpu={"minilm": Source("minilm"), "efficientnet-lite0": Source("efficientnet-lite0")},
-    gpu={"minilm": Source("minilm"), "efficientnet-lite0": Source("efficientnet-lite0")},
-)
+GROUPS = Profiles(("encoder-64-4 conv-32-4",), ZOO, ZOO)
+"""Networks that are built and timed together."""
+PACKAGED = {"minilm": Source("minilm"), "efficientnet-lite0": Source("efficientnet-lite0")}
+TRAINED: Profiles[Handle] = Profiles({}, PACKAGED, PACKAGED)
 
 # 1. The paper's regimes, fitted to its published curves.
 fitted = Stage(curves.fit_curves, inputs={"curves": Source("framework-tax-curves")}, config=curves.Curves())
@@ -35,13 +33,13 @@ fitted = Stage(curves.fit_curves, inputs={"curves": Source("framework-tax-curves
 # 2. What runtimes read, made once.
 built = Stage(
     building.build,
-    inputs={"trained": trained},
+    inputs={"trained": TRAINED},
     config=Profiles(
         quick=building.Building(networks="", runtimes=THREE),
         cpu=building.Building(networks="", runtimes=ALL),
         gpu=building.Building(networks="", runtimes=ALL),
     ),
-    each={"networks": Profiles(FEW, ZOO, ZOO)},
+    each={"networks": GROUPS},
     kind="measure",
 )
 WIDTHS = {
@@ -60,7 +58,7 @@ PROBED = Profiles(
 )
 probes_built = Stage(
     building.build,
-    inputs={"trained": trained},
+    inputs={"trained": TRAINED},
     config=profiles(lambda profile: building.Building(networks=PROBED.at(profile), runtimes=THREE)),
     kind="measure",
 )
@@ -68,12 +66,10 @@ probes_built = Stage(
 # 3. Operations, which need no clock.
 counted = Stage(
     counting.count_operations,
-    inputs={"trained": trained},
+    inputs={"trained": TRAINED},
     config=profiles(
         lambda profile: counting.Counting(
-            networks=" ".join(
-                dict.fromkeys(f"{' '.join(built.each['networks'].at(profile))} {PROBED.at(profile)}".split())
-            )
+            networks=" ".join(dict.fromkeys(f"{' '.join(GROUPS.at(profile))} {PROBED.at(profile)}".split()))
         )
     ),
 )
@@ -82,13 +78,13 @@ counted = Stage(
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 measured = Stage(
     measuring.measure_latency,
-    inputs={"built": built, "trained": trained},
+    inputs={"built": built, "trained": TRAINED},
     config=Profiles(
         quick=Measuring(parts=(Part(networks="", arms=ORDER, batches=(1, 4, 16, 64)),), blocks=8, settle=0.05),
         cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),)),
         gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),)),
     ),
-    each={"networks": Profiles(FEW, ZOO, ZOO)},
+    each={"networks": GROUPS},
     kind="measure",
 )
 
@@ -111,7 +107,7 @@ QUICK_PROBES = (
 )
 probed = Stage(
     measuring.measure_latency,
-    inputs={"built": probes_built, "trained": trained},
+    inputs={"built": probes_built, "trained": TRAINED},
     config=Profiles(
         quick=Measuring(parts=QUICK_PROBES, blocks=8, settle=0.05),
         cpu=Measuring(parts=PROBES),
@@ -124,7 +120,7 @@ probed = Stage(
 LARGE = (1, 32, 64)
 threaded = Stage(
     measuring.measure_latency,
-    inputs={"built": probes_built, "trained": trained},
+    inputs={"built": probes_built, "trained": TRAINED},
     config=Profiles(
         quick=Measuring(parts=(Part(networks="encoder-64-4", arms=("eager",), batches=LARGE),), blocks=8, settle=0.05),
         cpu=Measuring(parts=(Part(networks="encoder-256-4 conv-64-4", arms=("eager",), batches=LARGE),)),
@@ -135,21 +131,31 @@ threaded = Stage(
 )
 
 # 7. The framework's share, by two methods and a third.
-TAXED = ("bert-tiny", "bert-mini", "distilbert-like", "gpt2-like", "minilm", "resnet18", "mobilenet_v2", "lstm-256-2")
+TAXED = (
+    "encoder-64-4",
+    "bert-tiny",
+    "bert-mini",
+    "distilbert-like",
+    "gpt2-like",
+    "minilm",
+    "resnet18",
+    "mobilenet_v2",
+    "lstm-256-2",
+)
 taxed = Stage(
     taxing.tax,
-    inputs={"trained": trained},
+    inputs={"trained": TRAINED},
     config=Profiles(
         quick=taxing.Taxing(networks="encoder-64-4", batches=(1, 4, 16), blocks=8, calls=10),
         cpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
         gpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
     ),
-    each={"networks": Profiles(("encoder-64-4",), (*TAXED, "encoder-64-4"), (*TAXED, "encoder-64-4"))},
+    each={"networks": Profiles(("encoder-64-4",), TAXED, TAXED)},
     kind="measure",
 )
 width_taxed = Stage(
     taxing.tax,
-    inputs={"trained": trained},
+    inputs={"trained": TRAINED},
     config=Profiles(
         quick=taxing.Taxing(networks="encoder-16-4 encoder-256-4", batches=(1,), fitted=False, blocks=8, calls=10),
         cpu=taxing.Taxing(networks=f"{WIDENED} ffn-4096-4", batches=(1,), fitted=False),

@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -81,14 +82,74 @@ def profile(call: Callable[[], Any], calls: int, plain: float) -> Profiled:
 
 ARRANGING = frozenset(
     f"aten::{name}"
-    for name in (
-        "linear matmul conv1d conv2d _convolution layer_norm batch_norm _batch_norm_impl_index group_norm softmax dropout "
-        "scaled_dot_product_attention reshape view _reshape_alias transpose permute t expand as_strided unsqueeze squeeze "
-        "slice select chunk split narrow flatten unflatten contiguous to _to_copy empty empty_like empty_strided resize_ "
-        "max_pool2d adaptive_avg_pool2d adaptive_avg_pool1d lstm result_type detach alias _unsafe_view item "
-        "_local_scalar_dense zeros ones full arange unbind stack type_as relu6 lift_fresh new_empty new_zeros zero_ "
-        "numpy_T size is_nonzero broadcast_to ones_like zeros_like embedding pad"
-    ).split()
+    for name in [
+        "linear",
+        "matmul",
+        "conv1d",
+        "conv2d",
+        "_convolution",
+        "layer_norm",
+        "batch_norm",
+        "_batch_norm_impl_index",
+        "group_norm",
+        "softmax",
+        "dropout",
+        "scaled_dot_product_attention",
+        "reshape",
+        "view",
+        "_reshape_alias",
+        "transpose",
+        "permute",
+        "t",
+        "expand",
+        "as_strided",
+        "unsqueeze",
+        "squeeze",
+        "slice",
+        "select",
+        "chunk",
+        "split",
+        "narrow",
+        "flatten",
+        "unflatten",
+        "contiguous",
+        "to",
+        "_to_copy",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "resize_",
+        "max_pool2d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool1d",
+        "lstm",
+        "result_type",
+        "detach",
+        "alias",
+        "_unsafe_view",
+        "item",
+        "_local_scalar_dense",
+        "zeros",
+        "ones",
+        "full",
+        "arange",
+        "unbind",
+        "stack",
+        "type_as",
+        "relu6",
+        "lift_fresh",
+        "new_empty",
+        "new_zeros",
+        "zero_",
+        "numpy_T",
+        "size",
+        "is_nonzero",
+        "broadcast_to",
+        "ones_like",
+        "zeros_like",
+        "embedding",
+        "pad",
+    ]
 )
 """Composites and views, whose self time is the framework's."""
 
@@ -117,9 +178,9 @@ def replay(call: Callable[[], Any], rounds: int, least: float = 0.002) -> Replay
     seconds: dict[Any, tuple[float, float | None]] = {}
     with torch.inference_mode():
         for key, (operator, arguments, options, empty) in seen.calls.items():
-            full = _seconds(lambda o=operator, a=arguments, k=options: o(*a, **k), rounds, least)
+            full = _seconds(partial(operator, *arguments, **options), rounds, least)
             try:
-                bare = _seconds(lambda o=operator, a=empty, k=options: o(*a, **k), rounds, least)
+                bare = _seconds(partial(operator, *empty, **options), rounds, least)
             except RuntimeError:  # some kernels take no empty batch
                 bare = None
             seconds[key] = full, bare

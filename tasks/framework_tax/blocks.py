@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to time: threads of each runtime, blocks, seconds of warm-up and of a block at a point, and the order's seed."""
+    """How to time: threads of a runtime, blocks, seconds of warm-up and of a block at a point, the order's seed."""
 
     threads: int
     blocks: int
@@ -90,7 +90,7 @@ class Process:
             pass_fds=[theirs.fileno()],
             stdout=self._errors,
             stderr=self._errors,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores(threads)),  # noqa: PLW1509 - no threads of ours hold locks
+            preexec_fn=lambda: os.sched_setaffinity(0, cores(threads)),
         )
         theirs.close()
         self._pipe = Connection(ours.detach())
@@ -224,6 +224,11 @@ class _Measuring:
 
     def _prepare(self, point: Point) -> None:
         if self.timed[point].failed:
+            return
+        first = self.timed.get(replace(point, arm=self.leader))
+        if first is None or (first.failed and point.arm != self.leader):
+            reason = first.failed if first else "it was not asked"
+            self._fail(point, f"there is nothing to hold it against, for {self.leader} failed: {reason}")
             return
         shared = self.scratch / f"{self._number(point.network)}-{point.batch}"
         shared.mkdir(exist_ok=True)

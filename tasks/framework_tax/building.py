@@ -22,7 +22,7 @@ from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.blocks import environment
-from tasks.framework_tax.networks import Wanted, network
+from tasks.framework_tax.networks import Wanted, network, wanted
 from tasks.framework_tax.runtimes import missing
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Building:
     build_seconds="seconds of the wall clock to make what the runtime runs, cold, by runtime",
     build_cpu_seconds="the same in seconds of processor time, of all threads and child processes",
 )
-def build(*, trained: dict[str, Path], config: Building, out: Path) -> None:
+def build(*, trained: dict[str, Path] | None = None, config: Building, out: Path) -> None:
     """Write a folder a network, with what each runtime reads, or why there is none; and metrics.json.
 
     Args:
@@ -62,13 +62,12 @@ def build(*, trained: dict[str, Path], config: Building, out: Path) -> None:
     """
     rows: list[Row] = []
     for name in config.networks.split():
-        wanted = Wanted(name, where=str(trained[name].resolve()) if name in trained else "")
-        for runtime, seconds in make(wanted, config.runtimes, out / name).items():
+        for runtime, seconds in make(wanted(name, trained), config.runtimes, out / name).items():
             rows.append({"network": name, "runtime": runtime} | seconds)
     write_json(out / "metrics.json", rows)
 
 
-def make(wanted: Wanted, runtimes: Sequence[str], folder: Path) -> dict[str, dict[str, float]]:
+def make(asked: Wanted, runtimes: Sequence[str], folder: Path) -> dict[str, dict[str, float]]:
     """Make what these runtimes need for a network; gives the seconds of each.
 
     What cannot be made is left out, with the reason in a file beside it, and said.
@@ -79,10 +78,10 @@ def make(wanted: Wanted, runtimes: Sequence[str], folder: Path) -> dict[str, dic
         if runtime not in (*ARTIFACTS, "compile"):
             continue
         began, before = time.perf_counter(), _processor()
-        reason = missing(runtime) or _attempt(runtime, wanted, folder)
+        reason = missing(runtime) or _attempt(runtime, asked, folder)
         if reason:
             (folder / f"{ARTIFACTS.get(runtime, 'inductor')}.failed").write_text(reason)
-            spool.note(f"{wanted.name} is not there for {runtime}: {reason}")
+            spool.note(f"{asked.name} is not there for {runtime}: {reason}")
             continue
         seconds = time.perf_counter() - began
         found[runtime] = {"build_seconds": seconds, "build_cpu_seconds": _processor() - before}
@@ -125,7 +124,8 @@ def _trace(wanted: Wanted, folder: Path) -> None:
     made = network(wanted)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracing warns of shapes that it takes for constants; outputs are compared
-        traced = torch.jit.trace(made.module, made.inputs(2), check_trace=False)
+        trace: Any = torch.jit.trace
+        traced = trace(made.module, made.inputs(2), check_trace=False)
         torch.jit.save(torch.jit.freeze(traced), str(folder / ARTIFACTS["torchscript"]))
 
 

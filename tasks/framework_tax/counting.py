@@ -6,7 +6,7 @@ from typing import Any
 from models.config import config
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.framework_tax.networks import Wanted, network
+from tasks.framework_tax.networks import network, wanted
 
 Row = dict[str, Any]
 
@@ -23,7 +23,7 @@ class Counting:
     missed="share of them that torch's counter counts as nothing on a CPU",
     apart_by_batch="operations of a batch of 2 over twice those of 1, less 1",
 )
-def count_operations(*, trained: dict[str, Path], config: Counting, out: Path) -> None:
+def count_operations(*, trained: dict[str, Path] | None = None, config: Counting, out: Path) -> None:
     """Write metrics.json, and flops.json with the operations of a batch of 1 by network.
 
     Args:
@@ -37,7 +37,7 @@ def count_operations(*, trained: dict[str, Path], config: Counting, out: Path) -
     rows: list[Row] = []
     found: dict[str, int] = {}
     for name in config.networks.split():
-        made = network(Wanted(name, where=str(trained[name].resolve()) if name in trained else ""))
+        made = network(wanted(name, trained))
         found[name] = count(made.module, made.inputs(1))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             made.module(*made.inputs(1))

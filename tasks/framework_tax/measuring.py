@@ -12,7 +12,7 @@ from tasks.base.measures import measures
 from tasks.flashlight.clock import alone, kernels
 from tasks.framework_tax import record as records
 from tasks.framework_tax.blocks import Plan, Point, measure
-from tasks.framework_tax.networks import Wanted
+from tasks.framework_tax.networks import wanted
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Measuring:
     torch_operators="operators of torch that a call dispatches",
     void="1 where outputs differ from eager's by more than 1e-4, so that the time does not count",
 )
-def measure_latency(*, built: Path, trained: dict[str, Path], config: Measuring, out: Path) -> None:
+def measure_latency(*, built: Path, trained: dict[str, Path] | None = None, config: Measuring, out: Path) -> None:
     """Write record.json, every block of every point, and metrics.json, a row a point.
 
     Args:
@@ -70,10 +70,10 @@ def measure_latency(*, built: Path, trained: dict[str, Path], config: Measuring,
         for batch in part.batches
     ]
     names = list(dict.fromkeys(point.network for point in points))
-    wanted = {name: Wanted(name, where=str(trained[name].resolve()) if name in trained else "") for name in names}
+    asked = {name: wanted(name, trained) for name in names}
     plan = Plan(config.threads, config.blocks, config.settle, config.least, config.seed)
     with alone(needed=config.threads) as busy:
-        record = measure(points, wanted, {name: (built / name).resolve() for name in names}, plan)
+        record = measure(points, asked, {name: (built / name).resolve() for name in names}, plan)
     record |= {"machine": kernels(), "busy": busy}
     write_json(out / "record.json", record)
     write_json(out / "metrics.json", rows(record))

@@ -1,13 +1,13 @@
 """The networks that are timed: the paper's templates, small networks of real families, real ones, and a user's own.
 
-A network is named `KIND-WIDTH-LAYERS` (a template of the paper's Section 4, such as `ffn-64-4`) or by a name of FAMILIES.
+A network is named `KIND-WIDTH-LAYERS` (one of the paper's templates, such as `ffn-64-4`) or by a name of FAMILIES.
 Weights are drawn from a seed; only those of TRAINED were trained.
 """
 
 import importlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,11 @@ class Wanted:
     where: str = ""
 
 
+def wanted(name: str, trained: Mapping[str, Path] | None) -> Wanted:
+    """A network by name, with the folder of its trained weights, where it has some."""
+    return Wanted(name, where=str(trained[name].resolve()) if trained and name in trained else "")
+
+
 @dataclass(frozen=True)
 class Network:
     """A module in evaluation mode that gives a tensor or a tuple of tensors, and what it is given.
@@ -66,7 +71,7 @@ class Network:
     inputs: "Callable[[int], tuple[Tensor, ...]]"
 
 
-def network(wanted: Wanted) -> Network:
+def network(asked: Wanted) -> Network:
     """Build it in float32.
 
     Raises:
@@ -75,18 +80,18 @@ def network(wanted: Wanted) -> Network:
     import torch
 
     torch.manual_seed(0)
-    if wanted.kind == "function":
-        return _of_function(wanted)
-    if wanted.kind == "folder":
-        return _of_folder(Path(wanted.where))
-    if wanted.kind != "named":
-        raise UserError(f"{wanted.name} holds no PyTorch module.")
-    if wanted.name in FAMILIES:
-        return _of_family(wanted)
-    match = re.fullmatch(r"(\w+)-(\d+)-(\d+)", wanted.name)
+    if asked.kind == "function":
+        return _of_function(asked)
+    if asked.kind == "folder":
+        return _of_folder(Path(asked.where))
+    if asked.kind != "named":
+        raise UserError(f"{asked.name} holds no PyTorch module.")
+    if asked.name in FAMILIES:
+        return _of_family(asked)
+    match = re.fullmatch(r"(\w+)-(\d+)-(\d+)", asked.name)
     if not match or match[1] not in TEMPLATES:
         known = ", ".join([*FAMILIES, *(f"{kind}-64-4" for kind in TEMPLATES)])
-        raise UserError(f"There is no network {wanted.name}; there are {known}.")
+        raise UserError(f"There is no network {asked.name}; there are {known}.")
     module, shape = TEMPLATES[match[1]](int(match[2]), int(match[3]))
     return Network(module.eval(), _normal(shape))
 

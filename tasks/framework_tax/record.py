@@ -68,7 +68,8 @@ def _fallen_back(record: Record) -> Iterator[str]:
         if point["arm"] in ("compile", "aotinductor"):
             count = eager.get((point["network"], point["batch"]))
             if count and point["torch_operators"] >= count:
-                yield f"{named(point)}: it dispatches {point['torch_operators']} of torch's operators: it fell back to eager"
+                own = point["torch_operators"]
+                yield f"{named(point)}: it fell back to eager, for it dispatches {own} of torch's operators"
 
 
 def named(point: Timed) -> str:

@@ -110,7 +110,8 @@ class Eager:
         if self.arm.precision == "int8":
             import torch
 
-            module = torch.ao.quantization.quantize_dynamic(module, {torch.nn.Linear}, dtype=torch.qint8)
+            quantise: Any = torch.ao.quantization.quantize_dynamic
+            module = quantise(module, {torch.nn.Linear}, dtype=torch.qint8)
         if self.arm.delay_us:
             self.facts["planted_us"] = _plant(module, self.arm.delay_us)
         return module
@@ -168,18 +169,20 @@ def _plant(module: Any, delay_us: int) -> int:
 
 
 class TorchScript(Eager):
-    """The traced and frozen module, loaded anew for each batch, for it specialises itself on the shapes that it sees."""
+    """The traced and frozen module, loaded anew for each batch, for it specialises itself on shapes that it sees."""
 
     def load(self, wanted: Wanted, folder: Path | None, batch: int) -> None:
         import torch
 
-        self.module = torch.jit.load(str(_artifact(folder, "model.ts")))
+        load: Any = torch.jit.load
+        self.module = load(str(_artifact(folder, "model.ts")))
         self.facts["precision"] = "float32"
 
     def operators(self) -> dict[str, int]:
         import torch
 
-        return Counter(node.kind() for node in torch.jit.last_executed_optimized_graph().nodes())
+        graph = torch._C._last_executed_optimized_graph()  # what torch.jit.last_executed_optimized_graph is
+        return Counter(node.kind() for node in graph.nodes())
 
 
 class Compiled(Eager):

@@ -1,6 +1,6 @@
 """What the timings say together: who is faster by how much, where FLOPs tell latency, what width and depth cost.
 
-Ratios are of processor time, block by block, of points that were timed in the same block, at the same network and batch.
+Ratios are of processor time, block by block, of points that were timed in the same block, network and batch alike.
 Every row of a record that is not sound, or of a busy machine, says so and withholds the verdicts that rest on it.
 """
 
@@ -55,8 +55,10 @@ class Summary:
     small_speedup="eager's latency over ONNX Runtime's, encoder of width 64, batch 1, block by block",
     large_speedup="the same at width 512, batch 64",
     even_ratio="batch at which half of a call is kernels, over that in float32, by affine fits, block by block",
-    thread_tax="share of a call at batch 1 by the wall clock that is more than its part of a large batch, block by block",
-    attributed="what the affine fit's fixed part grows by with a planted delay, as a share of the delay, block by block",
+    thread_tax="share of a call at batch 1 by the wall clock that is more than its part of a large batch, block by "
+    "block",
+    attributed="what the affine fit's fixed part grows by with a planted delay, as a share of the delay, block by "
+    "block",
     kernel_change="what its part that grows with the batch changes by meanwhile, as a share, block by block",
     again_ratio="logarithm of eager's latency over eager's in another process, mean over points, block by block",
     in_order="share of blocks in which the paper's three runtimes stand in its order at batch 1",
@@ -89,7 +91,7 @@ def summarise(
     flops = json.loads((counted / "flops.json").read_text())
     taxes = [row for folder in taxed.values() for row in json.loads((folder / "metrics.json").read_text())]
     rows: list[Row] = []
-    zoo = [read(folder / "record.json") for folder in measured.values()]
+    zoo: list[Record] = [read(folder / "record.json") for folder in measured.values()]
     for record in zoo:
         withheld = why_withheld(record)
         points = sound(record)
@@ -291,8 +293,7 @@ def _orders(zoo: list[Record], config: Summary) -> Iterable[Row]:
             if all(triple):
                 for seconds in zip(*(point["cpu"] for point in triple if point), strict=True):
                     kept.append(_falls(seconds))
-                    for _ in range(config.shuffles):
-                        shuffled.append(_falls(draw.sample(seconds, len(seconds))))
+                    shuffled += [_falls(draw.sample(seconds, len(seconds))) for _ in range(config.shuffles)]
     withheld = next(filter(None, map(why_withheld, zoo)), {})
     for name, found in (("as measured", kept), ("drawn anew", shuffled)):
         if found:

@@ -16,7 +16,7 @@ from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.flashlight.clock import alone
 from tasks.framework_tax.blocks import Died, Process
-from tasks.framework_tax.networks import Wanted
+from tasks.framework_tax.networks import Wanted, wanted
 
 Row = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Taxing:
     fixed_ms="milliseconds of a call that do not grow with the batch, by the affine fit",
     each_ms="milliseconds that one more example takes, by the affine fit",
 )
-def tax(*, trained: dict[str, Path], config: Taxing, out: Path) -> None:
+def tax(*, trained: dict[str, Path] | None = None, config: Taxing, out: Path) -> None:
     """Write metrics.json: a row a block, network, batch and method.
 
     Args:
@@ -63,9 +63,8 @@ def tax(*, trained: dict[str, Path], config: Taxing, out: Path) -> None:
         try:
             process.ask("start")
             for name in config.networks.split():
-                wanted = Wanted(name, where=str(trained[name].resolve()) if name in trained else "")
                 try:
-                    rows += _of_network(process, wanted, config, Path(folder))
+                    rows += _of_network(process, wanted(name, trained), config, Path(folder))
                 except ValueError as problem:
                     spool.note(f"{name}: {problem}")
         except Died as problem:
@@ -75,16 +74,16 @@ def tax(*, trained: dict[str, Path], config: Taxing, out: Path) -> None:
     write_json(out / "metrics.json", [row | busy for row in rows])
 
 
-def _of_network(process: Process, wanted: Wanted, config: Taxing, scratch: Path) -> list[Row]:
+def _of_network(process: Process, asked: Wanted, config: Taxing, scratch: Path) -> list[Row]:
     from models.framework_tax.fits import affine
 
     rows: list[Row] = []
-    name = wanted.name
-    labels = {"network": name, "kind": name.split("-")[0], "width": (name.split("-") + ["", ""])[1]}
+    name = asked.name
+    labels = {"network": name}
     for batch in config.batches:
         shared = scratch / f"{name}-{batch}"
         shared.mkdir(exist_ok=True)
-        process.ask("prepare", wanted, batch, "", str(shared), config.settle, config.least)
+        process.ask("prepare", asked, batch, "", str(shared), config.settle, config.least)
     for block in range(config.blocks):
         plain: dict[int, float] = {}
         for batch in config.batches:
@@ -105,7 +104,10 @@ def _of_network(process: Process, wanted: Wanted, config: Taxing, scratch: Path)
                 found[batch]["affine"] = fit.tax(batch)
         for batch, methods in found.items():
             for method, share in methods.items():
-                series = {"taxed": f"{name}, {method}", "shaped": f"{labels['kind']}, {method}"}
+                series = {"taxed": f"{name}, {method}"}
+                if not config.fitted:  # a template among others of its kind
+                    kind, width, _ = name.split("-")
+                    series = {"shaped": f"{kind}, {method}", "width": width}
                 rows.append(labels | series | {"batch": str(batch), "method": method, "block": block, "tax": share})
         rows += _apart(labels | {"block": block}, found[min(config.batches)])
     return rows
