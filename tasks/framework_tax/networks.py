@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.base.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy
     from torch import Tensor, nn
 
 TOKENS = 16
@@ -287,6 +288,37 @@ def _of_folder(folder: Path) -> Network:
     if hasattr(made.config, "use_cache"):
         made.config.use_cache = False
     return Network(_first(made), _tokens(vocabulary))
+
+
+def onnx_inputs(path: Path, batch: int) -> "list[numpy.ndarray]":
+    """Arrays for an ONNX file: the first dimension is the batch, any other one without a number is TOKENS.
+
+    Raises:
+        UserError: the file fixes another batch, or takes what is neither floats nor integers.
+    """
+    import numpy as np
+    import onnx
+
+    draw = np.random.default_rng(batch)
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {one.name for one in graph.initializer}
+    arrays = []
+    for place in graph.input:
+        if place.name in weights:
+            continue
+        tensor = place.type.tensor_type
+        shape = [one.dim_value if one.HasField("dim_value") else TOKENS for one in tensor.shape.dim]
+        if not shape or (tensor.shape.dim[0].HasField("dim_value") and shape[0] != batch):
+            raise UserError(f"{path.name} fixes {place.name} at {shape}: export it with a batch of any size.")
+        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        shape[0] = batch
+        if kind.kind == "f":
+            arrays.append(draw.standard_normal(shape).astype(kind))
+        elif kind.kind in "iu":
+            arrays.append(np.ones(shape, kind))  # an index that every vocabulary has, and no padding where it is a mask
+        else:
+            raise UserError(f"{path.name} takes {kind} as {place.name}: floats and integers can be drawn.")
+    return arrays
 
 
 def _of_function(wanted: Wanted) -> Network:

@@ -124,10 +124,14 @@ class Served:
 
 
 def _write_inputs(wanted: Wanted, batch: int, place: Path) -> None:
-    from tasks.framework_tax.networks import network
+    from tasks.framework_tax.networks import network, onnx_inputs
 
-    for number, tensor in enumerate(network(wanted).inputs(batch)):
-        np.save(place / f"input-{number}.npy", tensor.numpy())
+    if wanted.kind == "onnx":
+        arrays = onnx_inputs(Path(wanted.where), batch)
+    else:
+        arrays = [tensor.numpy() for tensor in network(wanted).inputs(batch)]
+    for number, array in enumerate(arrays):
+        np.save(place / f"input-{number}.npy", array)
 
 
 def _read(place: Path, kind: str) -> list[Any]:

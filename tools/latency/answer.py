@@ -58,18 +58,19 @@ def answer(record: Record, mflops: float | None) -> dict[str, Any]:
         "knees": {runtime: fit[0].even for runtime, fit in taxed.items() if fit},
         "failed": [_why(point, point["failed"]) for point in record["points"] if point["failed"]],
         "void": [_why(point, records.void(point)) for point in records.timed(record) if records.void(point)],
-        "cold": {
-            arm: {
-                "import_seconds": record["arms"][arm]["import_seconds"],
-                "load_seconds": sum(p["load_seconds"] for (_, own, _), p in points.items() if own == arm),
-                "first_call_seconds": {
-                    str(b): p["first_call_seconds"] for (_, own, b), p in points.items() if own == arm
-                },
-            }
-            for arm in runtimes
-        },
+        "cold": {runtime: _cold(record, points, runtime) for runtime in runtimes},
     }
     return found | {"advice": advice(found, batches)}
+
+
+def _cold(record: Record, points: Mapping[Any, Timed], runtime: str) -> dict[str, Any]:
+    """Seconds before the first answer."""
+    own = {batch: point for (_, arm, batch), point in points.items() if arm == runtime}
+    return {
+        "import_seconds": record["arms"][runtime]["import_seconds"],
+        "load_seconds": sum(point["load_seconds"] for point in own.values()),
+        "first_call_seconds": {str(batch): point["first_call_seconds"] for batch, point in own.items()},
+    }
 
 
 def _median(values: Sequence[float]) -> Estimated:
@@ -112,15 +113,18 @@ def _regimes(fits: Sequence[Affine], batches: Sequence[int]) -> dict[str, dict[s
         room = FREE * total
         found[str(batch)] = {
             "tax": [share, low, high],
-            "regime": "framework-bound"
-            if low >= FRAMEWORK_BOUND
-            else "bound by kernels"
-            if high <= COMPUTE_BOUND
-            else "between",
+            "regime": _regime(low, high),
             "free_batch": batch + math.floor(room / best.each) if best.each > 0 else None,
             "free_work": 1 + room / (best.each * batch) if best.each > 0 else None,
         }
     return found
+
+
+def _regime(low: float, high: float) -> str:
+    """By the whole interval of the tax."""
+    if low >= FRAMEWORK_BOUND:
+        return "framework-bound"
+    return "bound by kernels" if high <= COMPUTE_BOUND else "between"
 
 
 def _ranking(points: Mapping[Any, Timed], batch: int, clock: str) -> list[dict[str, Any]]:
@@ -154,9 +158,7 @@ def advice(found: Mapping[str, Any], batches: Sequence[int]) -> list[str]:
             continue
         first = ranking[0]["runtime"]
         regime = found["regimes"].get(base, {}).get(str(batch))
-        gain = next(
-            (row["slower_than_first"] for row in ranking if row["runtime"] == base and "slower_than_first" in row), None
-        )
+        gain = next((row.get("slower_than_first") for row in ranking if row["runtime"] == base), None)
         words = f"Batch {batch}: {first} is fastest"
         if len(ranking) > 1 and ranking[1]["tied_with_before"]:
             words = f"Batch {batch}: {first} and {ranking[1]['runtime']} are not told apart"

@@ -12,10 +12,9 @@ from flows.engine.report.charts import Point
 
 def write_page(found: dict[str, Any], title: str, out: Path) -> None:
     """Write the page."""
-    template = Environment(loader=PackageLoader("tools.latency", "."), autoescape=True).get_template(
-        "latency.html.jinja"
-    )
-    out.write_text(template.render(title=title, drawn=_drawn(found), **found), encoding="utf-8")
+    templates = Environment(loader=PackageLoader("tools.latency", "."), autoescape=True)
+    page = templates.get_template("latency.html.jinja")
+    out.write_text(page.render(title=title, drawn=_drawn(found), **found), encoding="utf-8")
 
 
 def _drawn(found: dict[str, Any]) -> str:
