@@ -34,6 +34,17 @@ COMPUTE = frozenset(
 """Operators that compute or move values; all others arrange, allocate or dispatch."""
 
 
+COMPOSED = frozenset(
+    f"aten::{name}"
+    for names in (
+        "linear matmul conv1d conv2d layer_norm batch_norm group_norm softmax scaled_dot_product_attention lstm dropout",
+        "max_pool2d adaptive_avg_pool2d adaptive_avg_pool1d",
+    )
+    for name in names.split()
+)
+"""Operators that hand over to those that compute. In inference mode they are dispatched whole, and replayed whole."""
+
+
 @dataclass(frozen=True)
 class Profiled:
     """Of one call: seconds in kernels, what profiling an event costs, and the share of self time in no list."""
@@ -75,83 +86,22 @@ def profile(call: Callable[[], Any], calls: int, plain: float) -> Profiled:
     cost = max(0.0, (under - plain) / each)
     listed = np.array([name in COMPUTE for name in names])
     kernel = np.maximum(own[listed] - cost, 0.0).sum()
-    arranging = np.array([name in ARRANGING for name in names])
+    arranging = np.array([name in ARRANGING or name in COMPOSED for name in names])
     unlisted = own[~listed & ~arranging].sum() / own.sum()
     return Profiled(float(kernel), cost, each, float(unlisted))
 
 
 ARRANGING = frozenset(
     f"aten::{name}"
-    for name in [
-        "linear",
-        "matmul",
-        "conv1d",
-        "conv2d",
-        "_convolution",
-        "layer_norm",
-        "batch_norm",
-        "_batch_norm_impl_index",
-        "group_norm",
-        "softmax",
-        "dropout",
-        "scaled_dot_product_attention",
-        "reshape",
-        "view",
-        "_reshape_alias",
-        "transpose",
-        "permute",
-        "t",
-        "expand",
-        "as_strided",
-        "unsqueeze",
-        "squeeze",
-        "slice",
-        "select",
-        "chunk",
-        "split",
-        "narrow",
-        "flatten",
-        "unflatten",
-        "contiguous",
-        "to",
-        "_to_copy",
-        "empty",
-        "empty_like",
-        "empty_strided",
-        "resize_",
-        "max_pool2d",
-        "adaptive_avg_pool2d",
-        "adaptive_avg_pool1d",
-        "lstm",
-        "result_type",
-        "detach",
-        "alias",
-        "_unsafe_view",
-        "item",
-        "_local_scalar_dense",
-        "zeros",
-        "ones",
-        "full",
-        "arange",
-        "unbind",
-        "stack",
-        "type_as",
-        "relu6",
-        "lift_fresh",
-        "new_empty",
-        "new_zeros",
-        "zero_",
-        "numpy_T",
-        "size",
-        "is_nonzero",
-        "broadcast_to",
-        "ones_like",
-        "zeros_like",
-        "embedding",
-        "pad",
-    ]
+    for names in (
+        "reshape view _reshape_alias transpose permute t expand as_strided unsqueeze squeeze slice select chunk split",
+        "narrow flatten unflatten contiguous to _to_copy empty empty_like empty_strided resize_ result_type detach",
+        "_unsafe_view item _local_scalar_dense zeros ones full arange unbind stack type_as lift_fresh new_empty alias",
+        "new_zeros zero_ numpy_T size is_nonzero broadcast_to ones_like zeros_like pad _convolution _batch_norm_impl_index relu6",
+    )
+    for name in names.split()
 )
-"""Composites and views, whose self time is the framework's."""
+"""Views and allocations, whose self time is the framework's, as that of COMPOSED is."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +163,7 @@ def _captured(call: Callable[[], Any]) -> _Captured:
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
-            if function._schema.name in COMPUTE:
+            if function._schema.name in COMPUTE or function._schema.name in COMPOSED:
                 leaves, _ = pytree.tree_flatten((args, kwargs))
                 key = (function, tuple(_shape(one) for one in leaves))
                 found.counts[key] = found.counts.get(key, 0) + 1
