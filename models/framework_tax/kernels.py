@@ -37,8 +37,8 @@ COMPUTE = frozenset(
 COMPOSED = frozenset(
     f"aten::{name}"
     for names in (
-        "linear matmul conv1d conv2d layer_norm batch_norm group_norm softmax scaled_dot_product_attention lstm dropout",
-        "max_pool2d adaptive_avg_pool2d adaptive_avg_pool1d",
+        "linear matmul conv1d conv2d layer_norm batch_norm group_norm softmax scaled_dot_product_attention lstm",
+        "dropout max_pool2d adaptive_avg_pool2d adaptive_avg_pool1d",
     )
     for name in names.split()
 )
@@ -97,7 +97,8 @@ ARRANGING = frozenset(
         "reshape view _reshape_alias transpose permute t expand as_strided unsqueeze squeeze slice select chunk split",
         "narrow flatten unflatten contiguous to _to_copy empty empty_like empty_strided resize_ result_type detach",
         "_unsafe_view item _local_scalar_dense zeros ones full arange unbind stack type_as lift_fresh new_empty alias",
-        "new_zeros zero_ numpy_T size is_nonzero broadcast_to ones_like zeros_like pad _convolution _batch_norm_impl_index relu6",
+        "new_zeros zero_ numpy_T size is_nonzero broadcast_to",
+        "ones_like zeros_like pad _convolution _batch_norm_impl_index relu6",
     )
     for name in names.split()
 )
