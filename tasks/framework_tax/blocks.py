@@ -90,20 +90,28 @@ class Process:
             pass_fds=[theirs.fileno()],
             stdout=self._errors,
             stderr=self._errors,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores(threads)),
         )
         theirs.close()
         self._pipe = Connection(ours.detach())
 
     def ask(self, *command: Any) -> Any:
-        """What the process answers.
+        """What the process answers to a command.
 
         Raises:
             Died: it ended or took too long.
             ValueError: it could not do that, with the reason.
         """
-        try:
+        self.tell(*command)
+        return self.answer()
+
+    def tell(self, *command: Any) -> None:
+        """Send a command; `answer` waits for what comes of it."""
+        with suppress(OSError):  # a process that has ended shows when it is to answer
             self._pipe.send(command)
+
+    def answer(self) -> Any:
+        """What `ask` gives and raises."""
+        try:
             if not self._pipe.poll(PATIENCE):
                 raise Died(f"it did not answer within {PATIENCE:.0f} s")
             said, value = self._pipe.recv()
@@ -148,11 +156,6 @@ def environment(threads: int, scratch: Path) -> dict[str, str]:
     }
 
 
-def cores(threads: int) -> set[int]:
-    """The cores on which every runtime runs, the same for all."""
-    return set(sorted(os.sched_getaffinity(0))[-threads:])
-
-
 def measure(
     points: Iterable[Point], networks: Mapping[str, Wanted], artifacts: Mapping[str, Path], plan: Plan
 ) -> dict[str, Any]:
@@ -191,8 +194,10 @@ class _Measuring:
             if (folder / CACHE).is_dir():  # the processes write into it
                 shutil.copytree(folder / CACHE, self.scratch / CACHE, dirs_exist_ok=True)
         try:
-            for arm in arms:
-                self._start(arm)
+            for arm in arms:  # libraries are imported side by side, before anything is timed
+                self._begin(arm)
+            for arm in list(self._processes):
+                self._started(arm)
             for point in sorted(self.points, key=lambda point: (arms.index(point.arm), point.network, point.batch)):
                 self._prepare(point)
             draw = random.Random(self.plan.seed)
@@ -212,13 +217,16 @@ class _Measuring:
             "points": [asdict(self.timed[point]) for point in self.points],
         }
 
-    def _start(self, arm: str) -> None:
+    def _begin(self, arm: str) -> None:
         if reason := missing(ARMS[arm].runtime):
             self._fail_all(arm, reason)
             return
         self._processes[arm] = Process(arm, self.plan.threads, arm == self.leader, self.scratch)
+        self._processes[arm].tell("start")
+
+    def _started(self, arm: str) -> None:
         try:
-            self.arms[arm] = self._processes[arm].ask("start")
+            self.arms[arm] = self._processes[arm].answer()
         except (Died, ValueError) as problem:
             self._fail_all(arm, str(problem))
 

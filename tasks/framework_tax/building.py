@@ -22,7 +22,7 @@ from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.blocks import environment
-from tasks.framework_tax.networks import Wanted, network, wanted
+from tasks.framework_tax.networks import Wanted, names_of, network, wanted
 from tasks.framework_tax.runtimes import missing
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def build(*, trained: dict[str, Path] | None = None, config: Building, out: Path
         trained: folders of trained weights, by network.
     """
     rows: list[Row] = []
-    for name in config.networks.split():
+    for name in names_of(config.networks):
         for runtime, seconds in make(wanted(name, trained), config.runtimes, out / name).items():
             rows.append({"network": name, "runtime": runtime} | seconds)
     write_json(out / "metrics.json", rows)

@@ -6,7 +6,7 @@ from typing import Any
 from models.config import config
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.framework_tax.networks import network, wanted
+from tasks.framework_tax.networks import names_of, network, wanted
 
 Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ def count_operations(*, trained: dict[str, Path] | None = None, config: Counting
 
     rows: list[Row] = []
     found: dict[str, int] = {}
-    for name in config.networks.split():
+    for name in names_of(config.networks):
         made = network(wanted(name, trained))
         found[name] = count(made.module, made.inputs(1))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

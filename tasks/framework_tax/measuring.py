@@ -12,7 +12,7 @@ from tasks.base.measures import measures
 from tasks.flashlight.clock import alone, kernels
 from tasks.framework_tax import record as records
 from tasks.framework_tax.blocks import Plan, Point, measure
-from tasks.framework_tax.networks import wanted
+from tasks.framework_tax.networks import names_of, wanted
 
 Row = dict[str, Any]
 
@@ -65,7 +65,7 @@ def measure_latency(*, built: Path, trained: dict[str, Path] | None = None, conf
     points = [
         Point(name, arm, batch)
         for part in config.parts
-        for name in (part.networks or config.networks).split()
+        for name in names_of(part.networks or config.networks)
         for arm in part.arms
         for batch in part.batches
     ]

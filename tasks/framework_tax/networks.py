@@ -43,6 +43,33 @@ TRAINED = ("efficientnet-lite0", "minilm", "smollm2")
 """Read from a folder, which has to be given."""
 
 
+WIDTHS = {
+    "encoder": (16, 32, 64, 128, 256, 512),
+    "attention": (16, 64, 256),
+    "ffn": (1, 16, 64, 256, 1024),
+    "conv": (1, 16, 64, 256),
+    "norm": (1, 16, 64, 256, 1024, 4096),
+}
+"""The widths of the templates, each of four layers."""
+
+DEEP, WIDE = "ffn-64-16", "ffn-256-1"
+"""Two networks of 16 × 64² = 1 × 256² products."""
+
+GROUPS = {
+    "few": f"encoder-64-4 conv-32-4 encoder-16-4 {DEEP} {WIDE}",
+    "widths": " ".join(f"{kind}-{width}-4" for kind, widths in WIDTHS.items() for width in widths),
+    "depths": f"{DEEP} {WIDE}",
+}
+GROUPS["templates"] = f"{GROUPS['widths']} {GROUPS['depths']}"
+"""Networks that are built or timed together, by the name of a group."""
+
+
+def names_of(text: str) -> list[str]:
+    """Names of networks and groups, apart by spaces, as names of networks."""
+    found = (name for one in text.split() for name in GROUPS.get(one, one).split())
+    return list(dict.fromkeys(found))
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which network, by name, and where its weights or its code are.

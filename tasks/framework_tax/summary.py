@@ -20,6 +20,7 @@ from tasks.framework_tax import record as records
 from tasks.framework_tax.arms import ARMS, REFERENCE, RUNTIMES
 from tasks.framework_tax.blocks import read
 from tasks.framework_tax.measuring import why_withheld
+from tasks.framework_tax.networks import DEEP, WIDE
 from tasks.framework_tax.record import Record, Timed, log_ratios, sound
 
 Row = dict[str, Any]
@@ -72,7 +73,7 @@ class Summary:
 def summarise(
     *,
     measured: dict[str, Path],
-    probed: Path,
+    probed: dict[str, Path],
     threaded: dict[str, Path],
     taxed: dict[str, Path],
     counted: Path,
@@ -83,8 +84,8 @@ def summarise(
 
     Args:
         measured: records of networks at all batches.
-        probed: the record of templates and controls.
-        threaded: records of large batches, by number of threads.
+        probed: records of templates and controls.
+        threaded: records of large batches on one thread and on two.
         taxed: tax of networks in eager.
         counted: operations by network.
     """
@@ -97,16 +98,17 @@ def summarise(
         points = sound(record)
         made = [*_gaps(points), *_elasticities(points, flops, taxes, config), *_work(points, flops)]
         rows += [row | withheld for row in made]
-    probes = read(probed / "record.json")
-    points = sound(probes)
-    made = [*_widths(points, flops), *_depths(points), *_ends(points), *_precisions(points)]
-    made += [*_planted(points), *_again(points)]
-    rows += [row | why_withheld(probes) for row in made]
+    probes: list[Record] = [read(folder / "record.json") for folder in probed.values()]
+    for record in probes:
+        points = sound(record)
+        made = [*_widths(points, flops), *_depths(points), *_ends(points), *_precisions(points)]
+        made += [*_planted(points), *_again(points)]
+        rows += [row | why_withheld(record) for row in made]
     for folder in threaded.values():
         record = read(folder / "record.json")
         rows += [row | why_withheld(record) for row in _threads(record)]
     rows += _orders(zoo, config)
-    rows += _equality([*zoo, probes])
+    rows += _equality([*zoo, *probes])
     write_json(out / "metrics.json", rows)
 
 
@@ -192,10 +194,6 @@ def _widths(points: Points, flops: Mapping[str, int]) -> Iterable[Row]:
                 for block, ratio in enumerate(log_ratios(small, large)):
                     slope = ratio / math.log(flops[names[1]] / flops[names[0]])
                     yield labels | {"block": block, "width_elasticity": slope, "width_cost": math.exp(ratio) - 1}
-
-
-DEEP, WIDE = "ffn-64-16", "ffn-256-1"
-"""Two networks of 16 × 64² = 1 × 256² products."""
 
 
 def _depths(points: Points) -> Iterable[Row]:

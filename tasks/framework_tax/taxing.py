@@ -16,7 +16,7 @@ from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.flashlight.clock import alone
 from tasks.framework_tax.blocks import Died, Process
-from tasks.framework_tax.networks import Wanted, wanted
+from tasks.framework_tax.networks import Wanted, names_of, wanted
 
 Row = dict[str, Any]
 
@@ -29,7 +29,8 @@ SMALL = 16
 class Taxing:
     """Networks by name, apart by spaces; batches at which the kernels are timed, those up to 16 for the affine fit.
 
-    `blocks` are how often everything is repeated; in each, `calls` are profiled and every kernel is run in `rounds`.
+    `blocks` are how often everything is repeated; in each, `calls` are profiled and every kernel is run in
+    `rounds` of `kernel` seconds.
     """
 
     networks: str
@@ -38,6 +39,7 @@ class Taxing:
     blocks: Count = 8
     calls: Count = 20
     rounds: Count = 3
+    kernel: Positive = 0.002
     settle: Positive = 0.2
     least: Positive = 0.01
 
@@ -58,11 +60,14 @@ def tax(*, trained: dict[str, Path] | None = None, config: Taxing, out: Path) ->
         trained: folders of trained weights, by network.
     """
     rows: list[Row] = []
+    if not config.networks:
+        write_json(out / "metrics.json", rows)
+        return
     with tempfile.TemporaryDirectory() as folder, alone() as busy:
         process = Process(ARM, 1, True, Path(folder))
         try:
             process.ask("start")
-            for name in config.networks.split():
+            for name in names_of(config.networks):
                 try:
                     rows += _of_network(process, wanted(name, trained), config, Path(folder))
                 except ValueError as problem:
@@ -92,7 +97,7 @@ def _of_network(process: Process, asked: Wanted, config: Taxing, scratch: Path) 
         found: dict[int, dict[str, float]] = {batch: {} for batch in config.batches}
         for batch, total in plain.items():
             profiled = process.ask("profile", name, batch, config.calls, total)
-            replayed = process.ask("replay", name, batch, config.rounds)
+            replayed = process.ask("replay", name, batch, config.rounds, config.kernel)
             found[batch] |= {"profile": _share(profiled["kernel"], total), "replay": _share(replayed["kernel"], total)}
             seen = {"profile_cost": profiled["event_cost"] * profiled["events"] / total}
             rows.append(labels | {"batch": str(batch), "block": block, "unlisted": profiled["unlisted"]} | seen)

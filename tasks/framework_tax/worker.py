@@ -37,6 +37,7 @@ class Served:
 
     def __init__(self, arm: str, threads: int, leads: bool) -> None:
         self.leads = leads
+        self._cores = sorted(os.sched_getaffinity(0))[-threads:]
         began = time.perf_counter()
         self.runtime: Runtime = start(ARMS[arm], threads)
         self.import_seconds = time.perf_counter() - began
@@ -44,6 +45,8 @@ class Served:
         self._expected: dict[Key, Path] = {}
 
     def started(self) -> dict[str, Any]:
+        """Which process this is; from now on it keeps to the cores on which all runtimes run."""
+        os.sched_setaffinity(0, self._cores)
         return {"pid": os.getpid(), "import_seconds": self.import_seconds}
 
     def prepare(self, wanted: Wanted, batch: int, artifacts: str, shared: str, settle: float, least: float) -> Any:
@@ -116,11 +119,11 @@ class Served:
 
         return asdict(profile(self._calls[network, batch], calls, plain))
 
-    def replay(self, network: str, batch: int, rounds: int) -> dict[str, Any]:
+    def replay(self, network: str, batch: int, rounds: int, least: float) -> dict[str, Any]:
         """Seconds of the kernels, run alone."""
         from models.framework_tax.kernels import replay
 
-        return asdict(replay(self._calls[network, batch], rounds))
+        return asdict(replay(self._calls[network, batch], rounds, least))
 
 
 def _write_inputs(wanted: Wanted, batch: int, place: Path) -> None:

@@ -4,7 +4,9 @@ import random
 from typing import Any
 
 
-def point(arm: str = "eager", batch: int = 1, ms: float = 1.0, network: str = "net", blocks: int = 20) -> dict[str, Any]:
+def point(
+    arm: str = "eager", batch: int = 1, ms: float = 1.0, network: str = "net", blocks: int = 20
+) -> dict[str, Any]:
     """A sound point with some noise."""
     draw = random.Random(f"{arm} {batch} {network}")
     wall = [1e-3 * ms * (1 + 0.02 * draw.random()) for _ in range(blocks)]
