@@ -1,0 +1,158 @@
+"""What the timings say together, on made records in which everything is known."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, read_json
+
+from tasks.framework_tax.curves import Curves, fit_curves
+from tasks.framework_tax.summary import SMALL, Summary, summarise
+from tests.framework_tax.made_records import point, record
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def written(folder: Path, found: Mapping[str, Any]) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(found))
+    return folder
+
+
+def zoo() -> dict[str, Any]:
+    """Eager 1 + 0.1 b milliseconds, TorchScript 0.6 + 0.1 b, ONNX Runtime 0.2 + 0.1 b."""
+    fixed = {"eager": 1.0, "torchscript": 0.6, "onnxruntime": 0.2}
+    return record(*(point(arm, b, t + 0.1 * b) for arm, t in fixed.items() for b in BATCHES))
+
+
+def probes() -> dict[str, Any]:
+    """Width 64 takes 1.3 times as long as 16; a planted millisecond is all in the fixed part."""
+    made = [point(arm, 1, ms, "encoder-16-4") for arm, ms in (("eager", 1.0), ("onnxruntime", 0.2))]
+    made += [
+        point(arm, b, t + 0.1 * b, "encoder-64-4")
+        for arm, t in (("eager", 1.3), ("eager, delayed", 2.3))
+        for b in SMALL
+    ]
+    made += [point("eager, again", b, 1.3 + 0.1 * b, "encoder-64-4") for b in SMALL]
+    made += [point("onnxruntime", 1, 0.5, "encoder-64-4")]
+    made += [point("eager", 1, ms, name) for name, ms in (("ffn-64-16", 3.0), ("ffn-256-1", 1.0))]
+    return record(*made)
+
+
+def summed(folder: Path, measured: Mapping[str, Any], probed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    counted, taxed, out = folder / "counted", folder / "taxed", folder / "out"
+    for one in (counted, taxed, out):
+        one.mkdir(parents=True)
+    flops = {"net": 1_000_000, "encoder-16-4": 1_000, "encoder-64-4": 16_000}
+    (counted / "flops.json").write_text(json.dumps(flops))
+    taxes = [
+        {"network": "net", "method": "profile", "batch": str(b), "block": 0, "tax": 1 / (1 + 0.1 * b)} for b in BATCHES
+    ]
+    (taxed / "metrics.json").write_text(json.dumps(taxes))
+    threads = [
+        written(folder / f"threads-{t}", record(*(point(batch=b, ms=1 + b / t) for b in (1, 32, 64)), threads=t))
+        for t in (1, 2)
+    ]
+    summarise(
+        measured={"net": written(folder / "zoo", measured)},
+        probed={"few": written(folder / "probes", probed)},
+        threaded={str(t + 1): one for t, one in enumerate(threads)},
+        taxed={"net": taxed},
+        counted=counted,
+        config=Summary(),
+        out=out,
+    )
+    found: list[dict[str, Any]] = read_json(out / "metrics.json")
+    return found
+
+
+def values(rows: list[dict[str, Any]], quantity: str, **labels: Any) -> list[float]:
+    return [r[quantity] for r in rows if quantity in r and all(r.get(k) == v for k, v in labels.items())]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return summed(tmp_path_factory.mktemp("summary"), zoo(), probes())
+
+
+def test_speed_ups_are_those_put_in_and_fall_with_the_batch(rows: list[dict[str, Any]]) -> None:
+    (first,) = values(rows, "speedup", runtime="onnxruntime", batch="1")
+    (last,) = values(rows, "speedup", runtime="onnxruntime", batch="128")
+    assert first == pytest.approx(1.1 / 0.3, rel=0.02)
+    assert last == pytest.approx(13.8 / 13.0, rel=0.02)
+    (change,) = values(rows, "gap_change", runtime="onnxruntime")
+    assert change == pytest.approx(math.log(1.1 / 0.3) - math.log(13.8 / 13.0), abs=0.02)
+    (rank,) = values(rows, "gap_rank", runtime="onnxruntime")
+    assert rank < -0.9
+    (step,) = values(rows, "log_step", pair="torchscript over onnxruntime")
+    assert step == pytest.approx(math.log(0.7 / 0.3), abs=0.02)
+
+
+def test_an_order_is_there_and_is_gone_when_labels_are_drawn_anew(rows: list[dict[str, Any]]) -> None:
+    """A summary that sorted its values, or looked at names alone, would find it in both."""
+    assert values(rows, "in_order", labels="as measured") == [1.0]
+    assert values(rows, "in_order", labels="drawn anew") == pytest.approx([1 / 6], abs=0.03)
+
+
+def test_regimes_come_from_the_profile_and_slopes_from_the_clock(rows: list[dict[str, Any]]) -> None:
+    (below,) = values(rows, "elasticity", regime="framework-bound")
+    (above,) = values(rows, "elasticity", regime="bound by kernels")
+    assert below < 0.4
+    assert above > 0.8
+
+
+def test_a_planted_delay_is_the_frameworks_and_no_kernels(rows: list[dict[str, Any]]) -> None:
+    assert len(values(rows, "attributed")) == 20
+    assert all(0.8 < one < 1.2 for one in values(rows, "attributed"))
+    assert all(abs(one) < 0.3 for one in values(rows, "kernel_change"))
+    assert all(abs(one) < 0.02 for one in values(rows, "again_ratio"))
+
+
+def test_widths_and_depths_are_compared_block_by_block(rows: list[dict[str, Any]]) -> None:
+    cost = values(rows, "width_cost", widened="16 to 64", runtime="eager")
+    assert len(cost) == 20
+    assert cost == pytest.approx([0.4] * 20, abs=0.05)
+    assert values(rows, "width_elasticity", runtime="eager") == pytest.approx([math.log(1.4, 16)] * 20, abs=0.02)
+    assert values(rows, "deep_ratio", runtime="eager") == pytest.approx([3.0] * 20, rel=0.04)
+
+
+def test_two_threads_leave_a_larger_share_to_the_host(rows: list[dict[str, Any]]) -> None:
+    one, two = (values(rows, "thread_tax", threads=t) for t in (1, 2))
+    assert sum(one) / 20 == pytest.approx(0.5, abs=0.05)
+    assert sum(two) / 20 == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_a_record_that_is_not_sound_withholds_all_that_rests_on_it(tmp_path: Path) -> None:
+    spoilt = zoo()
+    spoilt["points"][0]["facts"]["threads"] = 2
+    found = summed(tmp_path, spoilt, probes())
+    assert all("unavailable" in row for row in found if "log_step" in row or "gap_change" in row or "in_order" in row)
+    assert not any("unavailable" in row for row in found if "deep_ratio" in row)
+
+
+def test_void_points_are_counted_and_compared_with_nothing(tmp_path: Path) -> None:
+    spoilt = zoo()
+    for one in spoilt["points"]:
+        if one["arm"] == "onnxruntime" and one["batch"] == 1:
+            one["error"] = 0.2
+    found = summed(tmp_path, spoilt, probes())
+    assert values(found, "void_points") == [1]
+    assert not values(found, "speedup", runtime="onnxruntime", batch="1")
+    assert not values(found, "in_order")
+
+
+def test_published_curves_are_fitted_to_the_sheets_figures(tmp_path: Path) -> None:
+    """The sheet's reading: eager is flat to 8 and 16 on ResNet-50, to 4 on BERT; the tax falls from 82 to 2 %."""
+    fit_curves(curves=ROOT / "data/framework_tax", config=Curves(), out=tmp_path)
+    found = read_json(tmp_path / "metrics.json")
+    flat = {row["curve"]: row["flat_to"] for row in found if "flat_to" in row}
+    assert (flat["ResNet-50 fp32, PyTorch"], flat["ResNet-50 fp16, PyTorch"], flat["BERT fp32, PyTorch"]) == (8, 16, 4)
+    tax = {row["batch"]: row["published_tax"] for row in found if "published_tax" in row}
+    assert (round(tax["1"], 2), round(tax["16"], 2), round(tax["64"], 2)) == (0.82, 0.25, 0.02)
+    (speedup,) = values(found, "published_speedup", sped_up="ResNet-50 fp32, ONNX Runtime", batch="1")
+    assert speedup == pytest.approx(3.3, abs=0.01)
+    assert all(ratio > 2 for ratio in values(found, "knee_ratio"))
+    assert all(growth >= 0 for growth in values(found, "tax_growth"))
