@@ -9,6 +9,7 @@ SINGLE: dict[str, Any] = {"paired": ""}
 OVER_NETWORKS: dict[str, Any] = {"paired": "network"}
 OVER_BLOCKS: dict[str, Any] = {"paired": "block"}
 PILOT = "a pilot on a busy machine, seven blocks a point"
+TRIAL = "a trial of this code on a very busy machine, eight blocks a point"
 GPU = "GPU latencies digitised from the authors' figures"
 
 
@@ -70,7 +71,7 @@ CLAIMS = [
         whose="paper, direction only",
         test=greater(summed["gap_change"].where(runtime="onnxruntime"), 0.0, **OVER_NETWORKS),
         expected="holds",
-        seen=f"encoder 3.6 to 2.0, ResNet-18 2.6 to 1.6, in {PILOT}",
+        seen=f"encoder 3.6 to 2.0, ResNet-18 2.6 to 1.6, in {PILOT}; 2.9 to 0.9 and 3.5 to 1.2 in {TRIAL}",
     ),
     Claim(
         "gap-falls-step-by-step",
@@ -82,7 +83,7 @@ CLAIMS = [
         whose="ours",
         test=less(summed["gap_rank"].where(runtime="onnxruntime"), -0.8, margin_of="ours", **OVER_NETWORKS),
         expected="does not hold at this scale",
-        seen=f"from batch 8 to 64 it grew again for an encoder and for ResNet-18, in {PILOT}",
+        seen=f"from batch 8 to 64 it grew for an encoder and ResNet-18, in {PILOT}; -1 on two templates in {TRIAL}",
     ),
     Claim(
         "small-gap-is-large",
@@ -93,7 +94,7 @@ CLAIMS = [
         whose="ours",
         test=greater(summed["small_speedup"], 2.0, margin_of="ours", **OVER_BLOCKS),
         expected="holds",
-        seen=f"3.6 times in {PILOT}; 2.6 times in a trial of this code",
+        seen=f"3.6 times in {PILOT}; 2.7 to 3.3 times in {TRIAL}",
     ),
     Claim(
         "large-gap-is-small",
@@ -116,7 +117,7 @@ CLAIMS = [
         whose="paper, direction only",
         test=less(summed["width_elasticity"].where(widened="16 to 64", runtime="eager"), 0.5, **OVER_BLOCKS),
         expected="holds",
-        seen=f"16 times the operations for 30 % more, in {PILOT}",
+        seen=f"16 times the operations for 30 % more, in {PILOT}; a power of 0.02 to 0.14 in {TRIAL}",
     ),
     Claim(
         "flops-tell-above",
@@ -132,7 +133,7 @@ CLAIMS = [
             **OVER_BLOCKS,
         ),
         expected="does not hold at this scale",
-        seen="nothing at these widths in turns",
+        seen=f"nothing when it was predicted; a power of 0.70 and 0.84 in two blocks of {TRIAL}",
     ),
     Claim(
         "regimes-tell-elasticity",
@@ -144,6 +145,7 @@ CLAIMS = [
         whose="paper, direction only",
         test=less(summed["elasticity"].where(regime="framework-bound"), 0.5, **OVER_NETWORKS),
         expected="holds",
+        seen=f"nothing when it was predicted; 0.43 on one encoder in {TRIAL}",
     ),
     Claim(
         "kernels-tell-elasticity",
@@ -167,7 +169,7 @@ CLAIMS = [
             summed["width_cost"].where(widened="16 to 64", runtime="eager"), 0.6, margin_of="ours", **OVER_BLOCKS
         ),
         expected="holds",
-        seen=f"30 %, in {PILOT}",
+        seen=f"30 %, in {PILOT}; 5 and 46 % in two blocks of {TRIAL}",
     ),
     Claim(
         "widening-costs-more-without-the-tax",
@@ -182,6 +184,7 @@ CLAIMS = [
             **OVER_BLOCKS,
         ),
         expected="holds",
+        seen=f"nothing when it was predicted; 180 % against 5 to 46 % in two blocks of {TRIAL}",
     ),
     Claim(
         "deep-and-thin-is-slower",
@@ -193,6 +196,7 @@ CLAIMS = [
         whose="paper, direction only",
         test=greater(summed["deep_ratio"].where(runtime="eager"), 1.0, **OVER_BLOCKS),
         expected="holds",
+        seen=f"nothing when it was predicted; 8.5 times in {TRIAL}",
     ),
     Claim(
         "deep-and-thin-is-twice-as-slow",
@@ -206,8 +210,8 @@ CLAIMS = [
             for runtime in ("eager", "onnxruntime")
         ),
         expected="holds",
+        seen=f"nothing when it was predicted; 8.5 and 2.2 times in {TRIAL}",
     ),
-    # 5. Precision
     Claim(
         "published-half-precision-moves-the-knee",
         says="In fits to the published curves the knee is at twice the batch or more in half precision, on all "
@@ -247,6 +251,7 @@ CLAIMS = [
         whose="ours",
         test=greater(summed["thread_tax"].where(threads=2), summed["thread_tax"].where(threads=1), **OVER_BLOCKS),
         expected="holds",
+        seen=f"nothing when it was predicted; shares from 0.8 to 1.9 by the wall clock, noise, in {TRIAL}",
     ),
     Claim(
         "published-tax-grows-with-faster-kernels",
@@ -319,7 +324,7 @@ CLAIMS = [
             ),
         ),
         expected="does not hold at this scale",
-        seen=f"0.62 by profile and 0.89 by fit on one encoder, in {PILOT}",
+        seen=f"0.62 by profile and 0.89 by fit on one encoder in {PILOT}; 0.64, 0.83 and 0.78 by replay in {TRIAL}",
     ),
 ]
 
@@ -327,12 +332,20 @@ CONTROLS = [
     Control(
         "a-planted-delay-is-the-frameworks",
         "planted",
-        says="A delay of known size before every layer is found in the part that does not grow with the batch, to a "
-        "quarter of it, and nowhere else",
+        says="A delay of known size before every layer is found in the part that does not grow with the batch, three "
+        "quarters of it at least, and at most one and three quarters, for what follows a pause runs colder; the part "
+        "that grows changes by less than half",
         test=all_of(
             (
                 greater(summed["attributed"].where(network="encoder-64-4"), 0.75, margin_of="ours", **OVER_BLOCKS),
-                less(summed["attributed"].where(network="encoder-64-4"), 1.25, margin_of="ours", **OVER_BLOCKS),
+                less(summed["attributed"].where(network="encoder-64-4"), 1.75, margin_of="ours", **OVER_BLOCKS),
+                equivalent(
+                    summed["kernel_change"].where(network="encoder-64-4"),
+                    0.0,
+                    margin=0.5,
+                    margin_of="ours",
+                    **OVER_BLOCKS,
+                ),
             )
         ),
     ),

@@ -45,7 +45,7 @@ counted = Stage(
     counting.count_operations,
     inputs={"trained": TRAINED},
     config=Profiles(
-        quick=counting.Counting(networks="few"),
+        quick=counting.Counting(networks="few encoder-256-4 encoder-512-4"),
         cpu=counting.Counting(networks=" ".join((*ZOO, "templates"))),
         gpu=counting.Counting(networks=" ".join((*ZOO, "templates"))),
     ),
