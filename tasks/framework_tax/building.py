@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from models.config import config
 from tasks.base import spool
+from tasks.base.errors import UserError
 from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.blocks import environment
-from tasks.framework_tax.networks import Wanted, names_of, network, wanted
+from tasks.framework_tax.networks import GROUPS, Wanted, names_of, network, wanted
 from tasks.framework_tax.runtimes import missing
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ SECONDS = 900.0
 
 @config
 class Building:
-    """Networks by name, apart by spaces, and the runtimes for which something is made."""
+    """Networks by name, apart by spaces, and the runtimes for which something is made: fewer for a group of networks."""
 
     networks: str
     runtimes: tuple[str, ...]
+    group_runtimes: tuple[str, ...] = ("torchscript", "onnxruntime")
 
 
 @measures(
@@ -61,8 +63,9 @@ def build(*, trained: dict[str, Path] | None = None, config: Building, out: Path
         trained: folders of trained weights, by network.
     """
     rows: list[Row] = []
+    runtimes = config.group_runtimes if config.networks in GROUPS else config.runtimes
     for name in names_of(config.networks):
-        for runtime, seconds in make(wanted(name, trained), config.runtimes, out / name).items():
+        for runtime, seconds in make(wanted(name, trained), runtimes, out / name).items():
             rows.append({"network": name, "runtime": runtime} | seconds)
     write_json(out / "metrics.json", rows)
 
@@ -99,6 +102,8 @@ def _attempt(runtime: str, wanted: Wanted, folder: Path) -> str:
         return _apart(runtime, wanted, folder)
     try:
         MAKERS[runtime](wanted, folder)
+    except UserError as problem:
+        return str(problem)
     except Exception as problem:
         return f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
     return ""
@@ -168,6 +173,10 @@ def _onnx(wanted: Wanted, folder: Path) -> None:
 def _weights(wanted: Wanted, folder: Path) -> None:
     from safetensors.torch import save_file
 
+    from models.framework_tax.jax_templates import FORWARDS
+
+    if wanted.kind != "named" or wanted.name.split("-")[0] not in FORWARDS:
+        raise UserError(f"it is not written for JAX: {', '.join(FORWARDS)} templates are")
     module = network(wanted).module
     save_file({name: one.contiguous() for name, one in module.state_dict().items()}, folder / ARTIFACTS["jax"])
 

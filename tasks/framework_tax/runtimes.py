@@ -368,8 +368,6 @@ class JAX:
         from models.framework_tax import jax_templates
 
         kind = wanted.name.split("-")[0]
-        if wanted.kind != "named" or kind not in jax_templates.FORWARDS:
-            raise UserError(f"{wanted.name} is not written for JAX: {', '.join(jax_templates.FORWARDS)} templates are.")
         self._weights = jax_templates.weights(_artifact(folder, "weights.safetensors"))
         self._function = jax.jit(jax_templates.FORWARDS[kind])
         self.facts["precision"] = str(next(iter(self._weights.values())).dtype)

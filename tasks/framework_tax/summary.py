@@ -58,6 +58,7 @@ class Summary:
     even_ratio="batch at which half of a call is kernels, over that in float32, by affine fits, block by block",
     thread_tax="share of a call at batch 1 by the wall clock that is more than its part of a large batch, block by "
     "block",
+    methods_apart="tax by the affine fit less that by the profile at batch 1, median over blocks, by network",
     attributed="what the affine fit's fixed part grows by with a planted delay, as a share of the delay, block by "
     "block",
     kernel_change="what its part that grows with the batch changes by meanwhile, as a share, block by block",
@@ -107,8 +108,10 @@ def summarise(
     for folder in threaded.values():
         record = read(folder / "record.json")
         rows += [row | why_withheld(record) for row in _threads(record)]
+    rows += _methods(taxes)
     rows += _orders(zoo, config)
     rows += _equality([*zoo, *probes])
+    rows += _untimed(rows)
     write_json(out / "metrics.json", rows)
 
 
@@ -166,7 +169,38 @@ def _elasticities(points: Points, flops: Mapping[str, int], taxes: list[Row], co
             if len(batches) >= 2 and flops.get(network):
                 work = [flops[network] * batch for batch in batches]
                 slope = elasticity(work, [median(eager[batch]["cpu"]) for batch in batches])
-                yield {"network": network, "regime": regime, "elasticity": slope}
+                yield {"network": network, "regime": regime, "elasticity": slope} | _busy(taxes)
+
+
+def _busy(taxes: list[Row]) -> Row:
+    """Why nothing may rest on the taxes; nothing where it may."""
+    return next(({"unavailable": row["unavailable"]} for row in taxes if "unavailable" in row), {})
+
+
+def _methods(taxes: list[Row]) -> Iterable[Row]:
+    """How far the affine fit and the profile are apart, by network."""
+    apart: dict[str, list[float]] = {}
+    for row in taxes:
+        if "tax_apart" in row:
+            apart.setdefault(row["network"], []).append(row["tax_apart"])
+    for network, values in apart.items():
+        yield {"network": network, "methods_apart": median(values)} | _busy(taxes)
+
+
+EXPECTED: tuple[tuple[str, Row], ...] = (
+    *(("log_speedup", {"runtime": runtime}) for runtime in ("torchscript", "compile", "aotinductor", "openvino")),
+    ("large_speedup", {}),
+    ("even_ratio", {"network": "encoder-256-4", "precision": "int8"}),
+    *(("elasticity", {"regime": regime}) for regime in ("framework-bound", "bound by kernels")),
+)
+"""What claims rest on and a profile may not time, or a machine may not be able to."""
+
+
+def _untimed(rows: list[Row]) -> Iterable[Row]:
+    """A row that says so for each of these that is not there: its claim is not tested, rather than failed."""
+    for quantity, labels in EXPECTED:
+        if not any(quantity in row and labels.items() <= row.items() for row in rows):
+            yield labels | {quantity: None, "unavailable": f"{quantity.replace('_', ' ')}: not timed in this run"}
 
 
 def _work(points: Points, flops: Mapping[str, int]) -> Iterable[Row]:

@@ -24,6 +24,9 @@ ARM = "eager"
 SMALL = 16
 """The largest batch of the affine fit."""
 
+PROFILED = 0.2
+"""Seconds of a profile at most, unless three calls take longer."""
+
 
 @config
 class Taxing:
@@ -96,7 +99,8 @@ def _of_network(process: Process, asked: Wanted, config: Taxing, scratch: Path) 
             plain[batch] = process.ask("time", name, batch, calls)[1]
         found: dict[int, dict[str, float]] = {batch: {} for batch in config.batches}
         for batch, total in plain.items():
-            profiled = process.ask("profile", name, batch, config.calls, total)
+            calls = max(3, min(config.calls, round(PROFILED / total)))
+            profiled = process.ask("profile", name, batch, calls, total)
             replayed = process.ask("replay", name, batch, config.rounds, config.kernel)
             found[batch] |= {"profile": _share(profiled["kernel"], total), "replay": _share(replayed["kernel"], total)}
             seen = {"profile_cost": profiled["event_cost"] * profiled["events"] / total}
