@@ -45,7 +45,7 @@ SECONDS = 900.0
 
 @config
 class Building:
-    """Networks by name, apart by spaces, and the runtimes for which something is made: fewer for a group of networks."""
+    """Networks by name, apart by spaces, and for which runtimes something is made: for fewer where it is a group."""
 
     networks: str
     runtimes: tuple[str, ...]

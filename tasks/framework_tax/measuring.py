@@ -9,9 +9,9 @@ from models.config import Count, Index, Positive, config
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.flashlight.clock import alone, kernels
 from tasks.framework_tax import record as records
 from tasks.framework_tax.blocks import Plan, Point, measure
+from tasks.framework_tax.machine import alone, kernels
 from tasks.framework_tax.networks import names_of, wanted
 
 Row = dict[str, Any]

@@ -188,15 +188,10 @@ class TorchScript(Eager):
 class Compiled(Eager):
     """torch.compile with inductor, from the compiled stage's cache; a batch above 1 is dynamic."""
 
-    def __init__(self, arm: Arm, threads: int) -> None:
-        super().__init__(arm, threads)
-        self._plain: Any = None
-
-    def load(self, wanted: Wanted, folder: Path | None, batch: int) -> None:
+    def _build(self, wanted: Wanted, folder: Path | None) -> Any:
         import torch
 
-        super().load(wanted, folder, batch)
-        self._plain, self.module = self.module, torch.compile(self.module)
+        return torch.compile(super()._build(wanted, folder))
 
     def bind(self, inputs: "Sequence[Array]") -> Call:
         import torch

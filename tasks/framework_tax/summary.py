@@ -70,6 +70,7 @@ class Summary:
     precise_points="share of points whose 95 % interval is at most 5 % to either side, by clock",
     mflops_at="millions of operations of a call, by network and batch",
     latency_at="median milliseconds of processor time of that call in eager PyTorch",
+    at_best_rate="milliseconds that its operations would take at the highest rate of any call in eager PyTorch",
 )
 def summarise(
     *,
@@ -108,6 +109,7 @@ def summarise(
     for folder in threaded.values():
         record = read(folder / "record.json")
         rows += [row | why_withheld(record) for row in _threads(record)]
+    _at_best(rows)
     rows += _methods(taxes)
     rows += _orders(zoo, config)
     rows += _equality([*zoo, *probes])
@@ -170,6 +172,14 @@ def _elasticities(points: Points, flops: Mapping[str, int], taxes: list[Row], co
                 work = [flops[network] * batch for batch in batches]
                 slope = elasticity(work, [median(eager[batch]["cpu"]) for batch in batches])
                 yield {"network": network, "regime": regime, "elasticity": slope} | _busy(taxes)
+
+
+def _at_best(rows: list[Row]) -> None:
+    """Add what each call would take, were the machine as well used as by the call that uses it best."""
+    calls = [row for row in rows if "latency_at" in row]
+    best = max((row["mflops_at"] / row["latency_at"] for row in calls), default=1.0)
+    for row in calls:
+        row["at_best_rate"] = row["mflops_at"] / best
 
 
 def _busy(taxes: list[Row]) -> Row:

@@ -14,8 +14,8 @@ from models.config import Count, Positive, config
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.flashlight.clock import alone
 from tasks.framework_tax.blocks import Died, Process
+from tasks.framework_tax.machine import alone
 from tasks.framework_tax.networks import Wanted, names_of, wanted
 
 Row = dict[str, Any]

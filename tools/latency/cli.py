@@ -11,10 +11,10 @@ from rich.table import Table
 
 from flows.engine.terminal import console
 from tasks.base.errors import UserError
-from tasks.flashlight.clock import alone, kernels
 from tasks.framework_tax.arms import RUNTIMES
 from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.building import make
+from tasks.framework_tax.machine import alone, kernels
 from tasks.framework_tax.networks import Wanted
 from tasks.framework_tax.runtimes import missing
 from tools.latency import answer as answers
