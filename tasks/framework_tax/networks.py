@@ -285,7 +285,7 @@ def _efficientnet(folder: Path) -> "nn.Module":
 def _first(module: "nn.Module") -> "nn.Module":
     from models.framework_tax.templates import FirstOutput
 
-    return FirstOutput(module.eval())
+    return FirstOutput(module).eval()
 
 
 # A user's own

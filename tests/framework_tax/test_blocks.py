@@ -11,6 +11,7 @@ from tasks.base.errors import UserError
 from tasks.framework_tax import blocks
 from tasks.framework_tax.arms import ARMS, DELAY_US
 from tasks.framework_tax.blocks import Plan, Point, measure
+from tasks.framework_tax.building import make
 from tasks.framework_tax.networks import FAMILIES, Wanted, names_of, network
 from tasks.framework_tax.record import LEAST_BLOCKS, problems
 
@@ -128,3 +129,12 @@ def test_groups_and_names_may_be_mixed() -> None:
     assert names_of("depths ffn-64-16 bert-tiny") == ["ffn-64-16", "ffn-256-1", "bert-tiny"]
     assert set(FAMILIES).isdisjoint(names_of("templates"))
     assert next(iter(ARMS)) == "eager"
+
+
+def test_a_family_is_traced_and_frozen_in_evaluation_mode(tmp_path: Path) -> None:
+    """A wrapper left in training mode cannot be frozen, and TorchScript would be missing for every real network."""
+    made = network(Wanted("bert-tiny"))
+    assert not any(one.training for one in made.module.modules())
+    assert made.module(*made.inputs(3)).shape[0] == 3
+    assert list(make(Wanted("bert-tiny"), ["torchscript"], tmp_path)) == ["torchscript"]
+    assert (tmp_path / "model.ts").is_file()
