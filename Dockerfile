@@ -5,7 +5,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends chromium git make npm openssh-server \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /tenfold
-COPY pyproject.toml constraints.txt Makefile ./
+COPY pyproject.toml constraints.txt Makefile README.md LICENSE ./
 COPY tools/__init__.py tools/
 COPY flows/__init__.py flows/
 COPY tasks/__init__.py tasks/

@@ -8,7 +8,7 @@ import typer
 
 import tools
 from flows.engine import cli
-from flows.engine.discover import why
+from flows.engine.errors import why
 
 
 def command_line() -> typer.Typer:

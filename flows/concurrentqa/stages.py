@@ -59,7 +59,7 @@ candidates = Stage(generate, inputs={"corpora": corpora, "links": links}, config
 projection = Stage(
     fit_projection,
     inputs={"corpora": corpora, "minilm": MINILM},
-    config=Profiles(quick=Projection(passages=100), cpu=Projection(), gpu=Projection()),
+    config=Profiles(quick=Projection(passages=50), cpu=Projection(), gpu=Projection()),
 )
 features = Stage(
     encode_passages,
@@ -79,7 +79,7 @@ benchmark = Stage(
         "smollm2": SMOLLM2,
     },
     config=Profiles(
-        quick=Benchmark(seed=0, test=20, dev=8, train=30, most_test=20, most_train=45, closed_book=False),
+        quick=Benchmark(seed=0, test=8, dev=4, train=16, most_test=8, most_train=24, closed_book=False),
         cpu=Benchmark(seed=0),
         gpu=Benchmark(seed=0),
     ),
@@ -109,12 +109,15 @@ def retriever(data: Data, hard_negatives: int = 2) -> Stage:
                 seed=0,
                 data=data,
                 hard_negatives=hard_negatives,
-                words=512 if p == "quick" else 2048,
+                words=256 if p == "quick" else 2048,
                 dropout=0.2,
                 optimisation=Optimisation(
-                    steps=20 if p == "quick" else 150, batch=150, learning_rate=1.5e-3, warmup=15
+                    steps=8 if p == "quick" else 150,
+                    batch=150,
+                    learning_rate=1.5e-3,
+                    warmup=4 if p == "quick" else 15,
                 ),
-                plateau=Plateau(gain=0.001, steps=20 if p == "quick" else 75),
+                plateau=Plateau(gain=0.001, steps=8 if p == "quick" else 75),
             )
         ),
         each={"seed": SEEDS},
@@ -132,8 +135,8 @@ reader = Stage(
     config=profiles(
         lambda p: ReaderTraining(
             seed=0,
-            optimisation=Optimisation(steps=30 if p == "quick" else 800, batch=32, learning_rate=3e-3, warmup=10),
-            plateau=Plateau(gain=0.001, steps=30 if p == "quick" else 200),
+            optimisation=Optimisation(steps=12 if p == "quick" else 800, batch=32, learning_rate=3e-3, warmup=10),
+            plateau=Plateau(gain=0.001, steps=12 if p == "quick" else 200),
         )
     ),
     each={"seed": SEEDS},
@@ -143,7 +146,7 @@ reader = Stage(
 # 8. Retrieval under every policy, the public index being a service that logs what it sees.
 def searched(profile: str) -> Search:
     """A narrower beam in the quick profile."""
-    return Search(beam=3, top=5) if profile == "quick" else Search()
+    return Search(beam=2, top=3, fetch=20) if profile == "quick" else Search()
 
 
 bm25 = Stage(
@@ -225,7 +228,9 @@ generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
     config=Profiles(
-        quick=Generative(seed=0, questions=4), cpu=Generative(seed=0), gpu=Generative(seed=0, questions=1700)
+        quick=Generative(seed=0, questions=2, answer_tokens=4),
+        cpu=Generative(seed=0),
+        gpu=Generative(seed=0, questions=1700),
     ),
     each={"seed": (1,)},
 )
@@ -241,6 +246,6 @@ labels = Stage(
 planted = Stage(
     plant,
     inputs={**ENCODED, "retriever": mixed_retriever},
-    config=Profiles(quick=Leakage(questions=10), cpu=Leakage(), gpu=Leakage()),
+    config=Profiles(quick=Leakage(questions=4, beam=3), cpu=Leakage(), gpu=Leakage()),
     each={"seed": (1,)},
 )

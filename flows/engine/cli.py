@@ -7,33 +7,23 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from flows.engine import doctor as examination
-from flows.engine.catalogue import catalogue
-from flows.engine.compile import compiled, stale, write
-from flows.engine.discover import broken
-from flows.engine.discover import papers as all_papers
-from flows.engine.evidence import gather
-from flows.engine.execute import Interrupted, cores
+from flows.engine.console import console, cores
+from flows.engine.errors import Interrupted
 from flows.engine.new import new
-from flows.engine.plain import reproduce as run_plainly
-from flows.engine.plan import Plan, compile_papers, find_stage, plan, select
 from flows.engine.server import configure, prefect_server, wait_until_up
-from flows.engine.stages import REPORT, SOURCES, ConcreteStage, source_folder
-from flows.engine.store import Store
-from flows.engine.summary import show_page, show_summary
-from flows.engine.surroundings import refresh
-from flows.engine.terminal import console, show_plan, show_status
-from flows.engine.variant import Variant, variant
 from flows.engine.verdict_commands import REPORT_FOLDER, add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.running import failures
-from tasks.running.digests import Digests
+
+if TYPE_CHECKING:
+    from flows.engine.plan import Plan
+    from flows.engine.stages import ConcreteStage
+    from flows.engine.variant import Variant
 
 app = typer.Typer(
     name="tenfold",
@@ -82,6 +72,10 @@ def reproduce(
 
         tenfold reproduce btx -S expert.general=0.05 --jobs 1
     """
+    from flows.engine.plain import reproduce as run_plainly
+    from flows.engine.terminal import show_plan
+    from flows.engine.variant import variant
+
     chosen = variant(profile, settings or [])
     planned = _plan(papers, chosen, record=True)
     if not planned.work:
@@ -109,6 +103,12 @@ def list_papers() -> None:
 
         tenfold list
     """
+    from rich.table import Table
+
+    from flows.engine.discover import papers as all_papers
+    from flows.engine.plan import select
+    from flows.engine.variant import Variant
+
     table = Table("paper", "title", "arXiv", "claims", "stages (quick)")
     for name, experiment in all_papers().items():
         paper = experiment.paper
@@ -125,6 +125,9 @@ def status(papers: Papers = None, profile: Profile = "quick", settings: Settings
 
         tenfold status btx --profile cpu
     """
+    from flows.engine.terminal import show_status
+    from flows.engine.variant import variant
+
     planned = _plan(papers, variant(profile, settings or []))
     show_status(planned)
 
@@ -141,6 +144,9 @@ def why(
 
         tenfold why btx/finetuned-0
     """
+    from flows.engine.plan import find_stage
+    from flows.engine.variant import variant
+
     planned = _plan(None, variant(profile, settings or []))
     chosen = find_stage(stage, planned.stages)
     reasons = planned.reasons[chosen.out]
@@ -163,6 +169,10 @@ def compile_command(
 
         tenfold compile --check
     """
+    from flows.engine.compile import compiled, stale, write
+    from flows.engine.discover import broken
+    from flows.engine.discover import papers as all_papers
+
     files = compiled(all_papers())
     if unread := broken():
         raise UserError(f"{', '.join(unread)}: cannot be compiled as long as it cannot be read; see above for why.")
@@ -188,6 +198,12 @@ def verify(
 
         tenfold verify --rerun btx/tokens
     """
+    from flows.engine.discover import papers as all_papers
+    from flows.engine.plan import find_stage, select
+    from flows.engine.store import Store
+    from flows.engine.surroundings import refresh
+    from flows.engine.variant import Variant, variant
+
     stages = select(papers or [], Variant(variant(profile, []).base), all_papers())
     if rerun:
         refresh([stage for stage in stages if stage.kind == "environment"])
@@ -213,6 +229,11 @@ def data(context: typer.Context) -> None:
     """
     if context.invoked_subcommand:
         return
+    from rich.table import Table
+
+    from flows.engine.catalogue import catalogue
+    from flows.engine.stages import source_folder
+
     table = Table("source", "kind", "package", "licence", "here")
     for name, entry in catalogue().items():
         folder = ROOT / source_folder(name)
@@ -235,6 +256,8 @@ def push(remote: Annotated[str | None, typer.Argument(help="A DVC remote; the de
 
         dvc remote add -d store /mnt/store && tenfold data push
     """
+    from flows.engine.store import Store
+
     console.print(f"{Store().push(remote)} files pushed.")
 
 
@@ -246,6 +269,8 @@ def pull(remote: Annotated[str | None, typer.Argument(help="A DVC remote; the de
 
         tenfold data pull
     """
+    from flows.engine.store import Store
+
     console.print(f"{Store().pull(remote)} files fetched.")
 
 
@@ -273,6 +298,8 @@ def doctor() -> None:
 
         tenfold doctor
     """
+    from flows.engine import doctor as examination
+
     checks = examination.examine()
     for check in checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]" if check.needed else "[yellow]–[/]"
@@ -282,16 +309,23 @@ def doctor() -> None:
         raise UserError(f"{len(broken)} of {len(checks)} checks failed: {'; '.join(check.advice for check in broken)}.")
 
 
-def _plan(papers: list[str] | None, chosen: Variant, *, record: bool = False) -> Plan:
+def _plan(papers: list[str] | None, chosen: "Variant", *, record: bool = False) -> "Plan":
+    from flows.engine.plan import compile_papers, plan, select
+    from flows.engine.store import Store
+
     known, changed = compile_papers(chosen, papers or [])
     if changed:
         console.print(f"Compiled {len(changed)} files: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}")
     return plan(select(papers or [], chosen, known), Store(), record=record)
 
 
-def _show_summary(planned: Plan, chosen: Variant) -> None:
+def _show_summary(planned: "Plan", chosen: "Variant") -> None:
     """Say what came of the papers, and write the report; what was just brought up to date is read anew."""
-    from flows.engine.report import write_report  # here, for its libraries are not wanted by other commands
+    from flows.engine.discover import papers as all_papers
+    from flows.engine.evidence import gather
+    from flows.engine.report import write_report
+    from flows.engine.stages import REPORT, SOURCES
+    from flows.engine.summary import show_page, show_summary
 
     papers = sorted({stage.paper for stage in planned.stages} - {SOURCES, REPORT})
     found = gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes])
@@ -301,8 +335,11 @@ def _show_summary(planned: Plan, chosen: Variant) -> None:
     show_page(write_report(sorted(every, key=lambda evidence: evidence.name), REPORT_FOLDER))
 
 
-def _rerun(stage: ConcreteStage) -> None:
+def _rerun(stage: "ConcreteStage") -> None:
     """Recompute one stage into a scratch folder and compare its digest with the record's."""
+    from flows.engine.store import Store
+    from tasks.running.digests import Digests
+
     if stage.kind == "measure":
         raise UserError(f"{stage.title} measures time, so its bytes differ each time: choose another stage.")
     scratch = STATE / "scratch" / slug(stage.out)

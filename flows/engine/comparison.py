@@ -8,7 +8,7 @@ from rich.table import Table
 
 from flows.engine.discover import Experiment, choose, papers
 from flows.engine.evidence import Evidence, gather
-from flows.engine.publication import effect_and_interval
+from flows.engine.publication import effect_and_interval, five_digits
 from flows.engine.publication import read as read_publication
 from flows.engine.stages import to_json
 from flows.engine.variant import Variant, settings, variant
@@ -60,7 +60,7 @@ def _differences(paper: str, left: Side, right: Side) -> Iterator[tuple[str, Tab
     yield f"{paper}: {len(verdicts)} of {len(left.verdicts)} verdicts differ", _table("claim", left, right, [
         (key, left.verdicts[key], right.verdicts[key]) for key in verdicts
     ])  # fmt: skip
-    both = [key for key in left.figures if key in right.figures and left.figures[key] != right.figures[key]]
+    both = [key for key in left.figures if key in right.figures and _differ(left.figures[key], right.figures[key])]
     yield f"{paper}: {len(both)} of {len(left.figures)} figures differ", _table("figure", left, right, [
         (key, _shown(left.figures[key]), _shown(right.figures[key]),
          f"{right.figures[key][0] - left.figures[key][0]:+.4g}") for key in both
@@ -74,6 +74,12 @@ def _table(what: str, left: Side, right: Side, rows: list[tuple[str, ...]]) -> T
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _differ(one: Value, other: Value) -> bool:
+    """Whether two figures differ in the digits that are published."""
+    first, second = ((five_digits(mean), *map(five_digits, interval or ())) for mean, interval in (one, other))
+    return first != second
 
 
 def _shown(value: Value) -> str:
@@ -96,7 +102,7 @@ def _published(experiment: Experiment) -> Side | str:
         f"published ({published.profile})",
         _settings(experiment, variant(published.profile, [])),
         {claim.id: claim.verdict for claim in published.claims},
-        {key: (figure.value, figure.interval) for key, figure in published.figures.items()},
+        {key: (figure.value, figure.interval) for key, figure in published.by_name().items()},
     )
 
 

@@ -4,18 +4,15 @@ A paper's stages are the variables of its module that hold a `Stage`; a package 
 """
 
 import importlib
-import os
 import pkgutil
 import sys
-import traceback
 from dataclasses import dataclass
 from types import ModuleType
 
 import flows
-from flows.engine.errors import did_you_mean
+from flows.engine.errors import did_you_mean, why
 from flows.engine.paper import Paper, Stage
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT
 
 ENGINE = "engine"
 
@@ -55,19 +52,6 @@ def _name_broken(name: str, problem: str) -> None:
     if _broken.get(name) != problem:
         print(f"tenfold: The paper {name} cannot be read and is left out: {problem}", file=sys.stderr)
         _broken[name] = problem
-
-
-def why(problem: Exception) -> str:
-    """What is wrong with a file that cannot be imported, and in which line."""
-    if isinstance(problem, UserError):
-        return str(problem)
-    if isinstance(problem, SyntaxError):
-        file, line = problem.filename or "", problem.lineno
-    else:
-        place = traceback.extract_tb(problem.__traceback__)[-1]
-        file, line = place.filename, place.lineno
-    where = os.path.relpath(file, ROOT) if file.startswith(str(ROOT)) else file
-    return f"{where}, line {line}: {type(problem).__name__}: {problem}"
 
 
 def read(module: ModuleType) -> Experiment:

@@ -1,14 +1,17 @@
 """What this machine has and lacks."""
 
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from flows.engine.execute import cores
-from tasks.base.environment import device_class
+from flows.engine.console import cores
+from tasks.base.environment import device_class, processor_model
 from tasks.base.files import ROOT
+from tasks.base.instructions import PORTABLE, allowed
+from tasks.running.digests import Digests
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ def examine() -> list[Check]:
         Check("free disk", f"{free:.0f} GB", free > 5, True, "free at least 5 GB"),
         Check("cores", str(cores()), True, False),
         Check("device", device_class(), True, False),
+        _instructions(),
     ]
     for tool, use, needed in (
         ("git", "the record of code", True),
@@ -52,6 +56,21 @@ def examine() -> list[Check]:
     return checks
 
 
+def _instructions() -> Check:
+    """Which records this machine can confirm byte by byte, by the instructions to which its libraries are held."""
+    level = allowed(processor_model())
+    advice = (
+        "a processor with AVX2, and no TENFOLD_NATIVE, confirms the common record; this one has a record of its own"
+    )
+    if not (ROOT / "data/environment").exists():
+        return Check("instructions", level, level == PORTABLE, False, advice)
+    locks = [file.read_text() for file in sorted(ROOT.glob("pipelines/*/*/dvc.lock"))]
+    recorded = [digest for text in locks for digest in re.findall(DESCRIBED, text)]
+    same = recorded.count(Digests().digest("data/environment"))
+    found = f"{level}; can confirm {same} of {len(recorded)} recorded stages byte by byte"
+    return Check("instructions", found, level == PORTABLE, False, advice)
+
+
 def _repository() -> Check:
     """Whether git says which commit this is: it refuses in a checkout that belongs to another user."""
     try:
@@ -63,6 +82,9 @@ def _repository() -> Check:
     said = asked.stderr.strip() or "git does not say why"
     return Check("commit", f"unknown, so results will not name it: {said}", False, False)
 
+
+DESCRIBED = r"path: data/environment\n +hash: md5\n +md5: (\S+)"
+"""In a lock: the digest of what a stage's machine was, where its bytes are to be the same on others."""
 
 NEEDED = ("torch", "prefect", "mlflow", "dvc", "fastapi")
 """Libraries whose other versions are known to break something here."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from flows.engine.console import cores
+from flows.engine.errors import Interrupted
 from flows.engine.processes import Child, Ended, ForkServer
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import EditedWhileRunning, Store
@@ -23,7 +25,7 @@ from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
 from tasks.running import failures
-from tasks.running.run import identity, parse, published
+from tasks.running.run import identity, instructions_of, parse, published
 
 REPLACED_SECONDS = 60
 REPLACED_TIMES = 5
@@ -40,21 +42,21 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed."""
+    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed.
+
+    `same` says whether its bytes are those on record, where another run of the same is on record.
+    """
 
     stage: ConcreteStage
     state: State
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     tail: str = ""
+    same: bool | None = None
 
 
 class StageFailed(UserError):
     """A stage's process ended with an error."""
-
-
-class Interrupted(UserError):
-    """The user asked to stop."""
 
 
 @dataclass
@@ -73,7 +75,8 @@ class Executor:
     def __post_init__(self) -> None:
         self._slots = Slots(self.jobs)
         self._children: set[Child] = set()
-        self._server = ForkServer(self.marks)
+        self._servers: dict[str, ForkServer] = {}
+        self._servers_lock = threading.Lock()
         self._stopping = threading.Event()
         self._durations = durations()
 
@@ -121,10 +124,10 @@ class Executor:
         cpu_seconds = self._run_command(stage)
         self._snapshot(stage)
         _check_made_from(stage, before)
-        self.store.commit(stage, before)
+        same = self.store.commit(stage, before)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds, cpu_seconds)
+        return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
@@ -154,7 +157,8 @@ class Executor:
 
     def finish(self) -> None:
         """End the processes, and remember for the next time what was learnt."""
-        self._server.close()
+        for server in self._servers.values():
+            server.close()
         self.store.close()
         remember(DURATIONS, dict(sorted(self._durations.items())))
 
@@ -185,7 +189,7 @@ class Executor:
         """The one place where a stage's command meets a machine."""
         with open(log, "wb") as file:
             try:
-                child = self._server.start(shlex.split(stage.command)[1:], file)
+                child = self._server_for(stage).start(shlex.split(stage.command)[1:], file)
             except ChildProcessError as problem:
                 file.write(f"{problem}\n".encode())
                 return Ended(-signal.SIGKILL, 0.0)
@@ -197,6 +201,12 @@ class Executor:
             return child.wait()
         finally:
             self._children.discard(child)
+
+    def _server_for(self, stage: ConcreteStage) -> ForkServer:
+        """The server of the stages that are held to the same instructions."""
+        level = instructions_of(stage.environment or "")
+        with self._servers_lock:
+            return self._servers.setdefault(level, ForkServer(self.marks, level))
 
     def _snapshot(self, stage: ConcreteStage) -> list[str]:
         """What the stage depends on; whoever removed some of it is given a while to put it back."""
@@ -287,11 +297,6 @@ def _crowd() -> str:
     if running <= cores():
         return ""
     return f"{running} other threads want this machine's {cores()} cores: it will be slow, and so will what it measures"
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def durations() -> dict[str, float]:

@@ -193,7 +193,7 @@ class _Expansion:
             axes=axes,
             out=f"data/{place}/{name}",
             kind=stage.kind,
-            environment="data/machine" if stage.kind == "measure" else "data/environment",
+            environment="data/machine" if stage.native or stage.kind == "measure" else "data/environment",
         )
 
     def _folders(self, handle: Handle, axes: Mapping[str, Any], where: str) -> str | dict[str, str]:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from flows.engine.console import console
 from flows.engine.execute import Executor
 from flows.engine.plan import compile_papers, plan
 from flows.engine.stages import source_folder, source_stages
 from flows.engine.store import Store
-from flows.engine.terminal import console
 from flows.engine.variant import Variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT

@@ -58,7 +58,8 @@ class Stage:
     label (or to one of these for each profile), `config` is an instance of its settings class (or one
     for each profile), and `each` maps fields of that class to the values they take. `kind` is "compute"
     for what gives the same bytes again and "measure" for what times or runs against a clock: those run
-    alone, and their bytes are not compared.
+    alone, and their bytes are not compared. A `native` stage may use whatever instructions the processor offers
+    (`tasks.base.instructions`), so that its bytes are the same again on processors of the same model alone.
     """
 
     function: Callable[..., None]
@@ -66,6 +67,7 @@ class Stage:
     inputs: Mapping[str, "Handle | Profiles[Handle]"] = field(default_factory=dict)
     each: Mapping[str, Sequence[Any] | Profiles[Any]] = field(default_factory=dict)
     kind: Literal["compute", "fetch", "measure"] = "compute"
+    native: bool = False
 
     def __getitem__(self, quantity: str) -> "Measurement":
         return Measurement(self, quantity)

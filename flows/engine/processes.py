@@ -48,11 +48,13 @@ class Child:
 class ForkServer:
     """`tasks.running.fork_server` in a process of its own, started with the first stage, and again should it die.
 
-    `marks` are for the environment. The stages that still run die with the server.
+    `marks` are for the environment, `level` are the instructions to which its stages are held. The stages that still
+    run die with the server.
     """
 
-    def __init__(self, marks: dict[str, str]) -> None:
+    def __init__(self, marks: dict[str, str], level: str) -> None:
         self.marks = marks
+        self.level = level
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
@@ -94,7 +96,7 @@ class ForkServer:
             self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "tasks.running.fork_server"],
+                    [sys.executable, "-m", "tasks.running.fork_server", self.level],
                     cwd=ROOT,
                     env={**os.environ, **self.marks, DRIVEN: "1", "PYTHONUNBUFFERED": "1"},
                     stdin=theirs.fileno(),

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ Interval = tuple[float, float] | None
 Value = str | int | float | bool
 
 
-@config
+@dataclass(frozen=True)
 class Figure:
     """A number of the result tables: the mean over seeds, with Student's 95 % interval where there are several."""
 
@@ -28,6 +29,20 @@ class Figure:
     unit: str
     seeds: tuple[int, ...]
     interval: Interval
+
+
+@config
+class Figures:
+    """Numbers of one quantity, with what they share: the unit, and the seeds over which they are means.
+
+    `values` has them to five digits, by a row's label and then by a column's (by "" and the row's where there are no
+    columns): alone, or with an interval as [mean, low, high].
+    """
+
+    quantity: str
+    unit: str
+    seeds: tuple[int, ...]
+    values: dict[str, dict[str, float | tuple[float, float, float]]]
 
 
 @config
@@ -95,7 +110,7 @@ class PublishedControl:
 
 @config
 class PublishedClaim:
-    """A claim with its verdict and all its comparisons, the scale, and the command that measures it again.
+    """A claim with its verdict and all its comparisons, and the command that measures it again.
 
     `effect`, `interval` and `p` are those of the comparison that speaks for the claim. `digest` is the claim's
     identity. `withdrawn` is the reason for which we stand for the verdict no more.
@@ -122,7 +137,6 @@ class PublishedClaim:
     level: float | None
     plain: Interval
     p: float | None
-    scale: str
     post_hoc: bool
     command: str
     needed: int
@@ -133,21 +147,57 @@ class PublishedClaim:
 class Publication:
     """One paper's verdicts at one profile, as computed from one commit on one machine.
 
-    `judged` are the digests of what was judged. It is empty where a paper was published before pairs were kept: then
-    no verdict can be recomputed.
+    `scale` is the ledger of what was used in the place of what the paper used: the verdicts are about that. `judged`
+    are the digests of what was judged. It is empty where a paper was published before pairs were kept: then no verdict
+    can be recomputed.
     """
 
     paper: str
     profile: str
     commit: str
     environment: dict[str, str]
+    scale: str
     judged: dict[str, str]
     alpha: float
     minimum_seeds: int
     minimum_items: int
-    figures: dict[str, Figure]
+    figures: tuple[Figures, ...]
     controls: tuple[PublishedControl, ...]
     claims: tuple[PublishedClaim, ...]
+
+    def by_name(self) -> dict[str, Figure]:
+        """The figures, each by its name: `quantity/row/column`, or `quantity/row`."""
+        return {
+            "/".join(filter(None, [group.quantity, row, column])): Figure(
+                number[0] if isinstance(number, tuple) else number,
+                group.unit,
+                group.seeds,
+                number[1:] if isinstance(number, tuple) else None,
+            )
+            for group in self.figures
+            for row, numbers in group.values.items()
+            for column, number in numbers.items()
+        }
+
+
+def grouped(figures: Mapping[str, Figure]) -> tuple[Figures, ...]:
+    """Figures by name as a publication has them, those of one quantity, unit and seeds together."""
+    groups: dict[tuple[str, str, tuple[int, ...]], dict[str, dict[str, Any]]] = {}
+    for name, figure in figures.items():
+        quantity, _, labels = name.partition("/")
+        row, _, column = labels.rpartition("/")
+        ends = [five_digits(end) for end in figure.interval or ()]
+        values = groups.setdefault((quantity, figure.unit, figure.seeds), {})
+        values.setdefault(row, {})[column] = (five_digits(figure.value), *ends) if ends else five_digits(figure.value)
+    return tuple(
+        Figures(quantity=quantity, unit=unit, seeds=seeds, values=values)
+        for (quantity, unit, seeds), values in groups.items()
+    )
+
+
+def five_digits(value: float) -> float:
+    """A figure as it is published; counts stay whole. No verdict rests on it: pairs are kept as they were measured."""
+    return value if value == round(value) else float(f"{value:.5g}")
 
 
 def read(paper: str) -> Publication | None:
@@ -187,14 +237,21 @@ def write(publication: Publication) -> Path:
     return path
 
 
-def lines(value: Any, indent: int = 0) -> str:
-    """JSON of which a diff can be read: what holds plain values, or lists of such, is one line."""
+def lines(value: Any, indent: int = 0, *, apart: bool = False) -> str:
+    """JSON of which a diff can be read: what holds plain values, or lists of such, is one line.
+
+    Only figures, which come under the name `values`, have a line each (`apart`).
+    """
     within = value.values() if isinstance(value, dict) else value
-    if not isinstance(value, dict | list) or all(_is_plain(one) for one in within):
+    broken = apart and isinstance(value, dict)
+    if not isinstance(value, dict | list) or (not broken and all(_is_plain(one) for one in within)):
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     space = " " * (indent + 1)
     if isinstance(value, dict):
-        inner = [f"{json.dumps(name, ensure_ascii=False)}: {lines(one, indent + 1)}" for name, one in value.items()]
+        inner = [
+            f"{json.dumps(name, ensure_ascii=False)}: {lines(one, indent + 1, apart=apart or name == 'values')}"
+            for name, one in value.items()
+        ]
     else:
         inner = [lines(one, indent + 1) for one in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"

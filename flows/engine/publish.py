@@ -8,7 +8,17 @@ from flows.engine.compile import compiled, stale
 from flows.engine.discover import broken, choose, papers
 from flows.engine.evidence import Evidence, Judged, command, gather
 from flows.engine.paper import Profiles
-from flows.engine.publication import Figure, Pairs, Part, Publication, PublishedClaim, PublishedControl, Side, write
+from flows.engine.publication import (
+    Figure,
+    Pairs,
+    Part,
+    Publication,
+    PublishedClaim,
+    PublishedControl,
+    Side,
+    grouped,
+    write,
+)
 from flows.engine.readme import refresh
 from flows.engine.rejudge import differences
 from flows.engine.terminal import controls
@@ -50,7 +60,6 @@ def publish(paper: str, profile: str) -> Path:
 
 
 def _publication(evidence: Evidence, judged: Judged) -> Publication:
-    scale = scales(evidence)
     computed = {origin.made["processor"] for origin in judged.origins.values() if origin.made}
     machine = {"processor": ", ".join(sorted(computed)) or "unknown: restored from the cache"}
     trace = command(evidence.name, evidence.chosen)
@@ -59,17 +68,19 @@ def _publication(evidence: Evidence, judged: Judged) -> Publication:
         profile=evidence.chosen.name,
         commit=_git("rev-parse", "HEAD"),
         environment={**judged.environment, **machine},
+        scale=scales(evidence),
         judged={name: judged.origins[name].digest for name in ("results", "verdicts")},
         **judged.rules,
-        figures={
-            name: Figure(value=figure.value, unit=figure.meaning, seeds=figure.seeds, interval=figure.interval)
-            for name, figure in judged.figures.items()
-        },
+        figures=grouped(
+            {
+                name: Figure(figure.value, figure.meaning, figure.seeds, figure.interval)
+                for name, figure in judged.figures.items()
+            }
+        ),
         controls=tuple(published_control(control) for control in judged.controls),
         claims=tuple(
             published_claim(
                 claim,
-                scale,
                 f"{trace} && tenfold trace {evidence.name}/{claim['id']} --profile {evidence.chosen.name}",
             )
             for claim in judged.claims
@@ -82,14 +93,13 @@ def published_control(control: dict[str, Any]) -> PublishedControl:
     return PublishedControl(**{name: control[name] for name in OF_CONTROL}, parts=_parts(control))
 
 
-def published_claim(claim: dict[str, Any], scale: str, command: str) -> PublishedClaim:
+def published_claim(claim: dict[str, Any], command: str) -> PublishedClaim:
     """A claim as verdicts.json has it, with what it can be judged by again."""
     return PublishedClaim(
         **{name: claim[name] for name in OF_CLAIM},
         interval=_interval(claim["interval"]),
         plain=_interval(claim["plain"]),
         withdrawn="",
-        scale=scale,
         command=command,
         parts=_parts(claim),
     )

@@ -28,7 +28,7 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.engine.execute import cores
+from flows.engine.console import cores
 from flows.engine.schedule import run_in_order
 from flows.engine.server import has_died
 from flows.engine.session import Session, opened

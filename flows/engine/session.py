@@ -15,11 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flows.engine.execute import Executor, Interrupted, Outcome
+from flows.engine.console import console
+from flows.engine.errors import Interrupted
+from flows.engine.execute import Executor, Outcome
 from flows.engine.plan import Plan, compile_papers, plan, select
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
-from flows.engine.terminal import Terminal, console
+from flows.engine.terminal import Terminal
 from flows.engine.variant import variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug

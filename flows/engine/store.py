@@ -131,8 +131,11 @@ class Store:
             _keep(member.digest, ROOT / stage.out / member.name)
         _keep(folder_entry(members)["md5"], listing(members))
 
-    def commit(self, stage: ConcreteStage, before: list[str]) -> None:
+    def commit(self, stage: ConcreteStage, before: list[str]) -> bool | None:
         """Record the output that the stage has just published, and keep its bytes in the cache.
+
+        Returns whether its bytes are those on record for the same command, code, settings and inputs; None where there
+        is no such record.
 
         Raises:
             EditedWhileRunning: a dependency is not what it was at the stage's start.
@@ -148,7 +151,11 @@ class Store:
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
                 )
+            recorded = self._lock(stage).entry(stage.name)
             self._save(stage, entry)
+        if recorded is None or record.run_key(recorded) != record.run_key(entry):
+            return None
+        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""

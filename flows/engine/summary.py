@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.table import Table
 
+from flows.engine.console import console
 from flows.engine.evidence import Evidence
 from flows.engine.paper import TRIAL
 from flows.engine.publication import standing, tally
-from flows.engine.terminal import console, controls, verdicts_in_words
+from flows.engine.terminal import controls, verdicts_in_words
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
 

@@ -5,12 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from flows.engine.console import console
 from flows.engine.execute import Outcome, durations, last_line
 from flows.engine.plan import Plan
 from flows.engine.publication import WITHDRAWN
@@ -18,10 +18,6 @@ from flows.engine.stages import ConcreteStage
 from tasks.judging.claims import WHOSE
 from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
-
-console = Console(highlight=False, soft_wrap=True)
-if not console.is_terminal:
-    console.width = 160  # a file or a log has no edge at which to cut a table
 
 MARKS = {"ran": "[green]✓[/]", "restored": "[green]↺[/]", "unchanged": "[dim]=[/]", "failed": "[red]✗[/]"}
 WORDS_EVERY = 20
@@ -42,6 +38,7 @@ class Terminal:
         self._tasks: dict[str, Any] = {}
         self._running: dict[str, ConcreteStage] = {}
         self._cpu_seconds: dict[str, float] = defaultdict(float)
+        self._same: dict[str, bool] = {}
         self._over = threading.Event()
         self._progress = Progress(
             SpinnerColumn(),
@@ -65,6 +62,10 @@ class Terminal:
         if self._cpu_seconds:
             each = ", ".join(f"{paper} {seconds:.0f}" for paper, seconds in sorted(self._cpu_seconds.items()))
             console.print(f"CPU seconds of the stages that ran: {each}")
+        if self._same:
+            other = [title for title, same in self._same.items() if not same]
+            words = f"Bytes as on record: {len(self._same) - len(other)} of {len(self._same)} stages"
+            console.print(words + (f"; not {', '.join(other)}" if other else ""))
 
     def _write_down(self) -> None:
         while not self._over.wait(WORDS_EVERY):
@@ -89,6 +90,8 @@ class Terminal:
         self._left -= 1
         if outcome.state == "ran":
             self._cpu_seconds[outcome.stage.paper] += outcome.cpu_seconds
+        if outcome.same is not None:
+            self._same[title] = outcome.same
         took = f"{outcome.seconds:.1f} s ({outcome.cpu_seconds:.1f} CPU s)"
         word = WORDS.get(outcome.state, took if outcome.seconds else outcome.state)
         console.print(f"{MARKS[outcome.state]} {title}  [dim]{word}  ({self._total - self._left}/{self._total})[/]")

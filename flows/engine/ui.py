@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from flows.engine import guard
+from flows.engine.console import console
 from flows.engine.server import HOME, answers, listening, prefect_server, wait_until_up
-from flows.engine.terminal import console
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE
 

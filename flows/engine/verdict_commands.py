@@ -2,21 +2,19 @@
 
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.engine import comparison
+from flows.engine.console import console
 from flows.engine.errors import did_you_mean
-from flows.engine.evidence import SHOWN, Evidence, Judged, Origin, gather, measured_by, sources
-from flows.engine.paper import TRIAL
-from flows.engine.publication import effect_and_interval, p_in_words, read_file, standing, tally
-from flows.engine.rejudge import differences, recomputable
-from flows.engine.terminal import console, counted, show_table
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
+
+if TYPE_CHECKING:
+    from flows.engine.evidence import Evidence, Judged, Origin
 
 REPORT_FOLDER = ROOT / "report"
 
@@ -54,6 +52,11 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
 
         tenfold claims btx --profile cpu
     """
+    from flows.engine.evidence import gather
+    from flows.engine.paper import TRIAL
+    from flows.engine.publication import tally
+    from flows.engine.terminal import counted
+
     for evidence in gather(papers or [], profile, settings or []):
         console.print(_claims_table(evidence))
         if evidence.judged is None:
@@ -83,6 +86,9 @@ def results(papers: Papers = None, profile: Profile = None, settings: Settings =
 
         tenfold results btx
     """
+    from flows.engine.evidence import gather
+    from flows.engine.terminal import show_table
+
     for evidence in gather(papers or [], profile, settings or []):
         if evidence.judged is None:
             console.print(f"No results of {evidence.name} are up to date here: run {evidence.command}.")
@@ -91,7 +97,9 @@ def results(papers: Papers = None, profile: Profile = None, settings: Settings =
             show_table(f"{evidence.name} at {evidence.chosen.name}", table)
 
 
-def _claims_table(evidence: Evidence) -> Table:
+def _claims_table(evidence: "Evidence") -> Table:
+    from flows.engine.publication import effect_and_interval, standing
+
     published = {claim.id: claim for claim in evidence.published.claims} if evidence.published else {}
     judged = {claim["id"]: claim for claim in evidence.judged.claims} if evidence.judged else {}
     table = Table(
@@ -129,6 +137,8 @@ def trace(
 
         tenfold trace btx/experts-specialise
     """
+    from flows.engine.evidence import gather
+
     paper, _, name = claim.rpartition("/")
     every = gather([paper] if paper else [], profile, settings or [])
     found = [
@@ -158,7 +168,7 @@ def known_before(entry: dict[str, Any]) -> list[tuple[str, str]]:
     return [(said, what) for said, what in noted if what]
 
 
-def _missing(asked: str, name: str, every: list[Evidence]) -> UserError:
+def _missing(asked: str, name: str, every: "list[Evidence]") -> UserError:
     """What to say of a claim without a verdict: what to run, or that there is no such claim."""
     known = []
     for evidence in every:
@@ -170,7 +180,9 @@ def _missing(asked: str, name: str, every: list[Evidence]) -> UserError:
     return UserError(f"There is no claim {asked}.{did_you_mean(asked, known)}")
 
 
-def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> None:
+def _show_trace(evidence: "Evidence", entry: dict[str, Any], judged: "Judged") -> None:
+    from flows.engine.evidence import measured_by, sources
+
     say = console.print
     say(f"[bold]{evidence.name}/{entry['id']}[/]: {escape(entry['says'])}")
     if "verdict" in entry:
@@ -197,7 +209,7 @@ def _show_trace(evidence: Evidence, entry: dict[str, Any], judged: Judged) -> No
     say(f"To compute it again: {evidence.command}", markup=False)
 
 
-def _show_origins(alike: list[Origin]) -> None:
+def _show_origins(alike: "list[Origin]") -> None:
     """Stages of one function with their digests, and the command of the first; those of the others are like it."""
     for origin in alike:
         run = f", MLflow run {origin.run}" if origin.run else ""
@@ -210,6 +222,9 @@ SIDES = ("left_stage", "right_stage")
 
 
 def _show_part(part: dict[str, Any]) -> None:
+    from flows.engine.evidence import SHOWN
+    from flows.engine.publication import effect_and_interval, p_in_words
+
     shown = effect_and_interval(part["effect"], part["interval"])
     level = f" at {part['level']:.2%}" if part["level"] else ""
     if part["plain"] and part["plain"] != part["interval"]:
@@ -246,6 +261,7 @@ def report(
 
         tenfold report --serve --port 8123
     """
+    from flows.engine.evidence import gather
     from flows.engine.report import write_report
 
     page = write_report(gather(papers or [], profile, settings or []), out)
@@ -266,7 +282,7 @@ def publish(
 
         tenfold publish btx --profile cpu
     """
-    from flows.engine import publish as publishing  # here, for it reads and draws what other commands do not need
+    from flows.engine import publish as publishing
 
     path = publishing.publish(paper, profile)
     console.print(f"Wrote {path.relative_to(ROOT)} and what people read of it. Commit README.md and published/.")
@@ -281,6 +297,9 @@ def rejudge(
 
         tenfold rejudge published/btx.json
     """
+    from flows.engine.publication import read_file
+    from flows.engine.rejudge import differences, recomputable
+
     wrong = []
     for path in files:
         published = read_file(path.resolve())
@@ -309,6 +328,8 @@ def compare(
 
         tenfold compare quick quick+finetuned.balance=0.0 --paper btx
     """
+    from flows.engine import comparison
+
     for title, table in comparison.compare(first, second, [paper] if paper else []):
         console.print(title)
         if table:

@@ -35,7 +35,18 @@ CLAIMS = [
         whose="paper, with a number",
         test=greater(times("lines"), 50.0, **SINGLE),
         expected="holds",
-        seen="about 3,900 lines of ours; torch's were not counted",
+        seen="about 4,150 lines of ours; torch's were not counted",
+    ),
+    Claim(
+        "library-is-short",
+        says="The library, its conformance suite and all backends included, is at most 4,000 lines",
+        source="our goal",
+        evidence="MEM-H",
+        paper_value="27,173 lines of C++",
+        whose="ours",
+        test=less(counted["lines"].where(library="models/tensor"), 4000.5, **SINGLE),
+        expected="does not hold at this scale",
+        seen="4,150 lines, with Winograd's convolutions and the backend on CuPy",
     ),
     Claim(
         "fifty-times-smaller-files",
@@ -136,10 +147,11 @@ CLAIMS = [
         source="case study: a primitive is swapped everywhere",
         evidence="MEM-H",
         paper_value="all of its models",
-        whose="paper, direction only",
+        whose="foregone",
         test=equivalent(swapped["share_reached"].where(library="models/tensor"), 1.0, margin=0.0, **SINGLE),
         expected="holds",
-        seen="all of them, in a trial of the same networks, after Adam's update was mended for it",
+        seen="all of them, in a trial of the same networks, after Adam's update was mended for it; "
+        "a test of two of them holds it",
     ),
     Claim(
         "a-mode-in-torch-reaches-fewer",
@@ -147,7 +159,7 @@ CLAIMS = [
         source="case study: elsewhere, many operators that add have to be changed",
         evidence="MEM-H",
         paper_value="55 operators that add in PyTorch",
-        whose="paper, direction only",
+        whose="foregone",
         test=less(
             swapped["share_reached"].where(library="torch"),
             swapped["share_reached"].where(library="models/tensor"),
@@ -208,7 +220,7 @@ CLAIMS = [
             )
         ),
         expected="holds",
-        seen="82 methods, 211 lines",
+        seen="82 methods, 160 lines with those that it shares with the backend on CuPy",
     ),
     # 4. The tape
     Claim(

@@ -33,6 +33,9 @@ TIMED = (
     "bert-8-512",
 )
 
+PEERS = ("torch.compile", "JAX", "tinygrad")
+COMPILED = ("mlp-128-1024", "alexnet-16-32", "vit-8-512", "bert-8-512")
+
 # 1. One primitive is swapped.
 swapped = Stage(swapping.swap, config=swapping.Swapping(networks=SMALL))
 
@@ -40,7 +43,9 @@ swapped = Stage(swapping.swap, config=swapping.Swapping(networks=SMALL))
 conformed = Stage(
     conforming.conform,
     config=Profiles(
-        quick=conforming.Conforming(every=90, places=3), cpu=conforming.Conforming(), gpu=conforming.Conforming()
+        quick=conforming.Conforming(every=90, places=3),
+        cpu=conforming.Conforming(),
+        gpu=conforming.Conforming(backends=("numpy", "counting", "cupy")),
     ),
 )
 
@@ -98,8 +103,8 @@ compared = Stage(
             repetitions=8,
             calls=200,
         ),
-        cpu=speed.Speed(networks=TIMED),
-        gpu=speed.Speed(networks=TIMED),
+        cpu=speed.Speed(networks=TIMED, peers=PEERS, compiled=COMPILED),
+        gpu=speed.Speed(networks=TIMED, peers=PEERS, compiled=COMPILED),
     ),
     kind="measure",
 )

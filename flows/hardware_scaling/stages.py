@@ -86,7 +86,7 @@ TESTED = (
 volumes = Stage(
     gloo.measure_volumes,
     config=Profiles(
-        quick=gloo.Volumes(shape=COUNTED, processes=(2,)),
+        quick=gloo.Volumes(shape=COUNTED, processes=(2,), steps=2),
         cpu=gloo.Volumes(shape=COUNTED),
         gpu=gloo.Volumes(shape=COUNTED),
     ),
@@ -95,7 +95,7 @@ KIB = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 collectives = Stage(
     gloo.measure_collectives,
     config=Profiles(
-        quick=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB[::2]), repetitions=5),
+        quick=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB[::2]), repetitions=3),
         cpu=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB), repetitions=30),
         gpu=gloo.CollectiveTimes(sizes=tuple(1024 * k for k in KIB), repetitions=30),
     ),
@@ -104,7 +104,7 @@ collectives = Stage(
 steps = Stage(
     gloo.measure_steps,
     config=Profiles(
-        quick=gloo.StepTimes(fit=FITTED[:2], held_out=TESTED[:1], repetitions=2),
+        quick=gloo.StepTimes(fit=FITTED[:1], held_out=TESTED[:1], repetitions=1),
         cpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
         gpu=gloo.StepTimes(fit=FITTED, held_out=TESTED, repetitions=7),
     ),
@@ -128,7 +128,7 @@ calibration = Stage(
     hardware.calibrate,
     inputs={"figures": figures},
     config=Profiles(
-        quick=hardware.Fit(sources=CALIBRATION, draws=50),
+        quick=hardware.Fit(sources=CALIBRATION, draws=10),
         cpu=hardware.Fit(sources=CALIBRATION, draws=1000),
         gpu=hardware.Fit(sources=CALIBRATION, draws=1000),
     ),

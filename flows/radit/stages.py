@@ -16,12 +16,14 @@ from tasks.radit.scoring import Scoring, score
 
 RETRIEVER_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))
 MODEL_SEEDS: Profiles[Any] = Profiles(quick=(1,), cpu=range(1, 9), gpu=range(1, 9))
+ONE_SEED: Profiles[Any] = Profiles(quick=(1,), cpu=(1,), gpu=range(1, 9))
+"""Of the arm that encodes all passages anew: five minutes of a core each."""
 MODEL_ARMS = Profiles(
     quick=("IT", "RA-IT", "IT with own passages"),
     cpu=("IT", "RA-IT", "IT with own passages"),
     gpu=tuple(ARMS),
 )
-ABLATION_SEEDS: Profiles[Any] = Profiles(quick=(), cpu=range(1, 4), gpu=range(1, 9))
+BOUND_SEEDS: Profiles[Any] = Profiles(quick=(), cpu=range(1, 4), gpu=range(1, 9))
 MINILM = Source("minilm")
 WORDS = Profiles(quick=20, cpu=40, gpu=60)
 """What is seen of a passage after its title."""
@@ -36,7 +38,7 @@ tasks = Stage(
     build_tasks,
     inputs={"corpus": corpus, "outside": Source("fanoutqa")},
     config=Profiles(
-        quick=Tasks(train=6, validation=2, test=5, outside=1, planted=2, texts=0, words=20, shot_words=20, absent=0.3),
+        quick=Tasks(train=6, validation=2, test=4, outside=1, planted=2, texts=0, words=20, shot_words=12, absent=0.3),
         cpu=Tasks(words=40),
         gpu=Tasks(train=1500, validation=200, test=600, outside=80, texts=6000, most=400),
     ),
@@ -56,37 +58,49 @@ retrieved = Stage(
     config=profiles(lambda p: Retrieval(words=WORDS.at(p))),
 )
 
-# 3. The untuned language model says which passages make its answers likely: once, for every retriever.
+# 3. The untuned language model says which passages make its answers likely: once, for every retriever. It computes in
+# bfloat16, for which processors have instructions beyond those that all have: without them it is ten times as slow.
 model = Stage(convert_model, inputs={"smollm2": Source("smollm2")}, config=Conversion())
 likelihoods = Stage(
     score,
     inputs={**CORPUS, "retrieved": retrieved, "model": model},
     config=profiles(
-        lambda p: Scoring(shards=1 if p == "quick" else 2, k={"quick": 2, "cpu": 6, "gpu": 10}[p], words=WORDS.at(p))
+        lambda p: Scoring(
+            shards=1 if p == "quick" else 2,
+            k={"quick": 2, "cpu": 6, "gpu": 10}[p],
+            shots=1 if p == "quick" else 5,
+            words=WORDS.at(p),
+        )
     ),
     each={"shard": Profiles((0,), (0, 1), (0, 1))},
+    native=True,
 )
 
 # 4. The retriever's step: the query encoder learns from the language model.
 LEARNED = {**CORPUS, "vectors": vectors, "retrieved": retrieved, "minilm": MINILM, "likelihoods": likelihoods}
 
 
-def retriever(seeds: Profiles[Any] = ABLATION_SEEDS, **settings: Any) -> Stage:
+def retriever(seeds: Profiles[Any] = RETRIEVER_SEEDS, **settings: Any) -> Stage:
     """The query encoder tuned in one way, once for each seed."""
     return Stage(
         tune_retriever,
         inputs=LEARNED,
-        config=profiles(lambda p: RetrieverTuning(epochs=1 if p == "quick" else 6, **settings)),
+        config=profiles(
+            lambda p: RetrieverTuning(
+                epochs=1 if p == "quick" else 6, retrieval=Retrieval(words=WORDS.at(p)), **settings
+            )
+        ),
         each={"seed": seeds},
     )
 
 
-tuned = retriever(RETRIEVER_SEEDS)
-shuffled = retriever(Profiles((1,), range(1, 9), range(1, 9)), arm="shuffled", teacher="shuffled")
+tuned = retriever()
+shuffled = retriever(arm="shuffled", teacher="shuffled")
 blunt = retriever(arm="temperature 0.1", temperature=0.1)
 reversed_loss = retriever(arm="reversed divergence", direction="model to retriever")
-supervised = retriever(arm="gold passages", teacher="gold passages")
+supervised = retriever(BOUND_SEEDS, arm="gold passages", teacher="gold passages")
 with_texts = retriever(arm="with pieces of text", texts=True)
+both = retriever(ONE_SEED, arm="both encoders", both=True)
 
 # … and what it finds in a corpus that it was not tuned on.
 elsewhere = Stage(
@@ -117,6 +131,7 @@ instructed = Stage(
         )
     ),
     each={"arm": MODEL_ARMS, "seed": MODEL_SEEDS},
+    native=True,
 )
 
 
@@ -124,8 +139,8 @@ instructed = Stage(
 def answering(profile: str) -> Answering:
     """What the untuned model's answers are compared with depends on the seeds that there are."""
     few: dict[str, dict[str, Any]] = {
-        "quick": {"k": 2, "longest": 3, "ensembles": (1, 3, 10)},
-        "cpu": {"turns": 4},
+        "quick": {"k": 1, "longest": 3, "test": 8, "outside": 2, "ensembles": (1, 3, 10)},
+        "cpu": {"turns": 6},
         "gpu": {"test": 600, "outside": 80},
     }
     return Answering(
@@ -141,10 +156,12 @@ untuned = Stage(
     answer_untuned,
     inputs={**ANSWERED, "retrievers": tuned, "likelihoods": likelihoods},
     config=profiles(answering),
+    native=True,
 )
 answered = Stage(
     answer_tuned,
     inputs={**ANSWERED, "retriever": tuned, "adapter": instructed, "untuned": untuned},
     config=profiles(answering),
     each={"arm": MODEL_ARMS, "seed": MODEL_SEEDS},
+    native=True,
 )

@@ -1,6 +1,6 @@
 """Greedy answers, each from one or several prompts whose predictions are averaged token by token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,9 @@ from torch import Tensor
 
 from models.radit.decoder import Decoder, Tokens
 from models.radit.ensemble import mixtures
+
+STEP = 32
+"""Tokens by which prompts that are read together may differ in length."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,19 @@ def generate(
     No answer ends before it has `shortest` tokens.
 
     Each prompt, without the decoder's head, is read once whatever number of answers uses it; neighbours in `asked`
-    should share prompts. Of equal answers one is made. `at_once` bounds the rows that are decoded together. Returns
-    tokens without `end`, in the order of `asked`.
+    should share prompts. Of equal answers one is made. `at_once` bounds the rows that are decoded together: answers
+    from prompts of like length, so that little is computed on padding. Returns tokens without `end`, in the order of
+    `asked`.
     """
     made: dict[Asked, list[int]] = {}
-    for some in _chunks(list(dict.fromkeys(asked)), at_once):
+    for some in _chunks(_by_length(prompts, dict.fromkeys(asked)), at_once):
         made |= zip(some, _generate(decoder, prompts, some, end, longest, shortest), strict=True)
     return [made[each] for each in asked]
+
+
+def _by_length(prompts: Sequence[Tokens], asked: Iterable[Asked]) -> list[Asked]:
+    """By their longest prompts in steps of `STEP` tokens; neighbours stay neighbours within a step."""
+    return sorted(asked, key=lambda each: max(len(prompts[row]) for row in each.prompts) // STEP)
 
 
 def _chunks(asked: Sequence[Asked], at_once: int) -> Iterator[list[Asked]]:

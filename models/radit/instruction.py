@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.radit.decoder import Tokens
+from models.radit.decoder import Tokens, by_length
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,24 @@ def instances(prompts: Sequence[Tokens], answer: Tokens) -> list[Instance]:
     return [Instance(tuple(prompt), tuple(answer)) for prompt in prompts]
 
 
-def answer_loss(model: Any, batch: Sequence[Instance]) -> Tensor:
+def answer_loss(model: Any, batch: Sequence[Instance], batch_tokens: int) -> Tensor:
     """−log p(y | c∘x), the mean over the answers' tokens of the batch, in nats.
 
-    Prompts take no part in the loss: words are predicted only where an answer's token comes next.
+    Prompts take no part in the loss: words are predicted only where an answer's token comes next. Instances of like
+    length are run together, at most `batch_tokens` at once, so that little is computed on padding.
     """
-    texts = [[*each.prompt, *each.answer] for each in batch]
-    longest = max(map(len, texts))
-    device = model.device
-    ids = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts], device=device)
-    states = model.get_decoder()(input_ids=ids).last_hidden_state
-    rows, places, wanted = (torch.tensor(each, device=device) for each in answer_places(batch))
-    logits = model.get_output_embeddings()(states[rows, places]).float()
-    return F.cross_entropy(logits, wanted)
+    device, picked, targets = model.device, [], []
+    for some in by_length([len(each.prompt) + len(each.answer) for each in batch], batch_tokens):
+        alike = [batch[row] for row in some]
+        texts = [[*each.prompt, *each.answer] for each in alike]
+        longest = len(texts[-1])
+        ids = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts], device=device)
+        states = model.get_decoder()(input_ids=ids).last_hidden_state
+        rows, places, wanted = answer_places(alike)
+        picked.append(states[rows, places])
+        targets += wanted
+    logits = model.get_output_embeddings()(torch.cat(picked)).float()
+    return F.cross_entropy(logits, torch.tensor(targets, device=device))
 
 
 def answer_places(batch: Sequence[Instance]) -> tuple[list[int], list[int], list[int]]:

@@ -47,29 +47,33 @@ class QueryEncoder(nn.Module):
         return super().train(False)
 
     def lower(self, ids: Tensor, mask: Tensor) -> Lower:
-        """Run the frozen layers on tokens [queries, longest], of which `mask` says which are no padding."""
+        """Run the frozen layers on tokens [queries, longest], of which `mask` says which are no padding.
+
+        What they make lies in main memory, wherever the encoder is.
+        """
+        device = self.encoder.device
         with torch.no_grad():
-            made = self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        return Lower(made.hidden_states[-1 - self.tuned], mask)
+            made = self.encoder(input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True)
+        return Lower(made.hidden_states[-1 - self.tuned].cpu(), mask)
 
     def forward(self, lower: Lower) -> Tensor:
         """The queries' vectors, [queries, width]."""
-        states = lower.states
-        hidden = (1.0 - lower.mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
+        states, mask = lower.states.to(self.encoder.device), lower.mask.to(self.encoder.device)
+        hidden = (1.0 - mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
         for layer in self._tuned_layers():
             states = layer(states, hidden)
-        weights = lower.mask[..., None].to(states.dtype)
+        weights = mask[..., None].to(states.dtype)
         return F.normalize((states * weights).sum(1) / weights.sum(1), dim=1)
 
     def scores(self, lower: Lower, passages: Tensor) -> Tensor:
         """s(x, c), [queries, passages each], for each query's own passages [queries, passages each, width]."""
-        return self.scale * torch.einsum("qw,qpw->qp", self(lower), passages)
+        return self.scale * torch.einsum("qw,qpw->qp", self(lower), passages.to(self.encoder.device))
 
     def changes(self, before: Any) -> float:
         """‖Δθ‖: how far all weights are from those of the encoder `before`, as one Euclidean length."""
         own, other = self.encoder.state_dict(), before.state_dict()
         squares = [
-            (own[name].double() - other[name].double()).square().sum()
+            (own[name].cpu().double() - other[name].cpu().double()).square().sum()
             for name in own
             if other[name].is_floating_point()
         ]

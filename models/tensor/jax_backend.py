@@ -3,7 +3,6 @@
 Nothing of JAX's gradients is used: it computes primitives, and the tape is ours. Needs `pip install jax`.
 """
 
-from abc import ABCMeta
 from typing import Any
 
 import jax
@@ -11,41 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from models.tensor.backend import Array, Axes, Shape, TensorBackend
-from models.tensor.numpy_backend import UFUNCS
+from models.tensor.array_library import ArrayLibrary
+from models.tensor.backend import Array, Shape
 
 jax.config.update("jax_enable_x64", True)  # float64 and int64 as everywhere else; float32 stays what it is
 
 
-def _of_jax(name: str) -> Any:
-    compute = getattr(jnp, name)
-
-    def primitive(_self: Any, *arguments: Array) -> Array:
-        return compute(*arguments)
-
-    return primitive
-
-
-_Functions: Any = ABCMeta("Functions", (TensorBackend,), {name: _of_jax(name) for name in UFUNCS.split()})
-
-
-class JaxBackend(_Functions):  # type: ignore[misc]
+class JaxBackend(ArrayLibrary):
     """Arrays are JAX's, on its default device."""
+
+    xp = jnp
 
     def __init__(self) -> None:
         self._key = jax.random.key(0)
-
-    def from_numpy(self, x: Any) -> Array:
-        return jnp.asarray(x)
-
-    def to_numpy(self, x: Array) -> Any:
-        return np.asarray(x)
-
-    def full(self, shape: Shape, value: float, dtype: Any) -> Array:
-        return jnp.full(shape, value, dtype)
-
-    def arange(self, start: float, stop: float, step: float, dtype: Any) -> Array:
-        return jnp.arange(start, stop, step, dtype)
 
     def seed(self, seed: int) -> None:
         self._key = jax.random.key(seed)
@@ -60,99 +37,30 @@ class JaxBackend(_Functions):  # type: ignore[misc]
         self._key, own = jax.random.split(self._key)
         return own
 
-    def cast(self, x: Array, dtype: Any) -> Array:
-        return jnp.asarray(x).astype(dtype)
-
-    def copy(self, x: Array) -> Array:
-        return x
-
-    def reshape(self, x: Array, shape: Shape) -> Array:
-        return jnp.reshape(x, shape)
-
-    def transpose(self, x: Array, axes: Axes) -> Array:
-        return jnp.transpose(x, axes)
-
-    def broadcast_to(self, x: Array, shape: Shape) -> Array:
-        return jnp.broadcast_to(x, shape)
-
-    def concatenate(self, arrays: list[Array], axis: int) -> Array:
-        return jnp.concatenate(arrays, axis)
-
     def pad(self, x: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:
         return jnp.pad(x, widths, constant_values=value)
 
-    def flip(self, x: Array, axes: Axes) -> Array:
-        return jnp.flip(x, axes)
-
-    def slice(self, x: Array, index: tuple[Any, ...]) -> Array:
-        return x[index]
-
     def unslice(self, x: Array, index: tuple[Any, ...], shape: Shape) -> Array:
         return jnp.zeros(shape, x.dtype).at[index].set(x)
-
-    def take(self, x: Array, indices: Array, axis: int) -> Array:
-        return jnp.take(x, indices, axis)
 
     def add_at(self, x: Array, indices: Array, axis: int, length: int) -> Array:
         rows = jnp.moveaxis(x, range(axis, axis + indices.ndim), range(indices.ndim))
         added = jnp.zeros((length, *rows.shape[indices.ndim :]), x.dtype).at[indices].add(rows)
         return jnp.moveaxis(added, 0, axis)
 
-    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
-        return jnp.take_along_axis(x, indices, axis)
-
     def add_along_axis(self, x: Array, indices: Array, axis: int, length: int) -> Array:
         places = list(jnp.ogrid[tuple(slice(n) for n in indices.shape)])
         places[axis] = indices
         return jnp.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype).at[tuple(places)].add(x)
 
-    def nonzero(self, x: Array) -> Array:
-        return jnp.argwhere(x)
+    def argsort(self, x: Array, axis: int) -> Array:
+        return jnp.argsort(x, axis, stable=True)
 
     def sigmoid(self, x: Array) -> Array:
         return jax.nn.sigmoid(x)
 
     def erf(self, x: Array) -> Array:
         return lax.erf(x)
-
-    def where(self, condition: Array, x: Array, y: Array) -> Array:
-        return jnp.where(condition, x, y)
-
-    def clip(self, x: Array, low: float, high: float) -> Array:
-        return jnp.clip(x, low, high)
-
-    def sum(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return jnp.sum(x, axes, None if x.dtype.kind == "f" else np.int64, keepdims=keepdims)
-
-    def prod(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return jnp.prod(x, axes, None if x.dtype.kind == "f" else np.int64, keepdims=keepdims)
-
-    def amax(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return jnp.max(x, axes, keepdims=keepdims)
-
-    def amin(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return jnp.min(x, axes, keepdims=keepdims)
-
-    def any(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return jnp.any(x, axes, keepdims=keepdims)
-
-    def all(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return jnp.all(x, axes, keepdims=keepdims)
-
-    def argmax(self, x: Array, axis: int) -> Array:
-        return jnp.argmax(x, axis)
-
-    def argmin(self, x: Array, axis: int) -> Array:
-        return jnp.argmin(x, axis)
-
-    def cumsum(self, x: Array, axis: int) -> Array:
-        return jnp.cumsum(x, axis, None if x.dtype.kind == "f" else np.int64)
-
-    def argsort(self, x: Array, axis: int) -> Array:
-        return jnp.argsort(x, axis, stable=True)
-
-    def matmul(self, x: Array, y: Array) -> Array:
-        return jnp.matmul(x, y)
 
     def conv2d(self, x: Array, weight: Array, stride: Shape, padding: Shape, groups: int) -> Array:
         sides = [(p, p) for p in padding]

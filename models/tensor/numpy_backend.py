@@ -20,9 +20,6 @@ SWAPPED = (*UFUNCS.split(), "sigmoid", "erf", "where", "clip")
 
 DERIVED = tuple(name for name in FUSED if name != "evaluate")
 
-COLUMNS = 256
-"""Windows of images that a matrix product of a convolution has at least, where there are as many."""
-
 BLOCK = 1 << 15
 """Values that an update handles at once: they stay in the second-level cache."""
 
@@ -49,24 +46,30 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
                 if name not in vars(cls):
                     setattr(cls, name, getattr(TensorBackend, name))
 
+    xp: Any = np
+    """The library of arrays, for backends whose library has numpy's names."""
+
+    together = 256
+    """Windows of images that a matrix product of a convolution has at least, where there are as many."""
+
     def __init__(self) -> None:
-        self._random = np.random.default_rng(0)
+        self._random = self.xp.random.default_rng(0)
 
     def from_numpy(self, x: Any) -> Array:
-        return np.asarray(x)
+        return self.xp.asarray(x)
 
     def to_numpy(self, x: Array) -> Any:
         return np.asarray(x)
 
     def full(self, shape: Shape, value: float, dtype: Any) -> Array:
-        return np.zeros(shape, dtype) if value == 0 else np.full(shape, value, dtype)
+        return self.xp.zeros(shape, dtype) if value == 0 else self.xp.full(shape, value, dtype)
 
     def arange(self, start: float, stop: float, step: float, dtype: Any) -> Array:
-        values: Array = np.arange(start, stop, step)
+        values: Array = self.xp.arange(start, stop, step)
         return values.astype(dtype)
 
     def seed(self, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
+        self._random = self.xp.random.default_rng(seed)
 
     def random_uniform(self, shape: Shape, dtype: Any) -> Array:
         return self._random.random(shape, dtype)
@@ -75,10 +78,10 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         return self._random.standard_normal(shape, dtype)
 
     def cast(self, x: Array, dtype: Any) -> Array:
-        return np.asarray(x).astype(dtype)
+        return self.xp.asarray(x).astype(dtype)
 
     def copy(self, x: Array) -> Array:
-        return np.array(x)
+        return self.xp.array(x)
 
     def reshape(self, x: Array, shape: Shape) -> Array:
         return x.reshape(shape)
@@ -87,48 +90,48 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         return x.transpose(axes)
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
-        return np.broadcast_to(x, shape)
+        return self.xp.broadcast_to(x, shape)
 
     def concatenate(self, arrays: list[Array], axis: int) -> Array:
-        return np.concatenate(arrays, axis)
+        return self.xp.concatenate(arrays, axis)
 
     def pad(self, x: Array, widths: tuple[tuple[int, int], ...], value: float) -> Array:
-        padded = np.full(tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)), value, x.dtype)
+        padded = self.xp.full(tuple(n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)), value, x.dtype)
         padded[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, widths, strict=True))] = x
         return padded
 
     def flip(self, x: Array, axes: Axes) -> Array:
-        return np.flip(x, axes)
+        return self.xp.flip(x, axes)
 
     def slice(self, x: Array, index: tuple[Any, ...]) -> Array:
         return x[index]
 
     def unslice(self, x: Array, index: tuple[Any, ...], shape: Shape) -> Array:
-        zeros = np.zeros(shape, x.dtype)
+        zeros = self.xp.zeros(shape, x.dtype)
         zeros[index] = x
         return zeros
 
     def take(self, x: Array, indices: Array, axis: int) -> Array:
-        return np.take(x, indices, axis)
+        return self.xp.take(x, indices, axis)
 
     def add_at(self, x: Array, indices: Array, axis: int, length: int) -> Array:
-        rows = np.moveaxis(x, range(axis, axis + indices.ndim), range(indices.ndim))
-        added = np.zeros((length, *rows.shape[indices.ndim :]), x.dtype)
-        np.add.at(added, indices, rows)
-        return np.moveaxis(added, 0, axis)
+        rows = self.xp.moveaxis(x, range(axis, axis + indices.ndim), range(indices.ndim))
+        added = self.xp.zeros((length, *rows.shape[indices.ndim :]), x.dtype)
+        self.xp.add.at(added, indices, rows)
+        return self.xp.moveaxis(added, 0, axis)
 
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
-        return np.take_along_axis(x, indices, axis)
+        return self.xp.take_along_axis(x, indices, axis)
 
     def add_along_axis(self, x: Array, indices: Array, axis: int, length: int) -> Array:
-        added = np.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
-        places = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+        added = self.xp.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
+        places = list(self.xp.ogrid[tuple(slice(n) for n in indices.shape)])
         places[axis] = indices
-        np.add.at(added, tuple(places), x)
+        self.xp.add.at(added, tuple(places), x)
         return added
 
     def nonzero(self, x: Array) -> Array:
-        return np.argwhere(x)
+        return self.xp.argwhere(x)
 
     def sigmoid(self, x: Array) -> Array:
         return self.multiply(self.add(self.tanh(self.multiply(x, 0.5)), 1.0), 0.5)
@@ -139,10 +142,10 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         return erf(x)
 
     def where(self, condition: Array, x: Array, y: Array) -> Array:
-        return np.where(condition, x, y)
+        return self.xp.where(condition, x, y)
 
     def clip(self, x: Array, low: float, high: float) -> Array:
-        return np.clip(x, low, high)
+        return self.xp.clip(x, low, high)
 
     def sum(self, x: Array, axes: Axes, keepdims: bool) -> Array:
         return _add_up(x, axes, None if x.dtype.kind == "f" else np.int64, None, keepdims)
@@ -157,22 +160,22 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         return _smallest(x, axes, None, None, keepdims)
 
     def any(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return np.any(x, axes, keepdims=keepdims)
+        return self.xp.any(x, axes, keepdims=keepdims)
 
     def all(self, x: Array, axes: Axes, keepdims: bool) -> Array:
-        return np.all(x, axes, keepdims=keepdims)
+        return self.xp.all(x, axes, keepdims=keepdims)
 
     def argmax(self, x: Array, axis: int) -> Array:
-        return np.argmax(x, axis)
+        return self.xp.argmax(x, axis)
 
     def argmin(self, x: Array, axis: int) -> Array:
-        return np.argmin(x, axis)
+        return self.xp.argmin(x, axis)
 
     def cumsum(self, x: Array, axis: int) -> Array:
-        return np.cumsum(x, axis, None if x.dtype.kind == "f" else np.int64)
+        return self.xp.cumsum(x, axis, None if x.dtype.kind == "f" else np.int64)
 
     def argsort(self, x: Array, axis: int) -> Array:
-        return np.argsort(x, axis, kind="stable")
+        return self.xp.argsort(x, axis, kind="stable")
 
     def matmul(self, x: Array, y: Array) -> Array:
         return np.matmul(x, y)
@@ -181,10 +184,10 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         count, outputs, kernel = len(x), len(weight), weight.shape[2:]
         high, wide = _output(x.shape[2:], kernel, stride, padding)
         filters = weight.reshape(groups, outputs // groups, -1)
-        y = np.empty((count, outputs, high * wide), np.result_type(x, weight))
-        for some in _chunks(count, high * wide):
+        y = self.xp.empty((count, outputs, high * wide), self.xp.result_type(x, weight))
+        for some in _chunks(self.together, count, high * wide):
             images = x[some]
-            found = np.matmul(filters, _columns(images, kernel, stride, padding, groups))
+            found = self.xp.matmul(filters, _columns(self.xp, images, kernel, stride, padding, groups))
             y[some] = found.reshape(outputs, len(images), -1).transpose(1, 0, 2)
         return y.reshape(count, outputs, high, wide)
 
@@ -202,11 +205,11 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         filters = weight.reshape(groups, outputs // groups, -1).transpose(0, 2, 1)
         (top, left), (down, across) = padding, stride
         high, wide = gradient.shape[2:]
-        found = np.empty(shape, gradient.dtype)
-        for some in _chunks(count, high * wide):
-            parts = np.matmul(filters, _side_by_side(gradient[some], groups))
+        found = self.xp.empty(shape, gradient.dtype)
+        for some in _chunks(self.together, count, high * wide):
+            parts = self.xp.matmul(filters, _side_by_side(gradient[some], groups))
             parts = parts.reshape(channels, *kernel, -1, high, wide)
-            padded = np.zeros((channels, parts.shape[3], height + 2 * top, width + 2 * left), gradient.dtype)
+            padded = self.xp.zeros((channels, parts.shape[3], height + 2 * top, width + 2 * left), gradient.dtype)
             for i in range(kernel[0]):
                 for j in range(kernel[1]):
                     padded[:, :, i : i + down * high : down, j : j + across * wide : across] += parts[:, i, j]
@@ -216,10 +219,10 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
     def conv2d_weight_gradient(
         self, gradient: Array, x: Array, shape: Shape, stride: Shape, padding: Shape, groups: int
     ) -> Array:
-        added = np.zeros((groups, shape[0] // groups, int(np.prod(shape[1:]))), gradient.dtype)
-        for some in _chunks(len(x), int(np.prod(gradient.shape[2:]))):
-            columns = _columns(x[some], shape[2:], stride, padding, groups)
-            added += np.matmul(_side_by_side(gradient[some], groups), columns.transpose(0, 2, 1))
+        added = self.xp.zeros((groups, shape[0] // groups, int(np.prod(shape[1:]))), gradient.dtype)
+        for some in _chunks(self.together, len(x), int(np.prod(gradient.shape[2:]))):
+            columns = _columns(self.xp, x[some], shape[2:], stride, padding, groups)
+            added += self.xp.matmul(_side_by_side(gradient[some], groups), columns.transpose(0, 2, 1))
         return added.reshape(shape)
 
     def max_pool2d(self, x: Array, kernel: Shape, stride: Shape, padding: Shape) -> tuple[Array, Array]:
@@ -230,21 +233,21 @@ class NumpyBackend(_Ufuncs):  # type: ignore[misc]
         views = [padded[(..., *_window(i, kernel, stride, high, wide))] for i in range(kernel[0] * kernel[1])]
         best = views[0].copy()
         for here in views[1:]:
-            np.maximum(best, here, out=best)
-        chosen = np.zeros(best.shape, np.int64)
+            self.xp.maximum(best, here, out=best)
+        chosen = self.xp.zeros(best.shape, np.int64)
         for place in reversed(range(1, len(views))):
-            np.copyto(chosen, place, where=views[place] == best)
-        np.copyto(chosen, 0, where=views[0] == best)
+            self.xp.copyto(chosen, place, where=views[place] == best)
+        self.xp.copyto(chosen, 0, where=views[0] == best)
         return best, chosen
 
     def max_pool2d_gradient(
         self, gradient: Array, chosen: Array, shape: Shape, kernel: Shape, stride: Shape, padding: Shape
     ) -> Array:
         (top, left), (height, width) = padding, shape[2:]
-        padded = np.zeros((*shape[:2], height + 2 * top, width + 2 * left), gradient.dtype)
+        padded = self.xp.zeros((*shape[:2], height + 2 * top, width + 2 * left), gradient.dtype)
         for place in range(kernel[0] * kernel[1]):
             window = _window(place, kernel, stride, *gradient.shape[2:])
-            padded[(..., *window)] += np.where(chosen == place, gradient, gradient.dtype.type(0))
+            padded[(..., *window)] += self.xp.where(chosen == place, gradient, gradient.dtype.type(0))
         return padded[:, :, top : top + height, left : left + width]
 
     def adam_update(
@@ -288,9 +291,9 @@ def _window(place: int, kernel: Shape, stride: Shape, high: int, wide: int) -> t
     return slice(i, i + stride[0] * (high - 1) + 1, stride[0]), slice(j, j + stride[1] * (wide - 1) + 1, stride[1])
 
 
-def _chunks(count: int, places: int) -> Iterator[slice]:
+def _chunks(least: int, count: int, places: int) -> Iterator[slice]:
     """Images that are multiplied together: few, so that their columns stay in the cache, and enough for BLAS."""
-    together = max(1, COLUMNS // max(1, places))
+    together = max(1, least // max(1, places))
     for start in range(0, count, together):
         yield slice(start, start + together)
 
@@ -301,7 +304,7 @@ def _side_by_side(images: Any, groups: int) -> Any:
     return images.swapaxes(0, 1).reshape(groups, channels // groups, -1)
 
 
-def _columns(images: Any, kernel: Shape, stride: Shape, padding: Shape, groups: int) -> Any:
+def _columns(xp: Any, images: Any, kernel: Shape, stride: Shape, padding: Shape, groups: int) -> Any:
     """The windows of images (n, c, h, w) as columns: (groups, c/groups * kh * kw, n * h' * w')."""
     count, channels, height, width = images.shape
     if kernel == (1, 1) and stride == (1, 1) and not any(padding):
@@ -309,11 +312,11 @@ def _columns(images: Any, kernel: Shape, stride: Shape, padding: Shape, groups: 
     high, wide = _output((height, width), kernel, stride, padding)
     top, left = padding
     if top or left:
-        padded = np.zeros((count, channels, height + 2 * top, width + 2 * left), images.dtype)
+        padded = xp.zeros((count, channels, height + 2 * top, width + 2 * left), images.dtype)
         padded[:, :, top : top + height, left : left + width] = images
         images = padded
     n, c, h, w = images.strides
-    windows = np.lib.stride_tricks.as_strided(
+    windows = xp.lib.stride_tricks.as_strided(
         images, (channels, *kernel, count, high, wide), (c, h, w, n, h * stride[0], w * stride[1])
     )
     return windows.reshape(groups, channels // groups * kernel[0] * kernel[1], count * high * wide)

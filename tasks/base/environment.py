@@ -1,4 +1,4 @@
-"""What a stage's bytes may depend on besides code, settings and inputs: Python and the class of device.
+"""What a stage's bytes may depend on besides code, settings and inputs: Python, the device, the instructions in use.
 
 The versions of the libraries are in the manifest of the code that imports them.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.config import config
 from tasks.base.files import write_json
+from tasks.base.instructions import allowed
 
 
 @config
@@ -24,8 +25,12 @@ def describe(*, config: Environment, out: Path) -> None:
 
 
 def environment(hardware: bool = False) -> dict[str, str]:
-    """The version of Python and the class of device in use; with `hardware` the models of processor and GPU, too."""
-    found = {"python": platform.python_version(), "device": device_class()}
+    """Python's version, the class of device, the level of instructions; with `hardware` what processor and GPU are."""
+    found = {
+        "python": platform.python_version(),
+        "device": device_class(),
+        "instructions": allowed(processor_model(), hardware),
+    }
     if hardware:
         found |= {"processor": processor_model(), "gpu": gpu_model()}
     return found

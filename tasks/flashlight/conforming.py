@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+FOREIGN = ("array_library", "jax_backend", "cupy_backend")
+"""What the backends on others' engines consist of; the first is shared by both."""
+
 DIFFERENT = {
     "sign, odd values": "numpy keeps NaN, torch gives 0",
     "absolute, odd values": "the gradient is that sign",
@@ -105,9 +108,16 @@ def backend(name: str) -> "TensorBackend":
         "counting": lambda: CountingBackend(NumpyBackend()),
         "lazy, all put off": lambda: LazyBackend(large=1),
     }
-    if name != "jax":
+    if name in made:
         found: TensorBackend = made[name]()
         return found
+    if name == "cupy":
+        from models.tensor.cupy_backend import CupyBackend
+
+        try:
+            return CupyBackend()
+        except ImportError as problem:
+            raise UserError("CuPy is not installed: pip install 'tenfold[gpu]'.") from problem
     try:
         from models.tensor.jax_backend import JaxBackend
     except ImportError as problem:
@@ -184,12 +194,12 @@ def _worst_slope(chosen: "list[Case]", places: int) -> float:
 
 
 def _sizes() -> list[Row]:
-    """What a new backend takes: the abstract methods, and the lines of the foreign one."""
+    """What a new backend takes: the abstract methods, and the lines of the foreign ones."""
 
     from models.tensor import REQUIRED, numpy_backend
 
-    foreign = (ROOT / "models/tensor/jax_backend.py").read_text()
-    sources = {"jax": foreign, "numpy": inspect.getsource(numpy_backend)}
+    shared, jax, cupy = ((ROOT / f"models/tensor/{name}.py").read_text() for name in FOREIGN)
+    sources = {"jax": shared + jax, "cupy": shared + cupy, "numpy": inspect.getsource(numpy_backend)}
     rows: list[Row] = [{"over": "the protocol", "methods": len(REQUIRED)}]
     for name, text in sources.items():
         lines = [line.strip() for line in text.split("\n")]

@@ -1,4 +1,4 @@
-"""Seconds of real passes and of single operations, here and in torch, in turns, on one thread, in one precision."""
+"""Seconds of passes and of single operations, here, in torch and in libraries that compile, in turns, on one thread."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.flashlight.clock import Timed, alone, kernels, turns
 from tasks.flashlight.networks import IMAGELESS, named, on, own, passes, torchs, with_weights_of
+from tasks.flashlight.peers import CannotRun, peer
 
 Row = dict[str, Any]
 
@@ -20,9 +21,14 @@ TORCHS = {"multiply": "mul"}
 
 @config
 class Speed:
-    """Networks by name, lengths of the chain of operations, widths of products, and how often each is timed."""
+    """Networks by name, lengths of a chain, widths of products, and how often each is timed.
+
+    `peers` are libraries that compile, and `compiled` the networks that they are given: each takes its minutes.
+    """
 
     networks: tuple[str, ...]
+    peers: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
     lengths: tuple[Count, ...] = (100, 10_000, 1_000_000)
     widths: tuple[Count, ...] = (256, 1024)
     repetitions: Count = 12
@@ -37,6 +43,7 @@ class Speed:
     our_seconds="the same by the better of our backends",
     passes_ratio="our seconds forward and backward over torch's better layout, turn by turn, by backend",
     step_ratio="the same with the update, over torch's better layout and Adam",
+    not_timed="1 where a library that compiles has no time for a network, by library and reason",
     loss_apart="difference of both libraries' losses from the same weights",
     call_us="median microseconds of an operation on 4 values that records for gradients, by library",
     call_ratio="ours over torch's, mean over operations, turn by turn",
@@ -57,9 +64,10 @@ def compare(*, config: Speed, out: Path) -> None:
     for part in kernels().split("; "):
         spool.note(part)
     rows: list[Row] = [{"over": "this machine", "kernels": kernels()}]
+    compiled = {name: _peers(name, config) for name in config.networks}  # minutes of compilers, before the clock
     with alone() as busy:
         backends = {"numpy": NumpyBackend(), "lazy": LazyBackend()}
-        timed = [row for name in config.networks for row in _network(name, backends, config)]
+        timed = [row for name in config.networks for row in _network(name, backends, compiled[name], config)]
         timed += _calls(config) + [row for length in config.lengths for row in _chain(length, config)]
         timed += [row for width in config.widths for row in _products(width, config)]
     timed.append(_whole(timed))
@@ -67,14 +75,15 @@ def compare(*, config: Speed, out: Path) -> None:
     write_json(out / "metrics.json", rows + _profile(config.networks[-1]))
 
 
-def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
-    """A network's passes and steps by torch, in all layouts and with both of its Adams, and by both of our backends."""
+def _network(name: str, backends: dict[str, Any], peers: tuple[Timed, list[Row]], config: Speed) -> list[Row]:
+    """A network's passes and steps by torch, in all layouts and with both of its Adams, by both of our backends, and
+    its passes by `peers`."""
     import torch
 
     from models.tensor import optimizers, using
 
     one = named(name)
-    rows: list[Row] = []
+    compiled, rows = peers
     for what in ("pass", "step"):
         runs: Timed = {}
         for label, last in {"torch": False, "torch, channels last": True}.items():
@@ -97,7 +106,7 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
                     rows.append(one.labels | {"backend": label, "loss_apart": apart})
                 optimizer = optimizers.Adam(made.model.parameters()) if what == "step" else None
                 runs[label] = on(backend, passes(made, optimizer))
-        seconds = turns(runs, config.repetitions, config.warm_up)
+        seconds = turns(runs | compiled if what == "pass" else runs, config.repetitions, config.warm_up)
         best = min(others, key=lambda label: median(seconds[label]))
         quantity, ratio = ("hundred_passes", "passes_ratio") if what == "pass" else ("hundred_steps", "step_ratio")
         rows += [one.labels | {"library": label, quantity: 100 * median(s)} for label, s in seconds.items()]
@@ -109,6 +118,24 @@ def _network(name: str, backends: dict[str, Any], config: Speed) -> list[Row]:
             for turn, (ours, other) in enumerate(zip(seconds[label], seconds[best], strict=True)):
                 rows.append(one.labels | {"backend": label, "turn": turn, ratio: ours / other})
     return rows
+
+
+def _peers(name: str, config: Speed) -> tuple[Timed, list[Row]]:
+    """Passes by libraries that compile; one that cannot run, here or this network, has a row that says why."""
+    one = named(name)
+    runs: Timed = {}
+    rows: list[Row] = []
+    for label in config.peers:
+        try:
+            if name not in config.compiled:
+                raise CannotRun("not among the networks that are compiled, for the minutes that it takes")
+            runs[label], apart = peer(label, name)
+        except CannotRun as problem:
+            spool.note(f"{label} has no time for {one.labels['sized']}: {problem}")
+            rows.append(one.labels | {"untimed": f"{label}: {problem}", "not_timed": 1})
+            continue
+        rows.append(one.labels | {"backend": label, "loss_apart": apart})
+    return runs, rows
 
 
 def _whole(rows: list[Row]) -> Row:

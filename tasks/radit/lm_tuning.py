@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Reads = Literal["nothing", "retrieved", "gold"]
 
+AT_ONCE = {"cpu": 384, "cuda": 16_384}
+"""Tokens of a batch that are run together."""
+
 ARMS: dict[str, tuple[Reads, int]] = {
     "IT": ("nothing", 1),
     "RA-IT": ("retrieved", 3),
@@ -132,7 +135,7 @@ def learn(model: Any, instances: "Sequence[Instance]", optimisation: Optimisatio
         return [int(row) for row in order[(step % per_epoch) * size :][:size]]
 
     def loss(_: Any, rows: list[int]) -> "Tensor":
-        return answer_loss(inner, [instances[row] for row in rows])
+        return answer_loss(inner, [instances[row] for row in rows], AT_ONCE[inner.device.type])
 
     mean = sum(len(each.prompt) + len(each.answer) for each in instances) / len(instances)
     train(

@@ -1,7 +1,7 @@
 """The retriever's step: the query encoder learns which passages help the untuned language model."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from tasks.base.measures import measures
 from tasks.encyclopedia.passages import read_passages
 from tasks.radit.examples import Example, read_examples, searched
 from tasks.radit.language_models import digest
+from tasks.radit.passages import shown
 from tasks.radit.retrieval import (
     QUANTITIES,
     PassageIndex,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from models.radit.query_encoder import QueryEncoder
 
     Floats = NDArray[np.float32]
+    Vectors = Callable[[Tensor], Tensor]
 
 AT_ONCE = 64
 """Queries that are encoded together."""
@@ -46,7 +48,8 @@ class RetrieverTuning:
     `teacher` is what the passages' target comes from: the language model's likelihoods, the gold passages (an upper
     bound), or the likelihoods shuffled among each example's passages (a control). Each seed draws `drawn` of the
     training examples; `texts` adds pieces of text. There are as many steps as `epochs` over the training examples
-    take, in every arm. `layers` are tuned; `temperature` and `direction` are the loss's.
+    take, in every arm. `layers` are tuned, with `both` those of a passage encoder beside them; `temperature` and
+    `direction` are the loss's.
     """
 
     seed: Index = 0
@@ -55,6 +58,7 @@ class RetrieverTuning:
     temperature: Positive = 0.01
     direction: Direction = "retriever to model"
     texts: bool = False
+    both: bool = False
     drawn: Fraction = 0.8
     layers: Count = 2
     epochs: Count = 6
@@ -65,7 +69,7 @@ class RetrieverTuning:
 
 @measures(
     moved="length of the change of the query encoder's weights",
-    passages_moved="weights of the passage encoder that are not bit by bit what they were",
+    passages_moved="1 where the passage encoder's weights are not bit by bit what they were",
     divergence="KL(p_R ‖ p_LSR) at temperature .01 on validation examples, nats",
     **QUANTITIES,
 )
@@ -82,12 +86,14 @@ def tune_retriever(
 ) -> None:
     """Write the query encoder (`encoder`, a folder as it came), what it finds, and its recall beside the untuned ones.
 
-    The passages' vectors are those of the untuned encoder, before and after: the index is not built anew.
+    The passages' vectors are those of the untuned encoder, before and after: the index is not built anew. Where both
+    encoders are tuned (Table 5 of the paper), all passages are encoded anew by their own, `passage_encoder`.
     """
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     from models.radit.query_encoder import QueryEncoder
+    from tasks.language.minilm import MiniLM
 
     torch.manual_seed(config.seed)
     passages, examples = read_passages(corpus / "passages.parquet"), read_examples(tasks)
@@ -103,7 +109,17 @@ def tune_retriever(
         for each, gold in zip(examples, right, strict=True)
         if each.id in scored
     ]
-    divergence = learn(encoder, tokenizer, lessons, index.vectors, config)
+    if config.both:
+        texts = [shown(passage, config.retrieval.words) for passage in passages]
+        beside = QueryEncoder(untuned, config.layers, config.retrieval.scale)
+        vectors_of = as_encoded(beside, tokenizer, texts, lessons)
+        divergence = learn(encoder, tokenizer, lessons, vectors_of, config, beside)
+        save_encoder(beside, minilm, out / "passage_encoder")
+        index = PassageIndex(passages, index.places, MiniLM(out / "passage_encoder").encode(texts))
+        passages_are = digest(beside.encoder)
+    else:
+        divergence = learn(encoder, tokenizer, lessons, as_they_are(index.vectors), config)
+        passages_are = digest(untuned)
 
     queries = encode_queries(encoder, tokenizer, [each.asked for each in examples])
     found = {config.arm: index.nearest(examples, queries, config.retrieval)}
@@ -115,7 +131,7 @@ def tune_retriever(
         "retriever": config.arm,
         "seed": config.seed,
         "moved": encoder.changes(untuned),
-        "passages_moved": float(digest(untuned) != before),
+        "passages_moved": float(passages_are != before),
         "divergence": divergence,
     }
     write_recall(out, recall_rows(passages, examples, found, seed=config.seed), proof)
@@ -138,15 +154,47 @@ class Lesson:
         return self.right if teacher == "gold passages" else self.likelihood
 
 
+def as_they_are(vectors: "Floats") -> "Vectors":
+    """Passages keep their vectors [passages, width], as in the paper."""
+    import torch
+
+    kept = torch.from_numpy(vectors)
+    return lambda places: kept[places]
+
+
+def as_encoded(encoder: "QueryEncoder", tokenizer: Any, texts: Sequence[str], lessons: Sequence[Lesson]) -> "Vectors":
+    """The lessons' passages have the vectors that this encoder gives their `texts` now, with gradients."""
+    import torch
+
+    used = sorted({place for lesson in lessons for place in lesson.places})
+    lower = lower_of(encoder, tokenizer, [texts[place] for place in used])
+    rows = torch.full((len(texts),), -1)
+    rows[used] = torch.arange(len(used))
+
+    def vectors(places: "Tensor") -> "Tensor":
+        some, at = rows[places].unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        found: Tensor = encoder(lower.take(some))[at]
+        return found
+
+    return vectors
+
+
 def learn(
-    encoder: "QueryEncoder", tokenizer: Any, lessons: Sequence[Lesson], vectors: "Floats", config: RetrieverTuning
+    encoder: "QueryEncoder",
+    tokenizer: Any,
+    lessons: Sequence[Lesson],
+    vectors: "Vectors",
+    config: RetrieverTuning,
+    *beside: "QueryEncoder",
 ) -> float:
     """Tune the encoder in place on lessons of train (and text), and return the divergence on those of validation.
 
-    The divergence is from the language model as the paper defines it, whatever the encoder learned from.
+    Encoders `beside` it, which `vectors` come from, are tuned with it. The divergence is from the language model as the
+    paper defines it, whatever the encoder learned from.
     """
     import numpy as np
     import torch
+    from torch import nn
 
     from models.radit.supervision import retriever_loss
     from tasks.learning.train import train
@@ -165,10 +213,10 @@ def learn(
 
     def prepared(some: Sequence[Lesson], teacher: Teacher) -> "tuple[Any, Tensor, Tensor]":
         targets = np.array([each.target(teacher, chance) for each in some], np.float32)
-        passages = torch.from_numpy(vectors[[each.places for each in some]])
-        return lower_of(encoder, tokenizer, [each.example.asked for each in some]), passages, torch.from_numpy(targets)
+        places = torch.tensor([each.places for each in some])
+        return lower_of(encoder, tokenizer, [each.example.asked for each in some]), places, torch.from_numpy(targets)
 
-    lower, passages, targets = prepared(learned, config.teacher)
+    lower, places, targets = prepared(learned, config.teacher)
     size = min(config.batch, len(learned))
     per_epoch = len(learned) // size
 
@@ -176,26 +224,27 @@ def learn(
         order = np.random.default_rng((config.seed, step // per_epoch)).permutation(len(learned))
         return torch.from_numpy(order[(step % per_epoch) * size :][:size])
 
-    def loss(model: Any, rows: "Tensor") -> "Tensor":
+    def loss(_: Any, rows: "Tensor") -> "Tensor":
         rows = rows.cpu()
-        scores = model.scores(lower.take(rows), passages[rows])
-        return retriever_loss(scores, targets[rows], config.temperature, config.direction)
+        scores = encoder.scores(lower.take(rows), vectors(places[rows]))
+        return retriever_loss(scores, targets[rows].to(scores.device), config.temperature, config.direction)
 
     questions = sum(each.example.split == "train" for each in whole)
     steps = config.epochs * max(1, round(config.drawn * questions) // size)
     optimisation = Optimisation(
         steps=steps, batch=size, learning_rate=config.learning_rate, warmup=steps // 10, weight_decay=0.0
     )
+    tokens = size * lower.mask.shape[1]
     train(
-        encoder, batch=batch, loss=loss, config=optimisation, tokens_per_step=size * lower.mask.shape[1],
+        nn.ModuleList([encoder, *beside]), batch=batch, loss=loss, config=optimisation, tokens_per_step=tokens,
         flops_per_step=0, checkpoint_seconds=60.0,
     )  # fmt: skip
     kept = [each for each in whole if each.example.split == "validation"]
     if not kept:
         return 0.0
     with torch.no_grad():
-        lower, passages, targets = prepared(kept, "language model")
-        return float(retriever_loss(encoder.scores(lower, passages), targets))
+        lower, places, targets = prepared(kept, "language model")
+        return float(retriever_loss(encoder.scores(lower, vectors(places)).cpu(), targets))
 
 
 def lower_of(encoder: "QueryEncoder", tokenizer: Any, texts: Sequence[str]) -> Any:
@@ -217,7 +266,7 @@ def encode_queries(encoder: "QueryEncoder", tokenizer: Any, texts: Sequence[str]
     lower = lower_of(encoder, tokenizer, texts)
     with torch.no_grad():
         rows = torch.split(torch.arange(len(texts)), AT_ONCE)
-        made: Floats = torch.cat([encoder(lower.take(each)) for each in rows]).numpy()
+        made: Floats = torch.cat([encoder(lower.take(each)) for each in rows]).cpu().numpy()
     return made
 
 

@@ -5,7 +5,9 @@ of this repository is kept imported: a stage runs the code as it stands when the
 `python -m tasks.running.run` does.
 """
 
+import atexit
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -13,8 +15,9 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 LONGEST = 2**17
 """Bytes of a request."""
@@ -45,6 +48,7 @@ def serve(requests: socket.socket) -> list[str] | None:
                     with suppress(Exception):  # the stage meets it again, and says so in its own log
                         importlib.import_module(library)
                 server, (log, answers) = os.getpid(), files
+                gc.freeze()  # a child that looked for garbage among the libraries would copy them, page by page
                 # Python forgets an interrupt that comes to the child within the fork; blocked, it waits until after,
                 # and until the child has its log, where it says that it was interrupted.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -85,19 +89,35 @@ def _become_stage(server: int, log: int) -> None:
     os.close(log)
 
 
-def set_environment() -> None:
+def set_environment(level: str) -> None:
     """The stages' environment, which libraries read when they are imported; the repository's code is forgotten."""
-    importlib.import_module("tasks.base.determinism").set_process_environment()
+    importlib.import_module("tasks.base.determinism").set_process_environment(level)
     packages = importlib.import_module("tasks.base.manifest").PACKAGES
     for name in [name for name in sys.modules if name.split(".")[0] in packages]:
         del sys.modules[name]
 
 
-def main() -> int:
-    """Serve requests that come through standard input, a socket, until its other end is closed."""
+def end(code: int) -> NoReturn:
+    """End this process as multiprocessing ends its own: with all that waits for an end, but without taking apart the
+    libraries object by object, which takes half a second.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the log may lie on the disk that is full
+            stream.flush()
+    os._exit(code)
+
+
+def main() -> NoReturn:
+    """Serve requests that come through standard input, a socket, until its other end is closed.
+
+    All stages forked from one server are held to one level of instructions, the argument: libraries choose by it when
+    they are imported.
+    """
     # What a shell starts in the background ignores interrupts, and so would the stages; but Tenfold ends them by these.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    set_environment()
+    set_environment(sys.argv[1])
     requests = socket.socket(fileno=0)
     arguments = serve(requests)
     requests.detach()
@@ -107,9 +127,8 @@ def main() -> int:
     # From here on this is `python -m tasks.running.run`; multiprocessing knows the main module by another name, too.
     sys.modules["__main__"] = sys.modules["__mp_main__"] = run
     sys.argv = [run.__file__, *arguments]
-    code: int = run.main(arguments)
-    return code
+    end(run.main(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -26,6 +26,7 @@ from tasks.base.determinism import seed, set_process_environment
 from tasks.base.environment import device_class, processor_model
 from tasks.base.errors import RetryableError, UserError
 from tasks.base.files import ROOT, STATE, slug
+from tasks.base.instructions import PORTABLE
 from tasks.base.manifest import PACKAGES, Manifest, changes, import_closure, manifest
 from tasks.running import failures, spools
 from tasks.running.digests import Digests
@@ -98,7 +99,7 @@ def main(arguments: list[str]) -> int:
     """Run the stage; 0 when its output is in place, 75 when a retry may help, else 1."""
     os.chdir(ROOT)
     command = parse(arguments)
-    set_process_environment()
+    set_process_environment(instructions_of(command.environment))
     try:
         with exclusive(command.out) as waited:
             about = describe(command)
@@ -125,6 +126,17 @@ def main(arguments: list[str]) -> int:
                 traceback.print_exc()
         return os.EX_IOERR if failures.is_full_disk(problem) else 1
     return 0
+
+
+def instructions_of(environment: str) -> str:
+    """The level of instructions that a stage's libraries are held to, by the folder that describes its machine."""
+    if not environment:
+        return PORTABLE
+    try:
+        described: dict[str, str] = json.loads((ROOT / environment / "environment.json").read_text())
+        return described["instructions"]
+    except (OSError, ValueError, KeyError):
+        raise UserError(f"{environment} does not say what this machine is: run `tenfold reproduce`.") from None
 
 
 def describe(command: Command) -> dict[str, Any]:
@@ -179,7 +191,7 @@ def compute(command: Command, identity: str) -> None:
     reads = Reads(command)
     sys.addaudithook(reads.hear)
     function, settings = load(command)
-    seed(settings, code["libraries"])
+    seed(settings, code["libraries"], instructions_of(command.environment))
     checkpoints = STATE / "checkpoints" / identity
     os.environ["TENFOLD_CHECKPOINTS"] = str(checkpoints)
     out = Path(command.out)

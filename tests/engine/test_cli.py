@@ -146,3 +146,10 @@ def test_a_broken_lock_is_a_sentence(done: Clone) -> None:
     assert ended.returncode == 1
     assert "git restore" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_help_waits_for_no_large_library() -> None:
+    """Half of the time that `tenfold --help` took went into settings that it does not show."""
+    code = "import sys, tools.__main__ as tenfold; tenfold.command_line(); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"pydantic", "yaml", "numpy", "prefect", "mlflow", "dvc", "torch"} & set(ended.stdout.split())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from flows.engine.publication import Pairs, Publication, lines
+from flows.engine.publication import Figure, Pairs, Publication, grouped, lines
 from flows.engine.publish import published_claim, published_control
 from flows.engine.rejudge import differences, recomputable
 from tasks.judging.claims import Comparison, Control, Discrepancy, Judging, Selection, Statement
@@ -78,17 +78,22 @@ CLAIMS = (
 CONTROLS = (Control(id="planted", kind="planted", says="", comparisons=(compare(),)),)
 
 
+EMPTY = Publication(
+    paper="made", profile="cpu", commit="0", environment={}, scale="", judged={"results": "1"}, alpha=0.05,
+    minimum_seeds=8, minimum_items=30, figures=(), controls=(), claims=(),
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def published() -> Publication:
     """As `tenfold publish` writes and reads it."""
     judging = Judging(families=("evaluation",), claims=CLAIMS, controls=CONTROLS)
     claims, controls = verdicts(rows(), judging, examples())
-    made = Publication(
-        paper="made", profile="cpu", commit="0", environment={}, judged={"results": "1"}, alpha=0.05, minimum_seeds=8,
-        minimum_items=30, figures={},
+    made = replace(
+        EMPTY,
         controls=tuple(published_control(control) for control in controls),
-        claims=tuple(published_claim({**one, "post_hoc": False}, "", "") for one in claims),
-    )  # fmt: skip
+        claims=tuple(published_claim({**one, "post_hoc": False}, "") for one in claims),
+    )
     written = lines(TypeAdapter(Publication).dump_python(made, mode="json"))
     assert max(map(len, written.splitlines())) < 20_000
     read: Publication = TypeAdapter(Publication).validate_json(written)
@@ -137,8 +142,25 @@ def test_a_control_that_did_not_pass_is_found(published: Publication) -> None:
 
 def test_a_diff_of_a_publication_can_be_read() -> None:
     """A figure is one line, the values of a side are one line, and nothing else is."""
-    value = {"figures": {"a": {"value": 1.0, "seeds": [1, 2]}, "b": {"value": None}}, "claims": [{"parts": [{"p": 1}]}]}
+    value = {
+        "figures": [{"seeds": [1, 2], "values": {"a": {"x": 1.0, "y": [2.0, 1.5, 2.5]}}}],
+        "claims": [{"parts": [{"left": [1, 2], "p": 1}]}],
+    }
     assert json.loads(lines(value)) == value
-    assert lines(value).splitlines()[1:4] == [
-        ' "figures": {', '  "a": {"value": 1.0, "seeds": [1, 2]},', '  "b": {"value": null}',
+    assert [line.strip() for line in lines(value).splitlines()] == [
+        "{", '"figures": [', "{", '"seeds": [1, 2],', '"values": {', '"a": {', '"x": 1.0,', '"y": [2.0, 1.5, 2.5]',
+        "}", "}", "}", "],", '"claims": [', "{", '"parts": [', '{"left": [1, 2], "p": 1}', "]", "}", "]", "}",
     ]  # fmt: skip
+
+
+def test_figures_are_read_as_they_were_grouped() -> None:
+    """By name, to five digits; a count, a slash in a label and a row with and without columns stay."""
+    given = {
+        "f1/a/all": Figure(0.123456789, "F1", (1, 2), (0.1, 0.2)),
+        "f1/a/of/all": Figure(0.5, "F1", (1, 2), None),
+        "f1/b": Figure(0.25, "F1", (3,), None),
+        "f1/c/all": Figure(0.75, "F1", (1, 2), None),
+        "bytes/b": Figure(1234567890.0, "bytes", (), None),
+    }
+    kept = {**given, "f1/a/all": replace(given["f1/a/all"], value=0.12346)}
+    assert replace(EMPTY, figures=grouped(given)).by_name() == kept

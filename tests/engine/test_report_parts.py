@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from playwright.sync_api import Page
 
 from flows.engine import publication
 from flows.engine.discover import papers
@@ -17,7 +18,7 @@ from flows.engine.publication import p_in_words
 from flows.engine.report import drawn
 from flows.engine.report.axis import Axis
 from flows.engine.report.charts import Bounded, Point, bounded, unbeaten
-from flows.engine.report.front import groups, rows_of
+from flows.engine.report.front import groups, rows_of, slug
 from flows.engine.report.page import write_report
 from flows.engine.report.shown import Cell, grids, published_cells
 from flows.engine.variant import Variant
@@ -27,8 +28,8 @@ from tasks.judging.results import Table
 PUBLISHED = sorted(path.stem for path in (ROOT / "published").glob("*.json"))
 LIMIT = 300_000
 """The most bytes of a page before its figures."""
-HEAVIER = {"olla.html": 1_200_000}
-"""Pages that still hold more: the tables of 72 graphs have to be parted from OLLA's page."""
+PARTED = ("live_mib", "saved", "saved_of_created")
+"""Quantities of OLLA whose tables have pages of their own, the first one's several."""
 
 
 def published_alone(name: str) -> Evidence:
@@ -55,12 +56,38 @@ def test_what_is_published_is_shown_where_nothing_is_up_to_date(name: str) -> No
     assert {plot.question for plot in paper.plots} <= set(titles), "a plot names quantities that no table has"
 
 
-def test_pages_of_this_checkout_are_light(tmp_path: Path) -> None:
-    front = write_report([published_alone(name) for name in PUBLISHED], tmp_path)
-    for page in front.parent.glob("*.html"):
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this checkout's report."""
+    return write_report([published_alone(name) for name in PUBLISHED], tmp_path_factory.mktemp("report")).parent
+
+
+def test_pages_of_this_checkout_are_light(pages: Path) -> None:
+    for page in pages.glob("*.html"):
         text = page.read_text()
         drawings = sum(len(one) for one in text.split("<svg")[1:] for one in [one.partition("</svg>")[0]])
-        assert len(text.encode()) - drawings <= HEAVIER.get(page.name, LIMIT), page.name
+        assert len(text.encode()) - drawings <= LIMIT, page.name
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_each_number_is_on_a_page(name: str, pages: Path) -> None:
+    """Rows that fell between two pages of a table would be missed by nobody."""
+    published = publication.read(name)
+    assert published
+    found = {id for page in pages.glob(f"{name}*.html") for id in re.findall(r'id="(n-[^"]+)"', page.read_text())}
+    assert found == {f"n-{slug(number)}" for number in published.by_name()}
+
+
+def test_a_link_to_a_number_leads_to_the_page_that_has_it(pages: Path, page: Page) -> None:
+    """Links that people kept name the paper's page, and `n-saved-` begins what `n-saved-of-created-` begins, too."""
+    published = publication.read("olla")
+    assert published
+    numbers = list(published.by_name())
+    last = {quantity: [name for name in numbers if name.startswith(f"{quantity}/")][-1] for quantity in PARTED}
+    for number in last.values():
+        page.goto(f"{(pages / 'olla.html').as_uri()}#n-{slug(number)}", wait_until="commit")
+        page.wait_for_url(lambda url: "olla.html" not in url)
+        page.locator(f"#n-{slug(number)}:target").wait_for()
 
 
 def test_what_nothing_beats_is_the_frontier() -> None:

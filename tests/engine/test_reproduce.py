@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -52,6 +53,26 @@ def test_stages_run_side_by_side_one_thread_each(untouched: Clone, finished: Clo
     lines = [line for line in output.splitlines() if "tiny/line-" in line and line[0] in "●✓"]
     assert [line[0] for line in lines] == ["●", "●", "✓", "✓"], "both fits must have begun before one has ended"
     assert (clone.root / "data/quick/tiny/cleaned/threads").read_text() == "1"
+
+
+def test_a_run_says_whether_its_bytes_are_those_on_record(done: Clone) -> None:
+    """A stranger's first run confirms the record stage by stage, or names what differs on that machine."""
+    lock = done.root / "pipelines/quick/tiny/dvc.lock"
+
+    def again() -> str:
+        for folder in (".dvc/cache", "data/quick/tiny"):
+            shutil.rmtree(done.root / folder)
+        said = done.tenfold("reproduce", "--plain").stdout
+        return next(line for line in said.splitlines() if line.startswith("Bytes as on record"))
+
+    compared = re.fullmatch(r"Bytes as on record: (\d+) of (\d+) stages", again())
+    assert compared is not None
+    assert compared[1] == compared[2] > "1"
+    recorded = yaml.safe_load(lock.read_text())
+    out = recorded["stages"]["line-1"]["outs"][0]
+    out["md5"] = "0" * 32 + ".dir"
+    lock.write_text(yaml.safe_dump(recorded))
+    assert again().endswith("; not tiny/line-1"), "a measuring stage is never compared"
 
 
 def test_a_failed_stage_stops_only_what_depends_on_it(clone: Clone) -> None:

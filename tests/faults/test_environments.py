@@ -20,6 +20,7 @@ from flows.engine import catalogue
 from flows.engine.processes import ForkServer
 from flows.engine.server import free_port
 from tasks.base.errors import UserError
+from tasks.base.instructions import PORTABLE
 from tasks.running import failures, registration, spools
 
 DEAD = "http://127.0.0.1:9"
@@ -189,7 +190,7 @@ def test_a_reproduction_whose_server_is_killed_ends(clone: Clone) -> None:
 def test_an_interrupt_at_the_fork_is_not_forgotten() -> None:
     """Python drops a signal that reaches a child before it has come out of fork(); its stage then ran to its end."""
     command = ["-m", "tasks.running.run", "tasks.judging.report:nothing", "--config", "none.json:x", "--out", "x"]
-    server = ForkServer({})
+    server = ForkServer({}, PORTABLE)
     try:
         with open(os.devnull, "wb") as log:
             server.start(command, log).wait()  # the libraries are imported, and the server stands ready

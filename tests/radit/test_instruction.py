@@ -7,8 +7,9 @@ from small_models import llama, prompts
 from models.radit.instruction import answer_loss, answer_places, instances
 
 
-def test_the_loss_is_that_of_the_answers_tokens_alone() -> None:
-    """A loss on the whole prompt, as in a public implementation, is another number."""
+@pytest.mark.parametrize("together", [1, 25, 99])
+def test_the_loss_is_that_of_the_answers_tokens_alone(together: int) -> None:
+    """A loss on the whole prompt, as in a public implementation, is another number; how many run together is not."""
     model = llama()
     batch = [*instances(prompts(6, 3), [4, 5]), *instances(prompts(9, seed=2), [7, 8, 9])]
     logs, whole = [], []
@@ -18,7 +19,7 @@ def test_the_loss_is_that_of_the_answers_tokens_alone() -> None:
         every = [after[at, token] for at, token in enumerate(text[1:])]
         logs += every[-len(each.answer) :]
         whole += every
-    loss = answer_loss(model, batch)
+    loss = answer_loss(model, batch, together)
     assert loss.item() == pytest.approx(-torch.stack(logs).mean().item(), rel=1e-4)
     assert abs(loss.item() + torch.stack(whole).mean().item()) > 0.01
 
@@ -26,10 +27,10 @@ def test_the_loss_is_that_of_the_answers_tokens_alone() -> None:
 def test_prompts_get_exactly_no_loss() -> None:
     """Of the last layer's states, those alone have a gradient after which an answer's token comes."""
     model = llama()
-    batch = [*instances(prompts(6, 3), [4, 5]), *instances(prompts(9, seed=2), [7])]
+    batch = [*instances(prompts(3, 6), [4, 5]), *instances(prompts(9, seed=2), [7])]
     kept = []
     model.get_decoder().norm.register_forward_hook(lambda _, __, states: (states.retain_grad(), kept.append(states))[0])
-    answer_loss(model, batch).backward()
+    answer_loss(model, batch, 99).backward()
     gradient = kept[0].grad
     rows, places, _ = answer_places(batch)
     used = torch.zeros(gradient.shape[:2], dtype=torch.bool)

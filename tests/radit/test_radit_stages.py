@@ -192,6 +192,22 @@ def test_the_tuned_encoder_is_a_folder_like_the_one_it_came_from(world: World) -
     assert proof["passages_moved"] == 0.0
 
 
+def test_the_arm_of_both_encoders_moves_both_and_searches_with_both(world: World) -> None:
+    """With the passages' old vectors it would be the main arm by another name, or a mismatched pair."""
+    both = world.tune_retriever(arm="both encoders", both=True)
+    (proof,) = [row for row in read_json(both / "metrics.json") if "moved" in row]
+    assert proof["moved"] > 0
+    assert proof["passages_moved"] == 1.0
+    passages, examples = read_passages(world.root / "corpus/passages.parquet"), read_examples(world.tasks)
+    vectors = MiniLM(both / "passage_encoder").encode([shown(each, 60) for each in passages])
+    queries = MiniLM(both / "encoder").encode([each.asked for each in examples])
+    assert not np.allclose(vectors, read_vectors(world.vectors), atol=1e-3)
+    there, found = searched(world.tasks, passages), read_found(both)["both encoders"]
+    for each, query in zip(examples, queries, strict=True):
+        scores = [20.0 * float(vectors[place] @ query) for place in there if passages[place].id != each.source]
+        assert np.allclose(found[each.id].scores, sorted(scores, reverse=True)[:10], atol=1e-2)
+
+
 def test_a_teacher_is_who_the_arm_says(world: World) -> None:
     """An ablation that quietly trains like the main arm would always agree with it."""
     moved = {"tuned": _divergence(world.tuned)}

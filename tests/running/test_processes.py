@@ -14,6 +14,7 @@ from conftest import ROOT, wait_for
 
 from flows.engine.processes import LIBRARIES, ForkServer
 from tasks.base.files import STATE, slug
+from tasks.base.instructions import PORTABLE
 
 OUT = "data/quick/nothing/forked"
 COMMAND = ["-m", "tasks.running.run", "tasks.judging.report:nothing", "--config", "nothing.json:nothing", "--out", OUT]
@@ -21,7 +22,7 @@ COMMAND = ["-m", "tasks.running.run", "tasks.judging.report:nothing", "--config"
 
 @pytest.fixture
 def server() -> Iterator[ForkServer]:
-    started = ForkServer({"TENFOLD_MARK": "here"})
+    started = ForkServer({"TENFOLD_MARK": "here"}, PORTABLE)
     yield started
     started.close()
 
@@ -126,7 +127,18 @@ def test_what_is_imported_before_a_fork_starts_no_thread() -> None:
 def test_the_server_keeps_no_code_of_the_repository() -> None:
     """A stage that runs what a file was before it was edited would be recorded as what the file is."""
     code = (
-        "import sys, tasks.running.fork_server as server; server.set_environment(); "
+        "import sys, tasks.running.fork_server as server; server.set_environment('native'); "
         "print([name for name in sys.modules if name.split('.')[0] in ('tasks', 'models', 'flows')])"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_forked_stage_ends_with_what_waits_for_its_end() -> None:
+    """Else a pool would be cut off, and temporary folders would stay."""
+    code = (
+        "import atexit, threading, time; from tasks.running.fork_server import end; "
+        "atexit.register(print, 'tidied up', end=''); "
+        "threading.Thread(target=lambda: (time.sleep(0.2), print('written'))).start(); end(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.stdout, ended.returncode) == ("written\ntidied up", 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, RUNS, Clone, read_json, runs_of, wait_for
 
+from flows.engine.publication import read_file
 from flows.engine.server import free_port
 from tasks.running.pusher import accepted_name
 
@@ -160,7 +161,7 @@ def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
     """A comma in one name ended the pusher, and every run stayed RUNNING for ever."""
     from mlflow.utils.validation import _validate_metric_name
 
-    names = {name for path in (ROOT / "published").glob("*.json") for name in read_json(path)["figures"]}
+    names = {name for path in (ROOT / "published").glob("*.json") for name in read_file(path).by_name()}
     names |= {"full, alt left out/f1", "/leading/and/../up", "a\nb", "π = 3,14 %", "x" * 400, "..", ""}
     for name in names:
         _validate_metric_name(accepted_name(name))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from flows.engine.console import console
 from flows.engine.progress import progress
-from flows.engine.terminal import console
-from flows.engine.trained import is_here, made, trained
 from tools.advise import adviser, batches, own
 
 if TYPE_CHECKING:
@@ -47,7 +46,8 @@ def advise(
 
         tenfold advise --model my-model.yaml --gpu my-cluster.yaml --sweep gpus=8..4096
     """
-    from flows.hardware_scaling import stages  # only here: `tenfold --help` need not load a paper
+    from flows.engine.trained import is_here, made, trained
+    from flows.hardware_scaling import stages
     from models.hardware.search import search
 
     workload, cluster = adviser.read_workload(model), adviser.read_cluster(gpu)

@@ -13,8 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from flows.engine.console import console
 from flows.engine.progress import progress
-from flows.engine.terminal import console
 from tasks.base.errors import UserError
 
 if TYPE_CHECKING:

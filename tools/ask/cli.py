@@ -10,10 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.engine.execute import cores
-from flows.engine.fetched import fetched
+from flows.engine.console import console, cores
 from flows.engine.progress import progress
-from flows.engine.terminal import console
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
 from tasks.base.files import STATE
@@ -104,6 +102,7 @@ def ask(
 
 def _sources(given: Path | None, quiet: bool) -> Callable[[str], Path]:
     """Where a source's files are, by its name; fetched first where they are not here yet."""
+    from flows.engine.fetched import fetched
 
     def folder(name: str) -> Path:
         if given is None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.engine.console import console
 from flows.engine.progress import progress
-from flows.engine.terminal import console
-from flows.engine.trained import is_here, made, trained
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
 from tasks.base.files import STATE
@@ -102,6 +101,7 @@ def captioner(profile: str | None) -> "Folders":
     Raises UserError where there is none.
     """
     from flows.altogether import stages as altogether
+    from flows.engine.trained import is_here, made, trained
     from tools.caption.realigning import Folders
 
     profile = profile or next((name for name in TRAINED if is_here(altogether.full, name, seed=SEED)), None)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flows.engine.terminal import console
+from flows.engine.console import console
 from tasks.base.errors import UserError
 from tasks.framework_tax.arms import RUNTIMES
 from tasks.framework_tax.blocks import Plan, Point, measure

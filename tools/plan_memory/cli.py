@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from flows.engine.terminal import console
+from flows.engine.console import console
 from tasks.base.errors import UserError
 from tools.plan_memory import answer as answers
 from tools.plan_memory.answer import spoken

@@ -11,13 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.engine.execute import cores
-from flows.engine.fetched import fetched
+from flows.engine.console import console, cores
 from flows.engine.progress import progress
-from flows.engine.terminal import console
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
-from tools.rag import store
 
 app = typer.Typer(no_args_is_help=True, help="Index your documents, tune a retriever on them, and ask (RA-DIT).")
 
@@ -45,6 +42,8 @@ def index(documents: Documents, encoder: Encoder = None) -> None:
 
         tenfold rag index ~/notes
     """
+    from tools.rag import store
+
     set_process_environment()
     library, folder = store.library(documents), _encoder(encoder)
     if store.made_by_another(library, folder):
@@ -85,7 +84,7 @@ def tune(
         tenfold rag tune ~/notes --questions qa.jsonl
     """
     from tasks.radit.retriever_tuning import RetrieverTuning
-    from tools.rag import lessons
+    from tools.rag import lessons, store
     from tools.rag.tuning import Tuner
 
     set_process_environment()
@@ -136,7 +135,7 @@ def ask(
 
         tenfold rag ask "Who brings the ladder?" --docs ~/notes
     """
-    from tools.rag import answering
+    from tools.rag import answering, store
 
     set_process_environment()
     if not question.strip():
@@ -165,6 +164,8 @@ def ask(
 
 
 def _encoder(given: Path | None) -> Path:
+    from flows.engine.fetched import fetched
+
     if given is None:
         return fetched("minilm")
     if not (given / "config.json").is_file() or not (given / "model.safetensors").is_file():
@@ -179,7 +180,9 @@ def _model(given: Path | None, adapter: Path | None, quiet: bool) -> Any:
     """The language model and its words; SmolLM2 is unpacked once."""
     import torch
 
+    from flows.engine.fetched import fetched
     from tasks.radit.language_models import Conversion, convert_model, load_model
+    from tools.rag import store
 
     torch.set_num_threads(cores())
     if adapter is not None and not (adapter / "adapter_config.json").is_file():

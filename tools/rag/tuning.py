@@ -11,7 +11,7 @@ from tasks.encyclopedia.passages import Passage
 from tasks.radit.examples import Example
 from tasks.radit.prompts import Words, prompt
 from tasks.radit.retriever_tuning import Lesson as Scored
-from tasks.radit.retriever_tuning import RetrieverTuning, encode_queries, learn, save_encoder
+from tasks.radit.retriever_tuning import RetrieverTuning, as_they_are, encode_queries, learn, save_encoder
 from tools.rag.lessons import Lesson
 from tools.rag.store import Library, Opened
 
@@ -81,7 +81,7 @@ class Tuner:
             example = Example("", "train", "text", lesson.asked, (lesson.answer,))
             scored.append(Scored(example, places, likelihood, set(lesson.right)))
             tell(len(judged) + len(scored), total)
-        learn(self.model, self._tokenizer, scored, self.index.dense.vectors, self.config)
+        learn(self.model, self._tokenizer, scored, as_they_are(self.index.dense.vectors), self.config)
         after = self.quality(judged)
         kept = after.no_worse_than(before)
         if kept:

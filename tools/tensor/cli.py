@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.engine.terminal import console
+from flows.engine.console import console
 from tasks.base.errors import UserError
 from tools.plan_memory.building import builder, described
 

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from flows.engine.catalogue import catalogue
+from flows.engine.console import console
 from flows.engine.errors import did_you_mean
-from flows.engine.terminal import console
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 
@@ -47,6 +46,8 @@ def write(name: str, source: str) -> list[str]:
     Raises:
         UserError: the name cannot be a paper's or is taken, or there is no such source; nothing is written.
     """
+    from flows.engine.catalogue import catalogue
+
     _check(name)
     if source not in catalogue():
         raise UserError(f"There is no source {source} in data/sources.yaml.{did_you_mean(source, catalogue())}")

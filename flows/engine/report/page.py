@@ -28,6 +28,10 @@ TEMPLATE = Path(__file__).parent
 INDEX = "index.html"
 LONG = 24
 """A table with more rows is folded."""
+MANY = 120
+"""A table of more numbers has a page of its own, lest a paper's page be slow to open on a phone."""
+A_PAGE = 600
+"""A table of more numbers has several."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,24 @@ class Tables:
     grids: list[shown.Grid]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows of a table on a page of their own, the table's first, second, …"""
+
+    place: int
+    name: str
+    says: str
+    grid: shown.Grid
+
+
 def write_report(every: Sequence[Evidence], folder: Path) -> Path:
     """Write the pages into a folder that any web host can serve; returns the front page."""
     folder.mkdir(parents=True, exist_ok=True)
     for evidence in every:
         runs = _runs(evidence)
-        _put(folder / f"{evidence.name}.html", _paper_page(evidence, runs[:1], runs[1:]))
+        _put_pages(folder, f"{evidence.name}.html", evidence, runs[:1], runs[1:])
         for one in runs[1:]:
-            _put(folder / one.page, _paper_page(evidence, [one], runs[:1]))
+            _put_pages(folder, one.page, evidence, [one], runs[:1])
     page = (
         _environment()
         .get_template("index.html.jinja")
@@ -64,7 +78,9 @@ def write_report(every: Sequence[Evidence], folder: Path) -> Path:
 
 def write_page(evidence: Evidence, path: Path) -> Path:
     """Write one paper's page with the reader's own tables, to one file that needs no other."""
-    _put(path, _paper_page(evidence, _runs(evidence)[-1:], None))
+    runs = _runs(evidence)[-1:]
+    placed: list[tuple[shown.Grid, list[Part]]] = [(grid, []) for tables in runs for grid in tables.grids]
+    _put(path, _paper_page(evidence, runs, None, placed, _cards(evidence)))
     return path
 
 
@@ -79,6 +95,39 @@ def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
                 paths.append(folder / f"{slug(f'{figure.title} {title}')}.svg")
                 paths[-1].write_text(charts.standalone(svg))
     return paths
+
+
+def _put_pages(folder: Path, home: str, evidence: Evidence, runs: list[Tables], others: list[Tables]) -> None:
+    """Write a paper's page with the tables of one run, and the pages of its large tables."""
+    card = _cards(evidence)
+    placed = [(grid, _parts(grid, Path(home).stem)) for tables in runs for grid in tables.grids]
+    template = _environment().get_template("table.html.jinja")
+    for _, parts in placed:
+        for part in parts:
+            text = template.render(
+                evidence=evidence, home=home, page=part, pages=parts, run=runs[0].run, card=card, **_common()
+            )
+            _put(folder / part.name, _without_blank_lines(text))
+    # Last, for it has the cards of the stages that the others name.
+    _put(folder / home, _paper_page(evidence, runs, others, placed, card))
+
+
+def _parts(grid: shown.Grid, stem: str) -> list[Part]:
+    """The pages of a table that is too large for its paper's page."""
+    columns = len(grid.columns) - 1
+    if len(grid.rows) * columns <= MANY:
+        return []
+    rows = max(1, A_PAGE // columns)
+    parts = [grid.rows[start : start + rows] for start in range(0, len(grid.rows), rows)]
+    return [
+        Part(
+            place,
+            f"{stem}-{slug(grid.title)}{f'-{place}' if place > 1 else ''}.html",
+            f"{own[0][0]} to {own[-1][0]}" if len(parts) > 1 else f"all {len(own)} rows",
+            replace(grid, rows=own),
+        )
+        for place, own in enumerate(parts, 1)
+    ]
 
 
 def _put(path: Path, text: str) -> None:
@@ -110,8 +159,17 @@ def _common() -> dict[str, Any]:
     }
 
 
-def _paper_page(evidence: Evidence, runs: list[Tables], others: list[Tables] | None) -> str:
-    """A paper's page with the tables of one run; `others` are those of other pages, none where it stands alone."""
+def _paper_page(
+    evidence: Evidence,
+    runs: list[Tables],
+    others: list[Tables] | None,
+    placed: list[tuple[shown.Grid, list[Part]]],
+    card: "_Cards | None",
+) -> str:
+    """A paper's page with the tables of one run.
+
+    `others` are those of other pages, none where it stands alone; `placed` has each table with its own pages, if any.
+    """
     paper = evidence.experiment.paper
     page = (
         _environment()
@@ -130,10 +188,16 @@ def _paper_page(evidence: Evidence, runs: list[Tables], others: list[Tables] | N
             data=_data(evidence),
             scales=[(scale, _here(scale, evidence)) for scale in paper.scales],
             graph=Markup(graph.graph(evidence)),  # noqa: S704 - drawn by us, with its text escaped
-            card=_Cards(evidence.judged) if evidence.judged else None,
+            placed=placed,
+            home="",
+            card=card,
             **_common(),
         )
     )
+    return _without_blank_lines(page)
+
+
+def _without_blank_lines(page: str) -> str:
     return "\n".join(line for line in page.splitlines() if line.strip())
 
 
@@ -150,6 +214,10 @@ def _runs(evidence: Evidence) -> list[Tables]:
         run, page = f"published ({evidence.published.profile})", f"{evidence.name}.html"
         found.insert(0, Tables(run, page, cells, shown.grids(tables, cells)))
     return [replace(found[0], page=f"{evidence.name}.html"), *found[1:]] if found else []
+
+
+def _cards(evidence: Evidence) -> "_Cards | None":
+    return _Cards(evidence.judged) if evidence.judged else None
 
 
 class _Cards:

@@ -4,7 +4,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from flows.engine.terminal import console
+from flows.engine.console import console
 from tasks.base.errors import UserError
 
 HERE = "127.0.0.1"

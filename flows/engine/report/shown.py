@@ -147,7 +147,7 @@ def _published(one: Any, published: Publication, claim: Claim) -> Shown:
 def _without_pairs(told: Mapping[str, Any], claim: Claim, published: Publication) -> Compared:
     """What was published before pairs were kept: an effect and an interval, with no margin to set them against."""
     first = tests_of(claim)[:1]
-    over_seeds = any(len(figure.seeds) == told["n"] for figure in published.figures.values())
+    over_seeds = any(len(figure.seeds) == told["n"] for figure in published.by_name().values())
     return Compared(
         name="",
         quantity=first[0].left.quantity if first else "",
@@ -272,8 +272,8 @@ class Grid:
     meanings: tuple[str, ...]
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        return tuple(sorted({stage for _, cells in self.rows for cell in cells if cell for stage in cell.stages}))
+    def quantities(self) -> list[str]:
+        return list(dict.fromkeys(cell.name.partition("/")[0] for _, cells in self.rows for cell in cells if cell))
 
 
 def judged_cells(evidence: Evidence) -> dict[str, Cell]:
@@ -307,7 +307,7 @@ def published_cells(published: Publication) -> dict[str, Cell]:
             (),
             (),
         )
-        for name, figure in published.figures.items()
+        for name, figure in published.by_name().items()
     }
 
 
