@@ -13,7 +13,7 @@ from typing import Any
 from models.config import Count, config
 from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
-from tasks.flashlight.clock import alone
+from tasks.timing.machine import alone
 
 Row = dict[str, Any]
 

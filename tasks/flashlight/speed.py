@@ -9,9 +9,10 @@ from models.config import Count, config
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.flashlight.clock import Timed, alone, kernels, turns
+from tasks.flashlight.clock import Timed, turns
 from tasks.flashlight.networks import IMAGELESS, named, on, own, passes, torchs, with_weights_of
 from tasks.flashlight.peers import CannotRun, peer
+from tasks.timing.machine import alone, kernels
 
 Row = dict[str, Any]
 

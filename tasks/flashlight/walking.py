@@ -8,7 +8,7 @@ from typing import Any
 from models.config import Count, Index, config
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.flashlight.clock import alone
+from tasks.timing.machine import alone
 
 Row = dict[str, Any]
 

@@ -11,8 +11,8 @@ from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.framework_tax import record as records
 from tasks.framework_tax.blocks import Plan, Point, measure
-from tasks.framework_tax.machine import alone, kernels
 from tasks.framework_tax.networks import names_of, wanted
+from tasks.timing.machine import alone, kernels
 
 Row = dict[str, Any]
 

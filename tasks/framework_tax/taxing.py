@@ -15,8 +15,8 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.blocks import Died, Process
-from tasks.framework_tax.machine import alone
 from tasks.framework_tax.networks import Wanted, names_of, wanted
+from tasks.timing.machine import alone
 
 Row = dict[str, Any]
 

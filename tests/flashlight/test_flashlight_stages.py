@@ -14,9 +14,8 @@ from flows.flashlight.stages import FEW, SMALL, TIMED, TRAINED
 from models.tensor import PRIMITIVES, conformance
 from models.tensor.zoo import NETWORKS
 from tasks.base.errors import UserError
-from tasks.flashlight import clock, conforming, footprint, swapping
+from tasks.flashlight import conforming, footprint, swapping
 from tasks.flashlight.allocating import Allocating, Summary, allocate, summarise
-from tasks.flashlight.clock import kernels, torchs_kernels
 from tasks.flashlight.footprint import Counting, count
 from tasks.flashlight.networks import named, own, passes, torchs, with_weights_of
 from tasks.flashlight.planted import QuantisedAdd
@@ -24,6 +23,8 @@ from tasks.flashlight.reducing import Reducing, reduce
 from tasks.flashlight.speed import Speed, compare
 from tasks.flashlight.swapping import Swapping, swap
 from tasks.flashlight.walking import Walking, walk
+from tasks.timing import machine
+from tasks.timing.machine import kernels, torchs_kernels
 
 
 def rows_with(out: Path, quantity: str, **labels: Any) -> list[dict[str, Any]]:
@@ -212,11 +213,11 @@ def test_what_torch_was_built_with_is_read_off_and_threads_are_told() -> None:
 def test_a_ring_is_not_alone_where_one_of_its_cores_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     cores = len(os.sched_getaffinity(0))
     others, now = iter((0.0, 0.5, 0.0, 0.5)), iter((0.0, 1.0, 0.0, 1.0))  # half a core is busy
-    monkeypatch.setattr(clock, "_by_others", lambda: next(others))
+    monkeypatch.setattr(machine, "_by_others", lambda: next(others))
     monkeypatch.setattr("time.monotonic", lambda: next(now))
-    with clock.alone(needed=cores) as whole:
+    with machine.alone(needed=cores) as whole:
         pass
-    with clock.alone(needed=cores - 1) as rest:
+    with machine.alone(needed=cores - 1) as rest:
         pass
     assert "unavailable" in whole
     assert "unavailable" not in rest

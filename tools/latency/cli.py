@@ -14,9 +14,9 @@ from tasks.base.errors import UserError
 from tasks.framework_tax.arms import RUNTIMES
 from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.building import make
-from tasks.framework_tax.machine import alone, kernels
 from tasks.framework_tax.networks import Wanted
 from tasks.framework_tax.runtimes import missing
+from tasks.timing.machine import alone, kernels
 from tools.latency import answer as answers
 from tools.latency.comparison import compare
 

@@ -76,7 +76,7 @@ def _is_backend(made: Any) -> bool:
 
 
 def _show_backend(backend: Any, shown: int, repetitions: int) -> bool:
-    from tasks.flashlight.clock import kernels
+    from tasks.timing.machine import kernels
     from tools.tensor import bench
 
     failures, cases = bench.conformance(backend)
