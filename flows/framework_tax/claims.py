@@ -1,29 +1,37 @@
-"""Claims about where inference time goes; predictions were written before the run at cpu."""
+"""Claims about where inference time goes; predictions were written before the run at cpu.
+
+Several of them, their margins and the controls were changed after trials of this code on two templates, and before
+any run at cpu: each says in `seen` what the trials showed.
+"""
 
 from typing import Any
 
 from flows.engine.paper import Claim, Control, Measurement, NotTested, all_of, equivalent, greater, less
-from flows.framework_tax.stages import fitted, summed
+from flows.framework_tax.stages import AGAIN, fitted, summed
 
 SINGLE: dict[str, Any] = {"paired": ""}
 OVER_NETWORKS: dict[str, Any] = {"paired": "network"}
 OVER_BLOCKS: dict[str, Any] = {"paired": "block"}
-PILOT = "a pilot on a busy machine, seven blocks a point"
+PILOT = "a pilot on a busy machine with another processor, seven blocks a point"
 TRIAL = "a trial of this code on a very busy machine, eight blocks a point"
+FIRST_TRIAL = "a trial of this code on one encoder and a busy machine"
 GPU = "GPU latencies digitised from the authors' figures"
+CHANGED = "the claim was changed after that trial"
+REVIEW = "the paper's abstract, as a review of it tells, and our sheet"
 
 
-def speedup(runtime: str) -> Measurement:
-    """How much faster than eager at batch 1, in logarithms, by network."""
-    return summed["log_speedup"].where(runtime=runtime)
+def lead(slower: str, faster: str) -> Measurement:
+    """How much faster the second is at batch 1, in logarithms, by network that both of them run."""
+    return summed["log_lead"].where(lead=f"{slower} over {faster}")
 
 
 CLAIMS = [
     # 1. The order of runtimes
     Claim(
         "order-at-batch-1",
-        says="At batch 1 eager takes longer than TorchScript and TorchScript longer than ONNX Runtime, over networks",
-        source="Section 4, figures of baselines",
+        says="At batch 1 eager takes longer than TorchScript and TorchScript longer than ONNX Runtime, over these "
+        "networks",
+        source="figures of baselines",
         evidence="DIG",
         paper_value=f"ResNet-50 10.61, 6.31 and 3.22 ms, BERT 10.77, 5.06 and 4.23 ms: {GPU}",
         whose="paper, direction only",
@@ -33,39 +41,41 @@ CLAIMS = [
         ),
         expected="holds",
         seen=f"eager over TorchScript 1.2 to 1.7 times, over ONNX Runtime 1.6 to 3.6 times on four networks, in "
-        f"{PILOT}",
+        f"{PILOT}; 1.7 and 2.8 times in {FIRST_TRIAL}",
     ),
     Claim(
         "compiled-ahead-beats-traced",
-        says="At batch 1 AOTInductor and OpenVINO are faster than eager by more than TorchScript is, over networks",
+        says="At batch 1 AOTInductor and OpenVINO are faster than TorchScript, over those of these networks that both "
+        "run",
         source="our question; the paper has TorchScript, ONNX Runtime, TensorRT and CUDA graphs",
         evidence="SRC",
         paper_value="not compared there",
         whose="ours",
         test=all_of(
-            greater(speedup(runtime), speedup("torchscript"), **OVER_NETWORKS)
-            for runtime in ("aotinductor", "openvino")
+            greater(lead("torchscript", runtime), 0.0, **OVER_NETWORKS) for runtime in ("aotinductor", "openvino")
         ),
         expected="holds",
-        seen=f"AOTInductor 3.3 and OpenVINO 4.6 against 1.7 times on one encoder, in {PILOT}",
+        seen=f"AOTInductor 3.3 and OpenVINO 4.6 against 1.7 times eager's speed on one encoder, in {PILOT}; 2.8 and "
+        f"3.6 against 1.7 times in {FIRST_TRIAL}",
     ),
     Claim(
         "compile-is-no-escape-at-batch-1",
-        says="torch.compile at batch 1 is slower than ONNX Runtime, for its guards are checked in Python, over "
-        "networks",
+        says="torch.compile at batch 1 is slower than ONNX Runtime, for its guards are checked in Python, over those "
+        "of these networks that both run",
         source="our question; torch.compile is in the authors' scripts",
         evidence="SRC",
         paper_value="no figure digitised",
         whose="ours",
-        test=greater(speedup("onnxruntime"), speedup("compile"), **OVER_NETWORKS),
+        test=greater(lead("compile", "onnxruntime"), 0.0, **OVER_NETWORKS),
         expected="holds",
-        seen=f"1.5 against 3.6 times on one encoder, in {PILOT}",
+        seen=f"1.5 against 3.6 times eager's speed on one encoder, in {PILOT}; 1.4 against 2.8 times in {FIRST_TRIAL}",
     ),
     # 2. The gap shrinks
     Claim(
         "gap-shrinks-with-batch",
-        says="The speed-up of ONNX Runtime over eager is larger at batch 1 than at batch 128, over networks",
-        source="Section 4, figures of baselines",
+        says="The speed-up of ONNX Runtime over eager is larger at batch 1 than at the largest batch that counts (128 "
+        "at cpu), over these networks",
+        source="figures of baselines",
         evidence="DIG",
         paper_value=f"ResNet-50 3.3 to 0.94, BERT 2.5 to 0.95: {GPU}",
         whose="paper, direction only",
@@ -76,7 +86,7 @@ CLAIMS = [
     Claim(
         "gap-falls-step-by-step",
         says="Within a network the speed-up of ONNX Runtime falls with the batch, rank correlation below -0.8 on "
-        "average",
+        "average over these networks",
         source="our sheet",
         evidence="DIG",
         paper_value=f"monotone for ResNet-50 and BERT: {GPU}",
@@ -87,7 +97,8 @@ CLAIMS = [
     ),
     Claim(
         "small-gap-is-large",
-        says="An encoder of width 64 at batch 1 is at least twice as fast in ONNX Runtime as in eager",
+        says="An encoder of width 64 at batch 1 is at least twice as fast in ONNX Runtime as in eager, in the one "
+        "process that each had",
         source="our sheet",
         evidence="DIG",
         paper_value=f"2.5 times for BERT: {GPU}",
@@ -98,7 +109,7 @@ CLAIMS = [
     ),
     Claim(
         "large-gap-is-small",
-        says="At width 512 and batch 64 it is at most 1.5 times as fast",
+        says="At width 512 and batch 64 it is at most 1.5 times as fast, in the one process that each had",
         source="our sheet",
         evidence="DIG",
         paper_value=f"0.95 times for BERT at batch 128: {GPU}",
@@ -108,24 +119,45 @@ CLAIMS = [
         seen=f"1.1 times in {PILOT}",
     ),
     # 3. Operations and latency
-    Claim(
-        "flops-do-not-tell-below",
-        says="From width 16 to 64 at batch 1 latency in eager grows with operations to a power below 0.5",
-        source="Section 4: operations do not predict latency in small networks",
-        evidence="WEB",
-        paper_value="flat",
-        whose="paper, direction only",
-        test=less(summed["width_elasticity"].where(widened="16 to 64", runtime="eager"), 0.5, **OVER_BLOCKS),
-        expected="holds",
-        seen=f"16 times the operations for 30 % more, in {PILOT}; a power of 0.02 to 0.14 in {TRIAL}",
+    *(
+        Claim(
+            f"operations-tell-less-at-batch-1-in-{runtime}",
+            says=f"Over these networks, on {runtime}, a rate of operations common to all misses latency by more at "
+            "batch 1 than at the largest batch (128 at cpu)",
+            source=REVIEW,
+            evidence="WEB",
+            paper_value="operations do not predict latency at small batches",
+            whose="paper, direction only",
+            test=greater(summed["flops_miss_change"].where(runtime=runtime), 0.0, **OVER_NETWORKS),
+            expected=expected,
+            seen="nothing over networks: two templates alone were timed in trials",
+        )
+        for runtime, expected in (("eager", "holds"), ("onnxruntime", "does not hold at this scale"))
     ),
     Claim(
-        "flops-tell-above",
-        says="From width 256 to 512 it grows to a power above 0.85",
-        source="Section 4: compute-bound networks",
+        "operations-tell-less-in-small-networks",
+        says="At batch 1 latency in eager grows with operations to a lower power from width 16 to 64 than from 256 to "
+        "512, in one process",
+        source=REVIEW,
+        evidence="WEB",
+        paper_value="flat up to the knee, growing beyond it",
+        whose="paper, direction only",
+        test=less(
+            summed["width_elasticity"].where(widened="16 to 64", runtime="eager"),
+            summed["width_elasticity"].where(widened="256 to 512", runtime="eager"),
+            **OVER_BLOCKS,
+        ),
+        expected="holds",
+        seen=f"medians of 0.14 [0.02, 0.15] and 0.76 [0.70, 0.87] in {TRIAL}; {CHANGED}: its powers of 0.5 and 0.85 "
+        "were two claims",
+    ),
+    Claim(
+        "operations-tell-above",
+        says="From width 256 to 512 it grows to a power above 0.85, in one process",
+        source="our sheet",
         evidence="WEB",
         paper_value="grows with operations",
-        whose="paper, direction only",
+        whose="ours",
         test=greater(
             summed["width_elasticity"].where(widened="256 to 512", runtime="eager"),
             0.85,
@@ -133,48 +165,27 @@ CLAIMS = [
             **OVER_BLOCKS,
         ),
         expected="does not hold at this scale",
-        seen=f"nothing when it was predicted; a power of 0.70 and 0.84 in two blocks of {TRIAL}",
-    ),
-    Claim(
-        "regimes-tell-elasticity",
-        says="Over batches at which the profile calls a network framework-bound, latency grows to a lower power of the "
-        "operations than 0.5, over networks",
-        source="Section 4",
-        evidence="WEB",
-        paper_value="flat up to the knee",
-        whose="paper, direction only",
-        test=less(summed["elasticity"].where(regime="framework-bound"), 0.5, **OVER_NETWORKS),
-        expected="holds",
-        seen=f"nothing when it was predicted; 0.43 on one encoder in {TRIAL}",
-    ),
-    Claim(
-        "kernels-tell-elasticity",
-        says="Over batches at which the profile calls it bound by kernels, to a higher power than 0.85, over networks",
-        source="Section 4",
-        evidence="WEB",
-        paper_value="linear beyond the knee",
-        whose="paper, direction only",
-        test=greater(summed["elasticity"].where(regime="bound by kernels"), 0.85, margin_of="ours", **OVER_NETWORKS),
-        expected="does not hold at this scale",
+        seen=f"nothing when it was predicted; a median power of 0.76 [0.70, 0.87] in {TRIAL}",
     ),
     # 4. Width and depth
     Claim(
         "widening-is-nearly-free",
-        says="An encoder of width 64 takes less than 60 % longer than one of width 16 in eager, at batch 1",
-        source="Section 5: wider for free",
+        says="An encoder of width 64 takes less than 60 % longer than one of width 16 in eager, at batch 1, in one "
+        "process: a power of the operations below 0.17",
+        source="our sheet",
         evidence="WEB",
         paper_value="no cost up to the knee",
-        whose="paper, direction only",
+        whose="ours",
         test=less(
             summed["width_cost"].where(widened="16 to 64", runtime="eager"), 0.6, margin_of="ours", **OVER_BLOCKS
         ),
         expected="holds",
-        seen=f"30 %, in {PILOT}; 5 and 46 % in two blocks of {TRIAL}",
+        seen=f"30 %, in {PILOT}, before 60 % was chosen; a median of 46 % [5, 51] in {TRIAL}",
     ),
     Claim(
         "widening-costs-more-without-the-tax",
-        says="The same widening costs more of ONNX Runtime's time than of eager's",
-        source="Section 5: the spare room is the framework's",
+        says="The same widening costs more of ONNX Runtime's time than of eager's, in the one process that each had",
+        source=REVIEW,
         evidence="WEB",
         paper_value="direction",
         whose="paper, direction only",
@@ -184,87 +195,94 @@ CLAIMS = [
             **OVER_BLOCKS,
         ),
         expected="holds",
-        seen=f"nothing when it was predicted; 180 % against 5 to 46 % in two blocks of {TRIAL}",
-    ),
-    Claim(
-        "deep-and-thin-is-slower",
-        says="Sixteen layers of width 64 take longer than one of width 256, with as many operations, in eager, at "
-        "batch 1",
-        source="Section 5: depth against width",
-        evidence="WEB",
-        paper_value="direction",
-        whose="paper, direction only",
-        test=greater(summed["deep_ratio"].where(runtime="eager"), 1.0, **OVER_BLOCKS),
-        expected="holds",
-        seen=f"nothing when it was predicted; 8.5 times in {TRIAL}",
+        seen=f"nothing when it was predicted; about 180 % against 46 % in {TRIAL}",
     ),
     Claim(
         "deep-and-thin-is-twice-as-slow",
-        says="It takes at least twice as long, in eager and in ONNX Runtime",
+        says="Sixteen layers of width 64 take at least twice as long as one of width 256, with as many operations, at "
+        "batch 1, in eager and in ONNX Runtime, in the one process that each had",
         source="our sheet",
         evidence="WEB",
-        paper_value="direction",
+        paper_value="not printed",
         whose="ours",
         test=all_of(
             greater(summed["deep_ratio"].where(runtime=runtime), 2.0, margin_of="ours", **OVER_BLOCKS)
             for runtime in ("eager", "onnxruntime")
         ),
         expected="holds",
-        seen=f"nothing when it was predicted; 8.5 and 2.2 times in {TRIAL}",
+        seen=f"nothing when it was predicted; medians of 8.7 and 2.11 [1.71, 2.30] in {TRIAL}",
     ),
+    # 5. Precision
     Claim(
         "published-half-precision-moves-the-knee",
         says="In fits to the published curves the knee is at twice the batch or more in half precision, on all "
-        "runtimes",
+        "runtimes; by a tenth above batch 1, TorchScript's stays at 4",
         source="figures of baselines, ResNet-50",
         evidence="DIG",
         paper_value=f"eager flat to batch 8 and 16: {GPU}; a fit to published curves",
-        whose="paper, direction only",
+        whose="foregone",
         method="simulated",
         test=all_of(
-            greater(fitted["knee_ratio"].where(halved=f"ResNet-50, {runtime}"), 2.0, **SINGLE)
+            greater(fitted["knee_ratio"].where(halved=f"ResNet-50, {runtime}"), 2.0, margin_of="ours", **SINGLE)
             for runtime in ("PyTorch", "TorchScript", "ONNX Runtime")
         ),
         expected="holds",
-        seen="2.2, 3.5 and 3.4 in a trial: these are the data to which it is fitted",
+        seen="2.2, 3.5 and 3.4 in a trial: these are the data to which it is fitted; by the sheet's own measure 8 to "
+        "16, 4 to 4 and 1 to 2",
     ),
-    Claim(
-        "fewer-bits-move-the-knee",
-        says="With int8 products half of a call is kernels at a larger batch than in float32, encoder of width 256: "
-        "a proxy",
-        source="Section 4: half precision; here by int8, for this machine's bfloat16 may have no instructions",
-        evidence="DIG",
-        paper_value="a knee at 2 to 4 times the batch, on GPUs",
-        whose="ours",
-        test=greater(summed["even_ratio"].where(precision="int8", network="encoder-256-4"), 1.0, **OVER_BLOCKS),
-        expected="holds",
-        seen=f"half of the time at width 512 and longer at width 64, in {PILOT}",
+    *(
+        Claim(
+            f"{precision}-moves-the-knee",
+            says=f"With {precision} products another example takes less time than in float32, and half of a call grows "
+            "with the batch only at a larger one, encoder of width 256, in the one process that each had",
+            source=source,
+            evidence="DIG",
+            paper_value="a knee at 2 to 4 times the batch, on GPUs",
+            whose="ours",
+            test=all_of(
+                (
+                    greater(even.where(precision=precision, network="encoder-256-4"), 0.0, **OVER_BLOCKS),
+                    less(each.where(precision=precision, network="encoder-256-4"), 0.0, **OVER_BLOCKS),
+                )
+            ),
+            expected="holds",
+            seen=seen,
+        )
+        for even, each in ((summed["log_even_ratio"], summed["log_each_ratio"]),)
+        for precision, source, seen in (
+            ("bfloat16", "figures of baselines: half precision", "nothing of bfloat16"),
+            (
+                "int8",
+                "our question: a proxy for half precision",
+                f"half of the time at width 512 and longer at width 64, in {PILOT}",
+            ),
+        )
     ),
     # 6. Faster hardware
     Claim(
         "two-threads-more-tax",
-        says="On two threads a larger share of a call at batch 1 is framework than on one, by the wall clock: a "
-        "proxy for faster hardware",
-        source="Section 6: newer GPUs",
+        says="On two threads a larger share of a call at batch 1 is more than its part of a large batch than on one, by "
+        "the wall clock: a proxy for faster hardware, whose sign is Amdahl's law",
+        source="our question, for the paper's newer GPUs",
         evidence="WEB",
         paper_value="faster GPUs are framework-bound to larger batches",
-        whose="ours",
+        whose="foregone",
         test=greater(summed["thread_tax"].where(threads=2), summed["thread_tax"].where(threads=1), **OVER_BLOCKS),
         expected="holds",
-        seen=f"nothing when it was predicted; shares from 0.8 to 1.9 by the wall clock, noise, in {TRIAL}",
+        seen=f"0.889 against 0.885, with single values from 0.8 to 1.9, in {TRIAL}; the two were timed one after the "
+        "other",
     ),
     Claim(
         "published-tax-grows-with-faster-kernels",
-        says="In fits to the published curves, kernels twice as fast make the tax larger on every curve",
-        source="Section 6, by the model of Section 4",
+        says="In fits to those published curves that have a flat part, kernels twice as fast make the tax larger",
+        source="figures of baselines",
         evidence="DIG",
         paper_value="direction; a fit to published curves",
         whose="foregone",
         method="simulated",
         test=all_of(
-            greater(fitted["tax_growth"].where(curve=f"{model}, {runtime}"), 0.0, **SINGLE)
-            for model in ("ResNet-50 fp32", "ResNet-50 fp16", "BERT fp32")
-            for runtime in ("PyTorch", "TorchScript", "ONNX Runtime")
+            greater(fitted["tax_growth"].where(curve=curve), 0.0, **SINGLE)
+            for curve in ("ResNet-50 fp32, PyTorch", "ResNet-50 fp16, PyTorch", "BERT fp32, PyTorch")
         ),
         expected="holds",
         seen="0.09 to 0.19 in a trial; the model gives no other sign",
@@ -272,10 +290,10 @@ CLAIMS = [
     Claim(
         "two-regimes-fit-the-published-curves",
         says="The larger of two times fits every published curve to 10 % (root mean square)",
-        source="Section 4",
+        source="figures of baselines",
         evidence="DIG",
         paper_value="the paper's picture; a fit to published curves",
-        whose="ours",
+        whose="foregone",
         method="simulated",
         test=all_of(
             less(fitted["fit_error"].where(curve=f"{model}, {runtime}"), 0.1, margin_of="ours", **SINGLE)
@@ -286,10 +304,26 @@ CLAIMS = [
         seen="0.6 to 7.7 % in a trial: these are the data to which it is fitted",
     ),
     Claim(
+        "kernel-time-foretells-latency",
+        says="The larger of the flat part (batches 1 to 4) and the digitised kernel time is the digitised latency of "
+        "batches 8 to 64, to 10 % each",
+        source="figure of the framework's overhead",
+        evidence="DIG",
+        paper_value="total and kernel time at each batch; a model of published curves",
+        whose="foregone",
+        method="simulated",
+        test=all_of(
+            less(fitted["foretold_error"].where(beyond="the flat part", batch=batch), 0.1, margin_of="ours", **SINGLE)
+            for batch in ("8", "16", "32", "64")
+        ),
+        expected="holds",
+        seen="a review computed 15 against 14.5, 18.1 against 19.0 and 32.6 against 33.4 ms from the same figure",
+    ),
+    Claim(
         "gpus-of-several-generations",
         says="GPUs from Titan X to A6000 are framework-bound to larger batches the newer they are",
-        source="Section 6",
-        evidence="WEB",
+        source="our sheet, from memory",
+        evidence="MEM-H",
         paper_value="direction",
         whose="paper, direction only",
         test=NotTested(
@@ -300,7 +334,7 @@ CLAIMS = [
     # 7. Trust
     Claim(
         "every-point-is-equal",
-        says="Outputs of every float32 runtime are eager's within 1e-4 at every timed point",
+        says="Outputs of every float32 runtime are eager's within 1e-4 of their root mean square at every timed point",
         source="our sheet",
         evidence="SRC",
         paper_value="not printed",
@@ -311,50 +345,95 @@ CLAIMS = [
     ),
     Claim(
         "two-methods-agree",
-        says="At batch 1 the tax by the affine fit and by the profile differ by less than 0.1 on average over networks",
+        says="At batch 1 the share that does not grow with the batch and the share outside kernels differ by less than "
+        "0.1 on average over these networks, with the profiler's own cost taken off and with it left in",
         source="our sheet; the paper takes kernel time from a profile",
         evidence="SRC",
         paper_value="82 % at batch 1 of one network, by profile, on a GPU",
         whose="ours",
-        test=equivalent(summed["methods_apart"], 0.0, margin=0.1, margin_of="ours", **OVER_NETWORKS),
+        test=all_of(
+            equivalent(summed["methods_apart"].where(cost=cost), 0.0, margin=0.1, margin_of="ours", **OVER_NETWORKS)
+            for cost in ("taken off", "left in")
+        ),
         expected="does not hold at this scale",
-        seen=f"0.62 by profile and 0.89 by fit on one encoder in {PILOT}; 0.64, 0.83 and 0.78 by replay in {TRIAL}",
+        seen=f"0.62 by profile and 0.89 by fit on one encoder in {PILOT}; 0.64, 0.83 and 0.78 by replay in {TRIAL}, "
+        f"whose profile mixed two statistics; {CHANGED}",
+    ),
+    *(
+        Claim(
+            f"regimes-tell-elasticity-{name}",
+            says=f"Over batches at which the profile calls a network {regime}, latency grows to a {word} power of the "
+            f"operations than {limit}, over networks: it is one less the tax, were both methods right",
+            source=REVIEW,
+            evidence="WEB",
+            paper_value=value,
+            whose="foregone",
+            test=test,
+            expected=expected,
+            seen=f"0.43 on one encoder in {TRIAL}" if name == "below" else "nothing",
+        )
+        for name, regime, word, limit, value, test, expected in (
+            (
+                "below",
+                "framework-bound",
+                "lower",
+                0.5,
+                "flat up to the knee",
+                less(summed["elasticity"].where(regime="framework-bound"), 0.5, margin_of="ours", **OVER_NETWORKS),
+                "holds",
+            ),
+            (
+                "above",
+                "bound by kernels",
+                "higher",
+                0.75,
+                "linear beyond the knee",
+                greater(summed["elasticity"].where(regime="bound by kernels"), 0.75, margin_of="ours", **OVER_NETWORKS),
+                "holds",
+            ),
+        )
     ),
 ]
+
+LARGE = {name: summed[name].where(network="encoder-64-4", planted="large") for name in ("attributed", "kernel_change")}
 
 CONTROLS = [
     Control(
         "a-planted-delay-is-the-frameworks",
         "planted",
-        says="A delay of known size before every layer is found in the part that does not grow with the batch, three "
-        "quarters of it at least, and at most one and three quarters, for what follows a pause runs colder; the part "
-        "that grows changes by less than half",
+        says="A delay of known size before every layer, over hooks that do nothing, is found in the part that does not "
+        "grow with the batch, to a quarter; the part that grows changes by less than a quarter",
         test=all_of(
             (
-                greater(summed["attributed"].where(network="encoder-64-4"), 0.75, margin_of="ours", **OVER_BLOCKS),
-                less(summed["attributed"].where(network="encoder-64-4"), 1.75, margin_of="ours", **OVER_BLOCKS),
-                equivalent(
-                    summed["kernel_change"].where(network="encoder-64-4"),
-                    0.0,
-                    margin=0.5,
-                    margin_of="ours",
-                    **OVER_BLOCKS,
-                ),
+                greater(LARGE["attributed"], 0.75, margin_of="ours", **OVER_BLOCKS),
+                less(LARGE["attributed"], 1.25, margin_of="ours", **OVER_BLOCKS),
+                equivalent(LARGE["kernel_change"], 0.0, margin=0.25, margin_of="ours", **OVER_BLOCKS),
             )
+        ),
+    ),
+    Control(
+        "a-planted-delay-is-no-kernel",
+        "planted",
+        says="Profile and replay take less than a tenth of that delay for kernels",
+        test=all_of(
+            equivalent(summed["taken_for_kernels"].where(method=method), 0.0, margin=0.1, margin_of="ours", **SINGLE)
+            for method in ("profile", "replay")
         ),
     ),
     Control(
         "labels-without-a-difference",
         "shuffled",
-        says="Eager and eager in another process differ by less than 10 %",
-        test=equivalent(
-            summed["again_ratio"].where(over="both labels"), 0.0, margin=0.1, margin_of="ours", **OVER_BLOCKS
+        says="Eager and eager in another process differ by less than 10 % at every batch",
+        test=all_of(
+            equivalent(summed["again_ratio"].where(again=again), 0.0, margin=0.1, margin_of="ours", **OVER_BLOCKS)
+            for again in AGAIN
         ),
     ),
     Control(
         "shuffled-labels-have-no-order",
         "shuffled",
-        says="With labels drawn anew in every block, the paper's order is there in less than half of the blocks",
-        test=less(summed["in_order"].where(labels="drawn anew"), 0.5, **SINGLE),
+        says="With labels drawn anew in every block, less than a tenth of 200 drawings have a step of the order whose "
+        "95 % interval over networks leaves out 0",
+        test=less(summed["false_alarms"].where(labels="drawn anew"), 0.1, margin_of="ours", **SINGLE),
     ),
 ]

@@ -69,7 +69,9 @@ measured = Stage(
 
 # 5. Templates of the paper over widths and depths, fewer bits, and controls.
 SMALL = summary.SMALL
-PLANTED = ("eager", "eager, again", "eager, delayed")
+PLANTED = ("eager", "eager, again", "eager, hooked", "eager, delayed", "eager, little delayed")
+AGAIN = tuple(f"encoder-64-4, batch {batch}" for batch in SMALL)
+"""Where eager is timed in two processes, at every profile."""
 PROBES = (
     Part(networks="widths", arms=ORDER, batches=(1,)),
     Part(networks="ffn-4096-4", arms=("eager",), batches=(1,)),

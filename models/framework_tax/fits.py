@@ -9,10 +9,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Affine:
-    """t(b) = fixed + each · b, in the units of the latencies that were given."""
+    """t(b) = fixed + each · b, in the units of the latencies that were given.
+
+    What is fixed is the host's work, and also weights read from memory and kernels too small to be quick. `error` is
+    the root mean square of the relative errors of the fit.
+    """
 
     fixed: float
     each: float
+    error: float = 0.0
 
     def tax(self, batch: float) -> float:
         """The share of a call that does not grow with the batch."""
@@ -39,13 +44,15 @@ def affine(batches: Sequence[float], latencies: Sequence[float]) -> Affine:
 class Regimes:
     """t(b) = max(framework, kernel_fixed + kernel_each · b): kernels run while the host dispatches the next ones.
 
-    The paper's picture of a GPU (Section 4). `error` is the root mean square of the relative errors of the fit.
+    The paper's picture of a GPU. `error` is the root mean square of the relative errors of the fit. Where fewer than
+    two batches are flat, `identified` is false: `framework` is no more than the latency of batch 1, an upper bound.
     """
 
     framework: float
     kernel_fixed: float
     kernel_each: float
     error: float
+    identified: bool = True
 
     @property
     def knee(self) -> float:
@@ -79,7 +86,8 @@ def regimes(batches: Sequence[float], latencies: Sequence[float]) -> Regimes:
         made = np.maximum(level, kernels.fixed + kernels.each * b)
         error = float(np.sqrt(np.mean((made / t - 1) ** 2)))
         if kernels.each > 0 and (best is None or error < best.error):
-            best = Regimes(level or float(kernels.fixed + kernels.each * b[0]), kernels.fixed, kernels.each, error)
+            framework = level or float(kernels.fixed + kernels.each * b[0])
+            best = Regimes(framework, kernels.fixed, kernels.each, error, flat >= 2)
     if best is None:
         raise ValueError("latency does not grow with the batch")
     return best
@@ -90,7 +98,7 @@ def _line(b: np.ndarray, t: np.ndarray) -> Affine:
     from scipy.optimize import nnls
 
     (fixed, each), _ = nnls(np.stack([1 / t, b / t], axis=1), np.ones(len(t)))
-    return Affine(float(fixed), float(each))
+    return Affine(float(fixed), float(each), float(np.sqrt(np.mean(((fixed + each * b) / t - 1) ** 2))))
 
 
 def _level(t: np.ndarray) -> float:

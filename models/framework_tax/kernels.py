@@ -47,22 +47,27 @@ COMPOSED = frozenset(
 
 @dataclass(frozen=True)
 class Profiled:
-    """Of one call: seconds in kernels, what profiling an event costs, and the share of self time in no list."""
+    """Of one call: its seconds without the profiler, those in kernels, and the share of self time in no list.
 
+    Of what profiling an event costs, `event_cost`, a part falls into the kernel's own time, a part around it: `kernel`
+    has all of it taken off, `most` nothing, and the truth lies between.
+    """
+
+    total: float
     kernel: float
+    most: float
     event_cost: float
     events: int
     unlisted: float
 
 
-def profile(call: Callable[[], Any], calls: int, plain: float) -> Profiled:
-    """Self time of the operators that compute, from torch's profiler, its own cost taken off.
+def profile(call: Callable[[], Any], calls: int) -> Profiled:
+    """Self time of the operators that compute, from torch's profiler; medians over calls, at each position.
 
-    Events are by the wall clock; the tenth percentile over calls at each position keeps other processes out of it.
+    Events are by the wall clock, calls by processor time.
 
     Args:
-        calls: how many are profiled.
-        plain: seconds of processor time of a call without the profiler.
+        calls: how many are profiled; as many are not, half of them before and half after.
 
     Raises:
         ValueError: calls do not dispatch the same operators.
@@ -71,24 +76,32 @@ def profile(call: Callable[[], Any], calls: int, plain: float) -> Profiled:
     import torch
 
     call()
+    plain = [_once(call) for _ in range(calls - calls // 2)]
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-        before = time.process_time()
-        for _ in range(calls):
-            call()
-        under = (time.process_time() - before) / calls
+        under = [_once(call) for _ in range(calls)]
+    call()
+    plain += [_once(call) for _ in range(calls // 2)]
     events = sorted((e for e in seen.events() or () if "::" in e.name), key=lambda e: e.time_range.start)
     each, rest = divmod(len(events), calls)
     names = [event.name for event in events[:each]]
     if rest or not each or any(events[i].name != names[i % each] for i in range(len(events))):
         raise ValueError("calls dispatch different operators")
     own = np.array([event.self_cpu_time_total for event in events]).reshape(calls, each) * 1e-6
-    own = np.quantile(own, 0.1, axis=0)
-    cost = max(0.0, (under - plain) / each)
+    own = np.median(own, axis=0)
+    total = median(plain)
+    cost = max(0.0, (median(under) - total) / each)
     listed = np.array([name in COMPUTE for name in names])
     kernel = np.maximum(own[listed] - cost, 0.0).sum()
     arranging = np.array([name in ARRANGING or name in COMPOSED for name in names])
     unlisted = own[~listed & ~arranging].sum() / own.sum()
-    return Profiled(float(kernel), cost, each, float(unlisted))
+    return Profiled(total, float(kernel), float(own[listed].sum()), cost, each, float(unlisted))
+
+
+def _once(call: Callable[[], Any]) -> float:
+    """Processor seconds of a call."""
+    before = time.process_time()
+    call()
+    return time.process_time() - before
 
 
 ARRANGING = frozenset(

@@ -200,6 +200,7 @@ class _Measuring:
                 self._started(arm)
             for point in sorted(self.points, key=lambda point: (arms.index(point.arm), point.network, point.batch)):
                 self._prepare(point)
+            self._share_calls()
             draw = random.Random(self.plan.seed)
             for block in range(self.plan.blocks):
                 self._block(draw)
@@ -252,6 +253,15 @@ class _Measuring:
         )
         for name, value in (seen or {}).items():
             setattr(self.timed[point], name, value)
+
+    def _share_calls(self) -> None:
+        """At a network and batch all arms have as many calls in a block, so that none is timed colder than another."""
+        most: dict[tuple[str, int], int] = {}
+        for point in self._alive():
+            key = point.network, point.batch
+            most[key] = max(most.get(key, 0), self.timed[point].calls)
+        for point in self._alive():
+            self.timed[point].calls = most[point.network, point.batch]
 
     def _number(self, network: str) -> int:
         return list(self.networks).index(network)

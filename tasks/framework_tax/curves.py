@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from models.config import Positive, config
+from models.config import Count, Positive, config
 from models.framework_tax.fits import Regimes, knee, regimes
 from tasks.base.files import write_json
 from tasks.base.measures import measures
@@ -18,9 +18,13 @@ Curve = dict[int, float]
 
 @config
 class Curves:
-    """How many times faster the kernels of the next GPUs are supposed to be."""
+    """How many times faster the kernels of the next GPUs are supposed to be.
+
+    `flat` are the batches whose mean latency is taken for the framework's, to predict the others from kernel time.
+    """
 
     faster: tuple[Positive, ...] = (1.0, 2.0, 4.0, 8.0)
+    flat: tuple[Count, ...] = (1, 2, 4)
 
 
 @measures(
@@ -33,6 +37,8 @@ class Curves:
     published_speedup="latency of PyTorch over the runtime's, as digitised",
     published_tax="share of the latency in which no kernel runs, as digitised",
     predicted_tax="the same by the fit, were the kernels so many times faster and the host the same",
+    foretold_ms="the larger of the flat part and the digitised kernel time, at batches beyond the flat part",
+    foretold_error="that over the digitised latency less 1, without its sign",
     tax_growth="predicted tax with twice as fast kernels less that with the same, mean over batches",
 )
 def fit_curves(*, curves: Path, config: Curves, out: Path) -> None:
@@ -62,15 +68,22 @@ def fit_curves(*, curves: Path, config: Curves, out: Path) -> None:
     total, kernels = (series["not named", "not named", "PyTorch", what] for what in ("latency", "kernels"))
     label = {"overhead": "eager PyTorch, as digitised"}
     rows += [label | {"batch": str(b), "published_tax": 1 - kernels[b] / total[b]} for b in total]
+    level = sum(total[b] for b in config.flat) / len(config.flat)
+    for batch in (b for b in total if b not in config.flat):
+        foretold = max(level, kernels[batch])
+        error = abs(foretold / total[batch] - 1)
+        rows.append({"beyond": "the flat part", "batch": str(batch), "foretold_ms": foretold, "foretold_error": error})
     write_json(out / "metrics.json", rows)
 
 
 def _of_curve(label: Row, curve: Curve, fit: Regimes, config: Curves) -> list[Row]:
     flat = knee(list(curve), list(curve.values()))
-    growth = [fit.tax(b, 2.0) - fit.tax(b) for b in curve]
     rows = [label | {"fit_error": fit.error, "fitted_knee": fit.knee, "flat_to": flat}]
-    rows.append(label | {"tax_growth": sum(growth) / len(growth)})
     rows += [label | {"batch": str(b), "published_ms": ms, "fitted_ms": fit.at(b)} for b, ms in curve.items()]
+    if not fit.identified:
+        return rows
+    growth = [fit.tax(b, 2.0) - fit.tax(b) for b in curve]
+    rows.append(label | {"tax_growth": sum(growth) / len(growth)})
     rows += [
         {"faster": f"{label['curve']}, {times:g} × as fast", "batch": str(b), "predicted_tax": fit.tax(b, times)}
         for times in config.faster

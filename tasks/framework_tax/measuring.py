@@ -1,5 +1,6 @@
 """Latency of networks by runtime and batch: what was timed, block by block, and medians with their intervals."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -12,9 +13,12 @@ from tasks.base.measures import measures
 from tasks.framework_tax import record as records
 from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.networks import names_of, wanted
-from tasks.timing.machine import alone, kernels
+from tasks.timing.machine import alone, has_bfloat16, kernels
 
 Row = dict[str, Any]
+
+NEEDED = 2
+"""Cores that others leave free: a runtime's, and one on which the system does its own work."""
 
 
 @config
@@ -50,10 +54,12 @@ class Measuring:
     wall_half_width="the same of the wall clock",
     first_call_ms="milliseconds of the first call with a batch, after loading",
     load_ms="milliseconds to load a network from what was built, and to bind its inputs",
-    output_error="largest difference of outputs from eager's, relative to their largest value where that is above 1",
+    output_error="largest difference of outputs from eager's, relative to the root of their mean square",
     graph_operators="operators of the loaded graph (modules in eager, compiled graphs and cache misses in compile)",
     torch_operators="operators of torch that a call dispatches",
-    void="1 where outputs differ from eager's by more than 1e-4, so that the time does not count",
+    void="1 where outputs differ from eager's by more than 1e-4, or a graph fell back to it: the time does not count",
+    lag="correlation of a block's processor time with the next one's, median over points",
+    load="the machine's load average over a minute when timing began, and when it ended",
 )
 def measure_latency(*, built: Path, trained: dict[str, Path] | None = None, config: Measuring, out: Path) -> None:
     """Write record.json, every block of every point, and metrics.json, a row a point.
@@ -72,9 +78,11 @@ def measure_latency(*, built: Path, trained: dict[str, Path] | None = None, conf
     names = list(dict.fromkeys(point.network for point in points))
     asked = {name: wanted(name, trained) for name in names}
     plan = Plan(config.threads, config.blocks, config.settle, config.least, config.seed)
-    with alone(needed=config.threads) as busy:
+    before = os.getloadavg()[0]
+    with alone(needed=NEEDED) as busy:
         record = measure(points, asked, {name: (built / name).resolve() for name in names}, plan)
-    record |= {"machine": kernels(), "busy": busy}
+    load = {"when it began": before, "when it ended": os.getloadavg()[0]}
+    record |= {"machine": kernels(), "busy": busy, "load": load, "bfloat16": has_bfloat16()}
     write_json(out / "record.json", record)
     write_json(out / "metrics.json", rows(record))
 
@@ -83,6 +91,11 @@ def rows(record: Mapping[str, Any]) -> list[Row]:
     """A row a point, with why it cannot be judged by: the machine was busy, or the record is not sound."""
     found: list[Row] = [{"over": "this machine", "kernels": record["machine"]}]
     withheld = why_withheld(record)
+    voids = records.void(record)
+    found += [{"when": when, "load": load} for when, load in record.get("load", {}).items()]
+    lags = [records.lag(point["cpu"]) for point in records.timed(record) if len(point["cpu"]) >= records.LEAST_BLOCKS]
+    if lags:
+        found.append({"timed": ", ".join(dict.fromkeys(p["network"] for p in record["points"])), "lag": median(lags)})
     if withheld:
         spool.note(withheld["unavailable"])
     for point in record["points"]:
@@ -97,7 +110,7 @@ def rows(record: Mapping[str, Any]) -> list[Row]:
         if point["failed"]:
             found.append(labels | {"failed": point["failed"]})
             continue
-        reason = records.void(point)
+        reason = voids.get((point["network"], point["arm"], point["batch"]), "")
         found.append(labels | {"void": int(bool(reason)), "output_error": point["error"]} | withheld)
         if reason:
             spool.note(f"{records.named(point)} is void: {reason}")

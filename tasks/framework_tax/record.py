@@ -7,10 +7,11 @@ often each point was called before it counted, and every block's seconds; the ch
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from tasks.framework_tax.arms import ARMS, TOLERANCE
+from tasks.framework_tax.arms import ARMS, LOW_TOLERANCE, TOLERANCE
 from tasks.framework_tax.worker import LEAST_WARM_UP
 
 Record = Mapping[str, Any]
@@ -18,6 +19,8 @@ Timed = Mapping[str, Any]
 
 LEAST_BLOCKS = 8
 """Below them a median has no interval, and no verdict is given."""
+CONTENDED, MOST_CONTENDED = 1.1, 0.2
+"""A block that took so much longer by the wall clock than by the processor's had to wait; so many may have."""
 SLACK = 1.15
 """How much more processor time than threads × wall time the clocks may show: they are read one after the other."""
 
@@ -38,7 +41,9 @@ def problems(record: Record) -> list[str]:
         found.append("two runtimes shared a process")
     for point in timed(record):
         found += [f"{named(point)}: {said}" for said in _of_point(point, plan)]
-    found += _fallen_back(record)
+    found += _unequal(record)
+    if plan["threads"] == 1:
+        found += _contended(record)
     return list(dict.fromkeys(found))
 
 
@@ -61,15 +66,34 @@ def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
         yield "every block took the same time to the last digit"
 
 
-def _fallen_back(record: Record) -> Iterator[str]:
+def _unequal(record: Record) -> Iterator[str]:
+    """With more calls in a block a runtime would be timed warmer than another."""
+    calls: dict[tuple[str, int], set[int]] = {}
+    for point in timed(record):
+        calls.setdefault((point["network"], point["batch"]), set()).add(point["calls"])
+    for (network, batch), counts in calls.items():
+        if len(counts) > 1:
+            yield f"{network} at batch {batch}: runtimes had {sorted(counts)} calls in a block"
+
+
+def _contended(record: Record) -> Iterator[str]:
+    """On one thread a call that waits for nobody takes as long by either clock."""
+    pairs = [(w, c) for point in timed(record) for w, c in zip(point["wall"], point["cpu"], strict=False)]
+    waited = sum(w > CONTENDED * c for w, c in pairs)
+    if waited > MOST_CONTENDED * len(pairs):
+        yield f"{waited} of {len(pairs)} blocks waited for a core that others had"
+
+
+def _fallen_back(record: Record) -> dict[tuple[str, str, int], str]:
     """A compiled graph dispatches fewer of torch's operators than eager does, or it is eager."""
     eager = {(p["network"], p["batch"]): p["torch_operators"] for p in timed(record) if p["arm"] == "eager"}
-    for point in timed(record):
-        if point["arm"] in ("compile", "aotinductor"):
-            count = eager.get((point["network"], point["batch"]))
-            if count and point["torch_operators"] >= count:
-                own = point["torch_operators"]
-                yield f"{named(point)}: it fell back to eager, for it dispatches {own} of torch's operators"
+    return {
+        (p["network"], p["arm"], p["batch"]): f"it fell back to eager, for it dispatches {p['torch_operators']} of "
+        "torch's operators"
+        for p in timed(record)
+        if p["arm"] in ("compile", "aotinductor")
+        and p["torch_operators"] >= eager.get((p["network"], p["batch"]), math.inf)
+    }
 
 
 def named(point: Timed) -> str:
@@ -82,16 +106,23 @@ def timed(record: Record) -> list[Timed]:
     return [point for point in record["points"] if not point["failed"]]
 
 
-def void(point: Timed) -> str:
-    """Why a point does not count: its outputs are not the reference's. Empty where it does."""
-    if ARMS[point["arm"]].precision == "float32" and not point["error"] <= TOLERANCE:
-        return f"outputs differ from the reference's by {point['error']:.2g}"
-    return ""
+def wrong(point: Timed) -> str:
+    """By how much its outputs are not the reference's; empty where they are."""
+    allowed = TOLERANCE if ARMS[point["arm"]].precision == "float32" else LOW_TOLERANCE
+    return "" if point["error"] <= allowed else f"outputs differ from the reference's by {point['error']:.2g}"
+
+
+def void(record: Record) -> dict[tuple[str, str, int], str]:
+    """Why points do not count, by network, arm and batch: they gave other outputs, or were eager in disguise."""
+    differing = {(p["network"], p["arm"], p["batch"]): wrong(p) for p in timed(record) if wrong(p)}
+    return _fallen_back(record) | differing
 
 
 def sound(record: Record) -> dict[tuple[str, str, int], Timed]:
     """The points that count, by network, arm and batch."""
-    return {(p["network"], p["arm"], p["batch"]): p for p in timed(record) if not void(p)}
+    left_out = void(record)
+    keyed = {(p["network"], p["arm"], p["batch"]): p for p in timed(record)}
+    return {key: point for key, point in keyed.items() if key not in left_out}
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
@@ -122,3 +153,11 @@ def half_width(values: Sequence[float]) -> float:
 def log_ratios(one: Timed, other: Timed) -> list[float]:
     """log(other / one) of processor time, block by block: above 0 where `one` is faster."""
     return [math.log(b / a) for a, b in zip(one["cpu"], other["cpu"], strict=True)]
+
+
+def lag(values: Sequence[float]) -> float:
+    """The correlation of each value with the next: blocks that follow each other are no new sample where it is large."""
+    middle = sum(values) / len(values)
+    around = [one - middle for one in values]
+    spread = sum(one**2 for one in around)
+    return sum(a * b for a, b in pairwise(around)) / spread if spread else 0.0

@@ -112,7 +112,7 @@ class Eager:
 
             quantise: Any = torch.ao.quantization.quantize_dynamic
             module = quantise(module, {torch.nn.Linear}, dtype=torch.qint8)
-        if self.arm.delay_us:
+        if self.arm.delay_us is not None:
             self.facts["planted_us"] = _plant(module, self.arm.delay_us)
         return module
 

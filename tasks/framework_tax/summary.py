@@ -22,12 +22,19 @@ from tasks.framework_tax.blocks import read
 from tasks.framework_tax.measuring import why_withheld
 from tasks.framework_tax.networks import DEEP, WIDE
 from tasks.framework_tax.record import Record, Timed, log_ratios, sound
+from tasks.framework_tax.taxing import MISFIT
 
 Row = dict[str, Any]
 Points = dict[tuple[str, str, int], Timed]
 
+OPERATED = ("eager", "onnxruntime")
+"""The runtimes whose latency is held against operations, network by network."""
+LEAST_NETWORKS = 4
+"""Fewer tell nothing of whether operations tell latency."""
 ORDER = ("eager", "torchscript", "onnxruntime")
 """The paper's three runtimes, the slowest first."""
+LEADS = (("torchscript", "aotinductor"), ("torchscript", "openvino"), ("compile", "onnxruntime"))
+"""Pairs of which the second should be faster. Each network has its own row, so that one that is missing spoils none."""
 
 
 @config
@@ -47,6 +54,12 @@ class Summary:
     speedup="latency of eager over the runtime's, median over blocks",
     log_speedup="logarithm of eager's latency over the runtime's, mean over blocks, by network at batch 1",
     log_step="logarithm of the latency of a runtime over that of the paper's next one, mean over blocks, at batch 1",
+    log_lead="logarithm of the latency of a runtime over that of one that should be faster, mean over blocks, at batch "
+    "1, by network",
+    left_out="networks of which one of the two runtimes has no time that counts",
+    flops_miss="how far a network's rate of operations is from the median network's, in logarithms, by batch",
+    flops_miss_change="that at batch 1 less that at the largest batch, by network",
+    flops_rank="Spearman's rank correlation of operations an example with latency over networks, by batch",
     gap_change="log speed-up at batch 1 less that at the largest batch, by network",
     gap_rank="Spearman's rank correlation of log speed-up with batch, by network",
     elasticity="slope of log latency over log operations from batch to batch, eager, by network and regime",
@@ -55,15 +68,22 @@ class Summary:
     deep_ratio="latency of the deep and thin network over that of the wide one with as many operations, block by block",
     small_speedup="eager's latency over ONNX Runtime's, encoder of width 64, batch 1, block by block",
     large_speedup="the same at width 512, batch 64",
-    even_ratio="batch at which half of a call is kernels, over that in float32, by affine fits, block by block",
+    log_even_ratio="logarithm of the batch at which half of a call grows with it, over that in float32, by affine fits, "
+    "block by block",
+    log_each_ratio="the same of the time that one more example takes",
     thread_tax="share of a call at batch 1 by the wall clock that is more than its part of a large batch, block by "
     "block",
-    methods_apart="tax by the affine fit less that by the profile at batch 1, median over blocks, by network",
-    attributed="what the affine fit's fixed part grows by with a planted delay, as a share of the delay, block by "
-    "block",
+    methods_apart="share that does not grow with the batch less that outside kernels at batch 1, median over blocks, "
+    "by network",
+    attributed="what the affine fit's fixed part grows by with a planted delay over empty hooks, as a share of the "
+    "delay, block by block",
+    hooks_ms="milliseconds by which empty hooks lengthen the fixed part, block by block",
+    taken_for_kernels="share of a planted delay that profile or replay take for kernels, median over blocks",
     kernel_change="what its part that grows with the batch changes by meanwhile, as a share, block by block",
-    again_ratio="logarithm of eager's latency over eager's in another process, mean over points, block by block",
+    again_ratio="logarithm of eager's latency over eager's in another process, block by block, by point",
     in_order="share of blocks in which the paper's three runtimes stand in its order at batch 1",
+    false_alarms="share of drawings of labels within blocks after which a step of the order has a 95 % interval "
+    "without 0",
     void_points="timed points of float32 runtimes whose outputs are not eager's",
     equal_points="timed points whose outputs are eager's within 1e-4",
     failed_points="points that could not be timed",
@@ -105,11 +125,15 @@ def summarise(
         points = sound(record)
         made = [*_widths(points, flops), *_depths(points), *_ends(points), *_precisions(points)]
         made += [*_planted(points), *_again(points)]
+        if not record.get("bfloat16"):
+            made = [row | _without_bfloat16(row) for row in made]
         rows += [row | why_withheld(record) for row in made]
     for folder in threaded.values():
         record = read(folder / "record.json")
         rows += [row | why_withheld(record) for row in _threads(record)]
     _at_best(rows)
+    rows += _operations(zoo, flops)
+    rows += _left_out(zoo)
     rows += _methods(taxes)
     rows += _orders(zoo, config)
     rows += _equality([*zoo, *probes])
@@ -146,6 +170,11 @@ def _gaps(points: Points) -> Iterable[Row]:
             if len(logs) >= 4:
                 rank = float(spearmanr(list(logs), [mean(values) for values in logs.values()]).statistic)
                 yield {"network": network, "runtime": runtime, "gap_rank": rank}
+        for slower, faster in LEADS:
+            one, other = points.get((network, faster, 1)), points.get((network, slower, 1))
+            if one and other:
+                lead = mean(log_ratios(one, other))
+                yield {"network": network, "lead": f"{slower} over {faster}", "log_lead": lead}
         for slower, faster in pairwise(ORDER):
             one, other = points.get((network, faster, 1)), points.get((network, slower, 1))
             if one and other:
@@ -174,6 +203,51 @@ def _elasticities(points: Points, flops: Mapping[str, int], taxes: list[Row], co
                 yield {"network": network, "regime": regime, "elasticity": slope} | _busy(taxes)
 
 
+def _operations(zoo: list[Record], flops: Mapping[str, int]) -> Iterable[Row]:
+    """Whether operations tell which network takes how long: at one batch, and over networks."""
+    from scipy.stats import spearmanr
+
+    seconds: dict[tuple[str, int], dict[str, float]] = {}
+    for record in zoo:
+        for (network, arm, batch), point in sound(record).items():
+            if arm in OPERATED and flops.get(network):
+                seconds.setdefault((arm, batch), {})[network] = median(point["cpu"])
+    withheld = next(filter(None, map(why_withheld, zoo)), {})
+    misses: dict[tuple[str, int], dict[str, float]] = {}
+    for (arm, batch), own in sorted(seconds.items()):
+        if len(own) < LEAST_NETWORKS:
+            continue
+        logs = {network: math.log(flops[network] * batch / taken) for network, taken in own.items()}
+        typical = median(logs.values())
+        misses[arm, batch] = {network: abs(rate - typical) for network, rate in logs.items()}
+        rank = float(spearmanr([flops[network] for network in own], list(own.values())).statistic)
+        yield {"runtime": arm, "batch": str(batch), "flops_rank": rank} | withheld
+        for network, miss in misses[arm, batch].items():
+            yield {"network": network, "runtime": arm, "batch": str(batch), "flops_miss": miss} | withheld
+    for arm in OPERATED:
+        batches = [batch for name, batch in misses if name == arm]
+        if 1 in batches and len(batches) >= 2:
+            first, last = misses[arm, 1], misses[arm, max(batches)]
+            for network in first:
+                if network in last:
+                    change = first[network] - last[network]
+                    yield {"network": network, "runtime": arm, "flops_miss_change": change} | withheld
+
+
+def _left_out(zoo: list[Record]) -> Iterable[Row]:
+    """How many networks a comparison of two runtimes at batch 1 does without, and which."""
+    every = [(record, network) for record in zoo for network in {point["network"] for point in record["points"]}]
+    for slower, faster in (*pairwise(ORDER), *LEADS):
+        missing = []
+        for record, network in every:
+            timed = {point["arm"] for point in record["points"] if point["network"] == network}
+            points = sound(record)
+            if {slower, faster} <= timed and not {(network, slower, 1), (network, faster, 1)} <= set(points):
+                missing.append(network)
+        labels = {"compared": f"{slower} over {faster}", "missing": ", ".join(sorted(missing)) or "none"}
+        yield labels | {"left_out": len(missing)}
+
+
 def _at_best(rows: list[Row]) -> None:
     """Add what each call would take, were the machine as well used as by the call that uses it best."""
     calls = [row for row in rows if "latency_at" in row]
@@ -188,19 +262,34 @@ def _busy(taxes: list[Row]) -> Row:
 
 
 def _methods(taxes: list[Row]) -> Iterable[Row]:
-    """How far the affine fit and the profile are apart, by network."""
-    apart: dict[str, list[float]] = {}
+    """How far the affine fit and the profile are apart, by network; and what they make of a planted delay."""
+    apart: dict[tuple[str, str], list[float]] = {}
+    planted: dict[str, list[float]] = {}
     for row in taxes:
         if "tax_apart" in row:
-            apart.setdefault(row["network"], []).append(row["tax_apart"])
-    for network, values in apart.items():
-        yield {"network": network, "methods_apart": median(values)} | _busy(taxes)
+            apart.setdefault((row["network"], row["cost"]), []).append(row["tax_apart"])
+        if "in_kernels" in row:
+            planted.setdefault(row["method"], []).append(row["in_kernels"])
+    for (network, cost), values in apart.items():
+        yield {"network": network, "cost": cost, "methods_apart": median(values)} | _busy(taxes)
+    for method, values in planted.items():
+        yield {"method": method, "taken_for_kernels": median(values)} | _busy(taxes)
 
 
 EXPECTED: tuple[tuple[str, Row], ...] = (
-    *(("log_speedup", {"runtime": runtime}) for runtime in ("torchscript", "compile", "aotinductor", "openvino")),
+    *(("log_lead", {"lead": f"{slower} over {faster}"}) for slower, faster in LEADS),
+    *(("log_step", {"pair": f"{slower} over {faster}"}) for slower, faster in pairwise(ORDER)),
+    *((name, {"runtime": "onnxruntime"}) for name in ("gap_change", "gap_rank")),
+    *((name, {"runtime": runtime}) for name in ("flops_miss_change",) for runtime in ("eager", "onnxruntime")),
+    ("small_speedup", {}),
     ("large_speedup", {}),
-    ("even_ratio", {"network": "encoder-256-4", "precision": "int8"}),
+    *(("deep_ratio", {"runtime": runtime}) for runtime in ("eager", "onnxruntime")),
+    *(
+        (name, {"network": "encoder-256-4", "precision": precision})
+        for name in ("log_even_ratio", "log_each_ratio")
+        for precision in ("int8", "bfloat16")
+    ),
+    *(("methods_apart", {"cost": cost}) for cost in ("taken off", "left in")),
     *(("elasticity", {"regime": regime}) for regime in ("framework-bound", "bound by kernels")),
 )
 """What claims rest on and a profile may not time, or a machine may not be able to."""
@@ -262,50 +351,63 @@ SMALL = (1, 2, 4, 8, 16)
 
 
 def _fits(points: Points, network: str, arm: str) -> list[Any]:
-    """Affine fits of processor time over small batches, a block each; none where a batch is missing."""
+    """Affine fits of processor time over small batches, a block each; none where a batch is missing or they misfit."""
     from models.framework_tax.fits import affine
 
     own = _of(points, network, arm)
     if not set(SMALL) <= set(own):
         return []
     blocks = range(len(own[1]["cpu"]))
-    return [affine(SMALL, [own[batch]["cpu"][block] for batch in SMALL]) for block in blocks]
+    fits = [affine(SMALL, [own[batch]["cpu"][block] for batch in SMALL]) for block in blocks]
+    return fits if median(fit.error for fit in fits) <= MISFIT else []
 
 
 def _precisions(points: Points) -> Iterable[Row]:
-    """Where half of a call is kernels, in fewer bits."""
+    """Where half of a call grows with the batch, in fewer bits, and how fast it grows."""
     for network in _networks(points):
         plain = _fits(points, network, REFERENCE)
         for arm, kind in ARMS.items():
             if kind.precision == "float32":
                 continue
             for block, (own, other) in enumerate(zip(_fits(points, network, arm), plain, strict=False)):
-                if math.isfinite(own.even) and math.isfinite(other.even) and other.even > 0:
-                    labels = {"network": network, "precision": kind.precision, "block": block}
-                    yield labels | {"even_ratio": own.even / other.even}
+                labels = {"network": network, "precision": kind.precision, "block": block}
+                even, each = _log_ratio(own.even, other.even), _log_ratio(own.each, other.each)
+                yield labels | {"log_even_ratio": even, "log_each_ratio": each}
+
+
+def _log_ratio(one: float, other: float) -> float:
+    """NaN where a fit gives none, so that no block is passed over in silence."""
+    return math.log(one / other) if 0 < one < math.inf and 0 < other < math.inf else math.nan
+
+
+def _without_bfloat16(row: Row) -> Row:
+    if row.get("precision") != "bfloat16":
+        return {}
+    return {"unavailable": "this processor has no instructions for bfloat16"}
 
 
 def _planted(points: Points) -> Iterable[Row]:
-    """Whether a planted delay is found, and in the right part."""
+    """Whether a planted delay is found, and in the right part; it is held against hooks that do nothing."""
     for network in _networks(points):
-        own = _of(points, network, "eager, delayed")
-        pairs = zip(_fits(points, network, "eager, delayed"), _fits(points, network, REFERENCE), strict=False)
-        for block, (delayed, plain) in enumerate(pairs):
-            planted = 1e-6 * own[1]["facts"]["planted_us"]
-            change = delayed.each / plain.each - 1 if plain.each > 0 else math.inf
-            attributed = (delayed.fixed - plain.fixed) / planted
-            yield {"network": network, "block": block, "attributed": attributed, "kernel_change": change}
+        hooked = _fits(points, network, "eager, hooked")
+        for block, (own, plain) in enumerate(zip(hooked, _fits(points, network, REFERENCE), strict=False)):
+            yield {"network": network, "block": block, "hooks_ms": 1e3 * (own.fixed - plain.fixed)}
+        for arm, size in (("eager, delayed", "large"), ("eager, little delayed", "as the framework's")):
+            found = _of(points, network, arm)
+            for block, (delayed, plain) in enumerate(zip(_fits(points, network, arm), hooked, strict=False)):
+                planted = 1e-6 * found[1]["facts"]["planted_us"]
+                change = delayed.each / plain.each - 1 if plain.each > 0 else math.inf
+                attributed = (delayed.fixed - plain.fixed) / planted
+                labels = {"network": network, "planted": size, "block": block}
+                yield labels | {"attributed": attributed, "kernel_change": change}
 
 
 def _again(points: Points) -> Iterable[Row]:
     """Eager against eager in another process: labels without a difference."""
-    pairs = [
-        log_ratios(point, points[network, REFERENCE, batch])
-        for (network, arm, batch), point in points.items()
-        if arm == "eager, again" and (network, REFERENCE, batch) in points
-    ]
-    for block, values in enumerate(zip(*pairs, strict=True)):
-        yield {"over": "both labels", "block": block, "again_ratio": mean(values)}
+    for (network, arm, batch), point in points.items():
+        if arm == "eager, again" and (network, REFERENCE, batch) in points:
+            for block, ratio in enumerate(log_ratios(point, points[network, REFERENCE, batch])):
+                yield {"again": f"{network}, batch {batch}", "block": block, "again_ratio": ratio}
 
 
 def _threads(record: Record) -> Iterable[Row]:
@@ -325,21 +427,35 @@ def _threads(record: Record) -> Iterable[Row]:
 
 
 def _orders(zoo: list[Record], config: Summary) -> Iterable[Row]:
-    """In how many blocks the three runtimes stand in the paper's order; and with their labels drawn anew."""
+    """In how many blocks the three runtimes stand in the paper's order; and what the judge finds in shuffled labels."""
     draw = random.Random(config.seed)
-    kept, shuffled = [], []
+    by_network: list[list[tuple[float, ...]]] = []
     for record in zoo:
         points = sound(record)
         for network in _networks(points):
             triple = [points.get((network, arm, 1)) for arm in ORDER]
             if all(triple):
-                for seconds in zip(*(point["cpu"] for point in triple if point), strict=True):
-                    kept.append(_falls(seconds))
-                    shuffled += [_falls(draw.sample(seconds, len(seconds))) for _ in range(config.shuffles)]
+                by_network.append(list(zip(*(point["cpu"] for point in triple if point), strict=True)))
     withheld = next(filter(None, map(why_withheld, zoo)), {})
-    for name, found in (("as measured", kept), ("drawn anew", shuffled)):
-        if found:
-            yield {"labels": name, "in_order": mean(found)} | withheld
+    if by_network:
+        yield {"labels": "as measured", "in_order": mean(_falls(s) for own in by_network for s in own)} | withheld
+    if len(by_network) >= 2:
+        alarms = [_alarm(by_network, draw) for _ in range(config.shuffles)]
+        yield {"labels": "drawn anew", "false_alarms": mean(alarms)} | withheld
+
+
+def _alarm(by_network: list[list[tuple[float, ...]]], draw: random.Random) -> bool:
+    """Whether the first step of the order has an interval over networks without 0, its labels drawn in each block."""
+    import numpy as np
+
+    from tasks.judging.intervals import of_pairs
+
+    steps = []
+    for blocks in by_network:
+        shuffled = [draw.sample(seconds, len(seconds)) for seconds in blocks]
+        steps.append(mean(math.log(slower / faster) for slower, faster, *_ in shuffled))
+    low, high = of_pairs(np.array(steps)).interval(0.95)
+    return low > 0 or high < 0
 
 
 def _falls(seconds: Iterable[float]) -> bool:
@@ -351,7 +467,7 @@ def _equality(found: list[Record]) -> Iterable[Row]:
     every = [point for record in found for point in record["points"]]
     ran = [point for point in every if not point["failed"]]
     plain = [point for point in ran if ARMS[point["arm"]].precision == "float32"]
-    voids = [point for point in plain if records.void(point)]
+    voids = [point for point in plain if records.wrong(point)]
     withheld = next(filter(None, map(why_withheld, found)), {})
     yield {
         "over": "all points",

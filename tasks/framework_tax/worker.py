@@ -27,6 +27,8 @@ from tasks.framework_tax.runtimes import Call, Runtime, start
 LEAST_WARM_UP = 3
 """Calls before any that counts, beside those that last until `settle` seconds have passed."""
 MOST_CALLS = 2000
+SMALLEST = 1e-3
+"""The least size of outputs that their errors are relative to."""
 
 Key = tuple[str, int]
 """A network's name and a batch."""
@@ -50,7 +52,7 @@ class Served:
         return {"pid": os.getpid(), "import_seconds": self.import_seconds}
 
     def prepare(self, wanted: Wanted, batch: int, artifacts: str, shared: str, settle: float, least: float) -> Any:
-        """Load, run cold, warm up, and compare with the reference; gives what was seen and how many calls a block has.
+        """Load, run cold, warm up, and compare with the reference; gives what was seen and how many calls fill a block.
 
         Args:
             artifacts: the folder of what was exported or compiled, or nothing.
@@ -68,7 +70,10 @@ class Served:
         outputs = call()
         cold = time.perf_counter()
         if self.leads:
-            for number, array in enumerate(self.runtime.arrays(outputs)):
+            arrays = self.runtime.arrays(outputs)
+            if wanted.kind == "named" and all(array.std() == 0 for array in arrays):
+                raise UserError("its outputs are constant, so that equality would say nothing")
+            for number, array in enumerate(arrays):
                 np.save(place / f"output-{number}.npy", array)
         key = (wanted.name, batch)
         self._calls[key], self._expected[key] = call, place
@@ -85,7 +90,7 @@ class Served:
         }
 
     def error(self, key: Key) -> float:
-        """The largest difference from the reference's outputs, relative to their largest value where that is above 1.
+        """The largest difference from the reference's outputs, relative to the root of their mean square.
 
         Raises:
             UserError: another number of outputs, or other shapes.
@@ -94,18 +99,17 @@ class Served:
         expected = _read(self._expected[key], "output")
         if [one.shape for one in found] != [one.shape for one in expected]:
             raise UserError(f"outputs of shapes {[one.shape for one in found]}, not {[one.shape for one in expected]}")
-        errors = [float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in zip(found, expected, strict=True)]
+        errors = [float(np.abs(a - b).max() / _size(b)) for a, b in zip(found, expected, strict=True)]
         return max(errors) if all(np.isfinite(errors)) else float("inf")
 
     def time(self, network: str, batch: int, calls: int) -> tuple[float, float]:
         """Seconds a call by wall and processor clock.
 
-        Short calls have an untimed one before them, for others have used the caches meanwhile.
+        One more call goes before them, however long it takes, for others have used the caches meanwhile.
         """
         call = self._calls[network, batch]
         gc.disable()
-        if calls > 1:
-            call()
+        call()
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(calls):
             call()
@@ -113,11 +117,11 @@ class Served:
         gc.enable()
         return found
 
-    def profile(self, network: str, batch: int, calls: int, plain: float) -> dict[str, Any]:
-        """Seconds in kernels by torch's profiler; `plain` is a call's processor time without it."""
+    def profile(self, network: str, batch: int, calls: int) -> dict[str, Any]:
+        """Seconds of a call, and of its kernels by torch's profiler."""
         from models.framework_tax.kernels import profile
 
-        return asdict(profile(self._calls[network, batch], calls, plain))
+        return asdict(profile(self._calls[network, batch], calls))
 
     def replay(self, network: str, batch: int, rounds: int, least: float) -> dict[str, Any]:
         """Seconds of the kernels, run alone."""
@@ -139,6 +143,10 @@ def _write_inputs(wanted: Wanted, batch: int, place: Path) -> None:
 
 def _read(place: Path, kind: str) -> list[Any]:
     return [np.load(place / f"{kind}-{number}.npy") for number in range(len(list(place.glob(f"{kind}-*.npy"))))]
+
+
+def _size(array: Any) -> float:
+    return max(SMALLEST, float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))))
 
 
 def _warm_up(call: Call, settle: float) -> tuple[int, float]:

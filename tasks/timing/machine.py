@@ -9,6 +9,8 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
+from tasks.base.instructions import flags
+
 Row = dict[str, Any]
 
 SLACK = 0.1
@@ -66,3 +68,8 @@ def torchs_kernels(built: str) -> str:
     }
     found = {name: re.search(pattern, built) for name, pattern in asked.items()}
     return ", ".join(f"{name} {match.group(1)}" for name, match in found.items() if match)
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for products in bfloat16."""
+    return bool({"avx512_bf16", "amx_bf16"} & flags(Path("/proc/cpuinfo").read_text().splitlines()))
