@@ -156,7 +156,7 @@ def log_ratios(one: Timed, other: Timed) -> list[float]:
 
 
 def lag(values: Sequence[float]) -> float:
-    """The correlation of each value with the next: blocks that follow each other are no new sample where it is large."""
+    """The correlation of each value with the next: where it is large, a block is hardly a new sample."""
     middle = sum(values) / len(values)
     around = [one - middle for one in values]
     spread = sum(one**2 for one in around)

@@ -68,8 +68,8 @@ class Summary:
     deep_ratio="latency of the deep and thin network over that of the wide one with as many operations, block by block",
     small_speedup="eager's latency over ONNX Runtime's, encoder of width 64, batch 1, block by block",
     large_speedup="the same at width 512, batch 64",
-    log_even_ratio="logarithm of the batch at which half of a call grows with it, over that in float32, by affine fits, "
-    "block by block",
+    log_even_ratio="logarithm of the batch at which half of a call grows with it, over that in float32, by affine "
+    "fits, block by block",
     log_each_ratio="the same of the time that one more example takes",
     thread_tax="share of a call at batch 1 by the wall clock that is more than its part of a large batch, block by "
     "block",

@@ -1,4 +1,4 @@
-"""What a record of one's own model says: regime and tax at each batch, the runtimes in order, and what to do."""
+"""What a record of one's own model says: the regime at each batch, the runtimes in order, and what to do."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,12 @@ from tasks.framework_tax import record as records
 from tasks.framework_tax.measuring import why_withheld
 from tasks.framework_tax.record import Record, Timed
 
-FRAMEWORK_BOUND, COMPUTE_BOUND = 0.5, 0.25
-"""A batch is framework-bound from this tax on, and bound by its kernels up to that one."""
+MOSTLY_FIXED, MOSTLY_GROWING = 0.5, 0.25
+"""From this fixed share on most of a call does not grow with the batch, and up to that one most of it does."""
+REMOVABLE = 0.5
+"""The share of what is fixed that another runtime has to do without, for it to be the framework's."""
+MISFIT = 0.1
+"""Above this root mean square of relative errors latency is not affine in the batch."""
 FREE = 0.1
 """What is free takes at most this share longer."""
 
@@ -45,7 +49,10 @@ def answer(record: Record, mflops: float | None) -> dict[str, Any]:
         runtime: {batch: _median(point[clock]) for (_, arm, batch), point in points.items() if arm == runtime}
         for runtime in runtimes
     }
-    taxed = {runtime: _tax(points, runtime, clock) for runtime in runtimes}
+    fits = {runtime: fit for runtime in runtimes if (fit := _fits(points, runtime, clock))}
+    misfits = {runtime: fit[0].error for runtime, fit in fits.items() if fit[0].error > MISFIT}
+    fits = {runtime: fit for runtime, fit in fits.items() if runtime not in misfits}
+    leanest = min(fits, key=lambda runtime: fits[runtime][0].fixed, default="")
     found: dict[str, Any] = {
         "clock": clock,
         "threads": record["plan"]["threads"],
@@ -54,10 +61,14 @@ def answer(record: Record, mflops: float | None) -> dict[str, Any]:
         "mflops": mflops,
         "latency_ms": _scaled(latency),
         "ranking": {str(batch): _ranking(points, batch, clock) for batch in batches},
-        "regimes": {runtime: _regimes(fit, batches) for runtime, fit in taxed.items() if fit},
-        "knees": {runtime: fit[0].even for runtime, fit in taxed.items() if fit},
+        "regimes": {runtime: _regimes(fit, fits[leanest], batches) for runtime, fit in fits.items()},
+        "leanest": leanest,
+        "misfits": misfits,
+        "knees": {runtime: fit[0].even for runtime, fit in fits.items()},
         "failed": [_why(point, point["failed"]) for point in record["points"] if point["failed"]],
-        "void": [_why(point, records.void(point)) for point in records.timed(record) if records.void(point)],
+        "void": [
+            {"runtime": arm, "batch": batch, "reason": reason} for (_, arm, batch), reason in records.void(record).items()
+        ],
         "cold": {runtime: _cold(record, points, runtime) for runtime in runtimes},
     }
     return found | {"advice": advice(found, batches)}
@@ -88,7 +99,7 @@ def _why(point: Timed, reason: str) -> dict[str, Any]:
     return {"runtime": point["arm"], "batch": point["batch"], "reason": reason}
 
 
-def _tax(points: Mapping[Any, Timed], runtime: str, clock: str) -> list[Affine]:
+def _fits(points: Mapping[Any, Timed], runtime: str, clock: str) -> list[Affine]:
     """The affine fit of the medians, then one a block; nothing below three batches.
 
     Batches up to 16, or the three smallest where these are fewer: beyond, a kernel may change its way.
@@ -102,29 +113,34 @@ def _tax(points: Mapping[Any, Timed], runtime: str, clock: str) -> list[Affine]:
     return [affine(used, [median(own[batch][clock]) for batch in used]), *(affine(used, times) for times in blocks)]
 
 
-def _regimes(fits: Sequence[Affine], batches: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """By batch: tax with its interval, the regime, and what is free."""
+def _regimes(fits: Sequence[Affine], leanest: Sequence[Affine], batches: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """By batch: the fixed share and the part that the leanest runtime does without, with intervals, and the regime."""
     best, *blocks = fits
+    removable = [_removable(own, other) for own, other in zip(blocks, leanest[1:], strict=True)]
+    less = [_removable(best, leanest[0]), *records.interval(removable)]
     found = {}
     for batch in batches:
         low, high = records.interval([fit.tax(batch) for fit in blocks])
-        share = best.tax(batch)
-        total = best.fixed + best.each * batch
-        room = FREE * total
+        room = FREE * (best.fixed + best.each * batch)
         found[str(batch)] = {
-            "tax": [share, low, high],
-            "regime": _regime(low, high),
+            "fixed": [best.tax(batch), low, high],
+            "removable": less,
+            "regime": _regime(low, high, less[1]),
             "free_batch": batch + math.floor(room / best.each) if best.each > 0 else None,
-            "free_work": 1 + room / (best.each * batch) if best.each > 0 else None,
         }
     return found
 
 
-def _regime(low: float, high: float) -> str:
-    """By the whole interval of the tax."""
-    if low >= FRAMEWORK_BOUND:
-        return "framework-bound"
-    return "bound by kernels" if high <= COMPUTE_BOUND else "between"
+def _removable(own: Affine, leanest: Affine) -> float:
+    """The share of what is fixed that the leanest runtime does without."""
+    return 1 - leanest.fixed / own.fixed if own.fixed > 0 else 0.0
+
+
+def _regime(low: float, high: float, removable: float) -> str:
+    """By whole intervals. What is fixed may be weights that are read: it is the framework's if another one has less."""
+    if low >= MOSTLY_FIXED:
+        return "framework-bound" if removable >= REMOVABLE else "mostly fixed"
+    return "growing with the batch" if high <= MOSTLY_GROWING else "between"
 
 
 def _ranking(points: Mapping[Any, Timed], batch: int, clock: str) -> list[dict[str, Any]]:
@@ -165,13 +181,18 @@ def advice(found: Mapping[str, Any], batches: Sequence[int]) -> list[str]:
         if gain:
             words += f", {gain[0]:.2f} × as fast as {base} [{gain[1]:.2f}, {gain[2]:.2f}]"
         if regime is None:
-            said.append(f"{words}. Three batches tell the regime.")
+            off = found["misfits"].get(base)
+            why = f"{base} is not affine in the batch, by {off:.0%}" if off else "Three batches tell the regime"
+            said.append(f"{words}. {why}.")
             continue
-        share, low, high = regime["tax"]
-        words += f". {base} is {regime['regime']} (tax {share:.0%} [{low:.0%}, {high:.0%}])"
+        share, low, high = regime["fixed"]
+        words += f". {base} is {regime['regime']} ({share:.0%} [{low:.0%}, {high:.0%}] do not grow with the batch)"
         if regime["regime"] == "framework-bound":
-            words += _spare(regime, batch)
-        elif regime["regime"] == "bound by kernels":
+            words += _spare(regime, batch, found["leanest"])
+        elif regime["regime"] == "mostly fixed":
+            words += ": no runtime that was timed does without most of that, so it may be weights that are read or "
+            words += "kernels too small to be quick; a larger batch is nearly free."
+        elif regime["regime"] == "growing with the batch":
             words += ": fewer operations, fewer bits or more threads help, another runtime by its kernels alone."
         else:
             words += ": both count; report the regime beside a latency."
@@ -179,11 +200,9 @@ def advice(found: Mapping[str, Any], batches: Sequence[int]) -> list[str]:
     return said
 
 
-def _spare(regime: Mapping[str, Any], batch: int) -> str:
-    words = ": operations do not tell its latency; a runtime that is compiled ahead takes the tax away"
+def _spare(regime: Mapping[str, Any], batch: int, leanest: str) -> str:
+    share, low, high = regime["removable"]
+    words = f": operations do not tell its latency; {leanest} does without {share:.0%} [{low:.0%}, {high:.0%}] of that"
     if regime["free_batch"] and regime["free_batch"] > batch:
         words += f"; a batch of {regime['free_batch']} costs {FREE:.0%} more"
-    if regime["free_work"]:
-        width = math.sqrt(regime["free_work"])
-        words += f", so do {regime['free_work']:.1f} × the operations of a layer, {width:.2f} × its width"
     return words + "."

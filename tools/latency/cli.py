@@ -14,11 +14,12 @@ from tasks.base.errors import UserError
 from tasks.framework_tax.arms import RUNTIMES
 from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.building import make
+from tasks.framework_tax.measuring import NEEDED
 from tasks.framework_tax.networks import Wanted
 from tasks.framework_tax.runtimes import missing
 from tasks.timing.machine import alone, kernels
 from tools.latency import answer as answers
-from tools.latency.comparison import compare
+from tools.latency.comparison import LEAST, compare
 
 WITHOUT_TORCH = ("onnxruntime", "openvino")
 """The runtimes that read an ONNX file."""
@@ -127,7 +128,7 @@ def _measured(
             make(wanted, runtimes, artifacts)
         console.print(f"Timing {len(batches)} batches on {len(runtimes)} runtimes in {blocks} blocks …", markup=False)
         points = [Point(wanted.name, runtime, one) for runtime in runtimes for one in batches]
-        with alone(needed=threads) as busy:
+        with alone(needed=max(NEEDED, threads)) as busy:
             record = measure(
                 points, {wanted.name: wanted}, {wanted.name: artifacts}, Plan(threads, blocks, 0.2, 0.01, 0)
             )
@@ -157,11 +158,11 @@ def _mflops(wanted: Wanted) -> float | None:
 def _show(found: Mapping[str, Any]) -> None:
     clock = "processor time" if found["clock"] == "cpu" else "wall clock"
     batches = list(found["ranking"])
-    table = Table(f"milliseconds, {clock}", *(f"batch {one}" for one in batches), "tax at " + (batches or ["–"])[0])
+    table = Table(f"milliseconds, {clock}", *(f"batch {one}" for one in batches), "fixed at " + (batches or ["–"])[0])
     for runtime, own in found["latency_ms"].items():
         cells = [f"{own[b][0]:.3g} [{own[b][1]:.3g}, {own[b][2]:.3g}]" if b in own else "–" for b in batches]
         regime = found["regimes"].get(runtime, {}).get(batches[0])
-        table.add_row(runtime, *cells, f"{regime['tax'][0]:.0%}" if regime else "–")
+        table.add_row(runtime, *cells, f"{regime['fixed'][0]:.0%}" if regime else "–")
     console.print(table)
     if found["withheld"]:
         console.print(f"[yellow]No ranking is to be read off this:[/] {found['withheld']}.")
@@ -183,7 +184,9 @@ def _show_changes(paths: tuple[Path, Path]) -> None:
         table.add_row(one.runtime, str(one.batch), f"{one.ratio:.3f}", f"[{one.low:.3f}, {one.high:.3f}]", one.verdict)
     console.print(table)
     console.print(
-        "Intervals are of either run's blocks: a machine that was in another state is in none of them.", markup=False
+        "Intervals hold for all points at once, and are of either run's blocks: a machine in another state, or other "
+        f"processes, are in none of them. Less than {LEAST:.0%} is called no change.",
+        markup=False,
     )
     if any(one.verdict == "slower" for one in changes):
         raise typer.Exit(1)

@@ -13,11 +13,15 @@ from tasks.framework_tax import record as records
 
 KEPT = ("threads", "clock", "machine")
 """What both have to share, or their times are no comparison."""
+LEVEL = 0.05
+"""How often any point at all may be called changed where none is (Bonferroni)."""
+LEAST = 0.05
+"""Processes of the same program differ by that much: a smaller change is none."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """How many times as long the second takes at a point, with its 95 % interval."""
+    """How many times as long the second takes at a point, with an interval that holds for all points at once."""
 
     runtime: str
     batch: int
@@ -27,11 +31,13 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        return "slower" if self.low > 1 else "faster" if self.high < 1 else "not told apart"
+        if self.low > 1 + LEAST:
+            return "slower"
+        return "faster" if self.high < 1 / (1 + LEAST) else "not told apart"
 
 
 def compare(before: Path, after: Path) -> list[Change]:
-    """The points that both have, by Welch's t over the logarithms of their blocks.
+    """The points that both have, by Welch's t over the logarithms of their blocks, at 95 % for all points together.
 
     Raises:
         UserError: a file is no answer, a record is withheld, or they differ in threads, clock, machine or precision.
@@ -48,7 +54,7 @@ def compare(before: Path, after: Path) -> list[Change]:
     shared = sorted(set(old) & set(new))
     if not shared:
         raise UserError(f"{before} and {after} share no runtime and batch.")
-    return [_change(runtime, batch, old[runtime, batch], new[runtime, batch]) for runtime, batch in shared]
+    return [_change(runtime, batch, old[runtime, batch], new[runtime, batch], len(shared)) for runtime, batch in shared]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def _times(record: Mapping[str, Any], clock: str) -> dict[tuple[str, int], list[
     return {(arm, batch): list(point[clock]) for (_, arm, batch), point in records.sound(record).items()}
 
 
-def _change(runtime: str, batch: int, before: list[float], after: list[float]) -> Change:
+def _change(runtime: str, batch: int, before: list[float], after: list[float], points: int) -> Change:
     from scipy.special import stdtrit
 
     old, new = ([math.log(one) for one in values] for values in (before, after))
@@ -73,5 +79,5 @@ def _change(runtime: str, batch: int, before: list[float], after: list[float]) -
     if not error:
         return Change(runtime, batch, math.exp(difference), math.exp(difference), math.exp(difference))
     freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (old, new), strict=True))
-    half = float(stdtrit(freedom, 0.975)) * error
+    half = float(stdtrit(freedom, 1 - LEVEL / 2 / points)) * error
     return Change(runtime, batch, *(math.exp(difference + shift) for shift in (0.0, -half, half)))
