@@ -41,4 +41,5 @@ def record(*points: dict[str, Any], blocks: int = 20, threads: int = 1) -> dict[
         "points": list(points),
         "machine": "a processor",
         "busy": {"others": 0.0},
+        "bfloat16": True,
     }

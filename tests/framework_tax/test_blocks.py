@@ -14,6 +14,7 @@ from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.building import make
 from tasks.framework_tax.networks import FAMILIES, Wanted, names_of, network
 from tasks.framework_tax.record import LEAST_BLOCKS, problems
+from tasks.framework_tax.worker import Served
 
 PLAN = Plan(threads=1, blocks=LEAST_BLOCKS, settle=0.01, least=0.002, seed=0)
 
@@ -53,6 +54,7 @@ def test_a_planted_delay_is_found_to_its_size() -> None:
     assert own["eager, delayed"]["facts"]["planted_us"] == 4 * DELAY_US
     more = 1e6 * (median(own["eager, delayed"]["cpu"]) - median(own["eager"]["cpu"]))
     assert more == pytest.approx(4 * DELAY_US, rel=0.3)
+    assert own["eager, delayed"]["calls"] == own["eager"]["calls"], "the slower one would be timed colder"
     assert len({one["pid"] for one in found["arms"].values()}) == 2
     assert all(sorted(order) == sorted(found["orders"][0]) for order in found["orders"])
     assert len({tuple(order) for order in found["orders"]}) > 1
@@ -73,11 +75,27 @@ def test_what_breaks_is_named_and_the_others_go_on(tmp_path: Path, what: str, sa
         assert not first["failed"]
         assert len(first["wall"]) == PLAN.blocks
     elif what == "wrong":
-        assert second["error"] == pytest.approx(1.0, abs=0.5)
+        assert second["error"] > 0.5
         assert first["error"] == 0
     else:
         assert said in first["failed"]
         assert "nothing to hold it against" in second["failed"]
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+def test_however_long_a_call_takes_one_more_goes_before_it(calls: int) -> None:
+    """Were it left out for long calls, the slower of two runtimes would be timed with cold caches."""
+    made: list[int] = []
+    served = object.__new__(Served)
+    served._calls = {("net", 1): lambda: made.append(1)}
+    served.time("net", 1, calls)
+    assert len(made) == calls + 1
+
+
+def test_a_network_whose_outputs_are_constant_is_named() -> None:
+    """Nothing could be told from outputs that are all zero: any runtime would be equal."""
+    found = measure([Point("ffn-1-4", "eager", 1)], {"ffn-1-4": Wanted("ffn-1-4")}, {}, Plan(1, 1, 0.001, 0.001, 0))
+    assert "constant" in found["points"][0]["failed"]
 
 
 def test_a_runtime_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

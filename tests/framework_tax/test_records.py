@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.framework_tax.measuring import rows, why_withheld
-from tasks.framework_tax.record import half_width, interval, problems, sound
+from tasks.framework_tax.record import half_width, interval, lag, problems, sound, void
 from tests.framework_tax.made_records import point, record
 
 
@@ -37,7 +37,11 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a time of nothing": (lambda one: one["points"][0]["wall"].__setitem__(4, 0.0), "not above zero"),
     "an infinite time": (lambda one: one["points"][0]["cpu"].__setitem__(4, math.inf), "not above zero"),
     "a time that was copied": (lambda one: one["points"][0].update(wall=[1e-3] * 20, cpu=[1e-3] * 20), "last digit"),
-    "eager in disguise": (lambda one: one["points"][2].update(torch_operators=100), "fell back to eager"),
+    "more calls for one": (lambda one: one["points"][1].update(calls=11), "[10, 11] calls in a block"),
+    "a core that others had": (
+        lambda one: [point.update(wall=[1.5 * w for w in point["wall"]]) for point in one["points"]],
+        "waited for a core",
+    ),
 }
 
 
@@ -50,6 +54,22 @@ def test_what_cannot_be_compared_withholds_the_verdict(what: str) -> None:
     judged = [row for row in rows(found) if "cpu_ms" in row]
     assert judged
     assert all("not sound" in row["unavailable"] for row in judged)
+
+
+def test_eager_in_disguise_is_void_and_named_and_the_others_count() -> None:
+    """One runtime that falls back on one network would else take the verdicts of all others with it."""
+    found = whole()
+    found["points"][2].update(torch_operators=100)
+    assert problems(found) == []
+    assert ("net", "compile", 1) not in sound(found)
+    assert len(sound(found)) == 3
+    assert "fell back to eager" in void(found)["net", "compile", 1]
+
+
+def test_a_slow_change_over_blocks_shows_in_their_correlation() -> None:
+    draw = random.Random(0)
+    assert lag([one + 0.1 * draw.random() for one in range(20)]) > 0.7
+    assert abs(lag([draw.random() for _ in range(400)])) < 0.15
 
 
 def test_a_busy_machine_withholds_the_verdict() -> None:
@@ -66,8 +86,8 @@ def test_a_wrong_output_is_void_and_named_and_never_timed() -> None:
     assert not any("cpu_ms" in row for row in void)
 
 
-def test_int8_may_differ_in_its_outputs() -> None:
-    found = record(point(), point("eager, int8") | {"error": 0.06})
+def test_int8_may_differ_in_its_outputs_but_not_be_wrong() -> None:
+    found = record(point(), point("eager, int8") | {"error": 0.06}, point("eager, bfloat16") | {"error": 0.9})
     assert len(sound(found)) == 2
     assert problems(found) == []
 

@@ -14,6 +14,7 @@ from tasks.framework_tax.summary import SMALL, Summary, summarise
 from tests.framework_tax.made_records import point, record
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+FASTER = (("torchscript", 1.5), ("onnxruntime", 1.0))
 
 
 def written(folder: Path, found: Mapping[str, Any]) -> Path:
@@ -33,7 +34,7 @@ def probes() -> dict[str, Any]:
     made = [point(arm, 1, ms, "encoder-16-4") for arm, ms in (("eager", 1.0), ("onnxruntime", 0.2))]
     made += [
         point(arm, b, t + 0.1 * b, "encoder-64-4")
-        for arm, t in (("eager", 1.3), ("eager, delayed", 2.3))
+        for arm, t in (("eager", 1.3), ("eager, hooked", 1.4), ("eager, delayed", 2.4))
         for b in SMALL
     ]
     made += [point("eager, again", b, 1.3 + 0.1 * b, "encoder-64-4") for b in SMALL]
@@ -42,11 +43,13 @@ def probes() -> dict[str, Any]:
     return record(*made)
 
 
-def summed(folder: Path, measured: Mapping[str, Any], probed: Mapping[str, Any]) -> list[dict[str, Any]]:
+def summed(
+    folder: Path, measured: Mapping[str, Any], probed: Mapping[str, Any], more: Mapping[str, int] | None = None
+) -> list[dict[str, Any]]:
     counted, taxed, out = folder / "counted", folder / "taxed", folder / "out"
     for one in (counted, taxed, out):
         one.mkdir(parents=True)
-    flops = {"net": 1_000_000, "encoder-16-4": 1_000, "encoder-64-4": 16_000}
+    flops = {"net": 1_000_000, "encoder-16-4": 1_000, "encoder-64-4": 16_000, **(more or {})}
     (counted / "flops.json").write_text(json.dumps(flops))
     taxes = [
         {"network": "net", "method": "profile", "batch": str(b), "block": 0, "tax": 1 / (1 + 0.1 * b)} for b in BATCHES
@@ -91,10 +94,34 @@ def test_speed_ups_are_those_put_in_and_fall_with_the_batch(rows: list[dict[str,
     assert step == pytest.approx(math.log(0.7 / 0.3), abs=0.02)
 
 
-def test_an_order_is_there_and_is_gone_when_labels_are_drawn_anew(rows: list[dict[str, Any]]) -> None:
+def test_an_order_is_there_and_is_gone_when_labels_are_drawn_anew(tmp_path: Path) -> None:
     """A summary that sorted its values, or looked at names alone, would find it in both."""
-    assert values(rows, "in_order", labels="as measured") == [1.0]
-    assert values(rows, "in_order", labels="drawn anew") == pytest.approx([1 / 6], abs=0.03)
+    several = [point(arm, 1, ms, f"net-{n}") for n in range(8) for arm, ms in (("eager", 2.0), *FASTER)]
+    found = summed(tmp_path, record(*several), probes())
+    assert values(found, "in_order", labels="as measured") == [1.0]
+    (alarms,) = values(found, "false_alarms", labels="drawn anew")
+    assert alarms < 0.1
+    assert len(values(found, "log_step", pair="eager over torchscript")) == 8
+
+
+def test_networks_that_a_runtime_misses_are_named_and_the_others_are_compared(tmp_path: Path) -> None:
+    """One network that does not compile would else leave no verdict on any."""
+    arms = (("eager", 2.0), *FASTER, ("compile", 1.5))
+    several = [point(arm, 1, ms, f"net-{n}") for n in range(8) for arm, ms in arms]
+    several[-1]["failed"] = "it was not compiled within 900 s"
+    found = summed(tmp_path, record(*several), probes())
+    assert len(values(found, "log_lead", lead="compile over onnxruntime")) == 7
+    assert values(found, "left_out", compared="compile over onnxruntime", missing="net-7") == [1]
+    assert values(found, "left_out", compared="eager over torchscript", missing="none") == [0]
+
+
+def test_operations_at_one_rate_miss_latency_where_a_fixed_part_rules(tmp_path: Path) -> None:
+    """Latency of 1 ms + one per million operations: at batch 1 it tells nothing of them, at batch 128 all."""
+    flops = {f"net-{n}": 1000 * 4**n for n in range(8)}
+    several = [point("eager", b, 1 + flops[name] * b / 1e6, name) for name in flops for b in (1, 128)]
+    found = summed(tmp_path, record(*several), probes(), flops)
+    assert sum(values(found, "flops_miss_change", runtime="eager")) / 8 > 0.1
+    assert values(found, "flops_rank", runtime="eager", batch="128")[0] > 0.9
 
 
 def test_regimes_come_from_the_profile_and_slopes_from_the_clock(rows: list[dict[str, Any]]) -> None:
@@ -105,10 +132,21 @@ def test_regimes_come_from_the_profile_and_slopes_from_the_clock(rows: list[dict
 
 
 def test_a_planted_delay_is_the_frameworks_and_no_kernels(rows: list[dict[str, Any]]) -> None:
-    assert len(values(rows, "attributed")) == 20
+    assert len(values(rows, "attributed", planted="large")) == 20
     assert all(0.8 < one < 1.2 for one in values(rows, "attributed"))
     assert all(abs(one) < 0.3 for one in values(rows, "kernel_change"))
+    assert values(rows, "hooks_ms") == pytest.approx([0.1] * 20, abs=0.1)
     assert all(abs(one) < 0.02 for one in values(rows, "again_ratio"))
+    assert len(values(rows, "again_ratio", again="encoder-64-4, batch 1")) == 20
+
+
+def test_a_fit_that_misses_the_latencies_says_nothing(tmp_path: Path) -> None:
+    """Two programs, for batch 1 and for more, would else be given one fixed part."""
+    spoilt = probes()
+    for one in spoilt["points"]:
+        if one["arm"] == "eager, hooked" and one["batch"] == 4:
+            one["cpu"] = [3 * seconds for seconds in one["cpu"]]
+    assert not values(summed(tmp_path, zoo(), spoilt), "attributed")
 
 
 def test_widths_and_depths_are_compared_block_by_block(rows: list[dict[str, Any]]) -> None:
@@ -156,3 +194,6 @@ def test_published_curves_are_fitted_to_the_sheets_figures(tmp_path: Path) -> No
     assert speedup == pytest.approx(3.3, abs=0.01)
     assert all(ratio > 2 for ratio in values(found, "knee_ratio"))
     assert all(growth >= 0 for growth in values(found, "tax_growth"))
+    assert len(values(found, "tax_growth")) < len(values(found, "fit_error")), "curves without a flat part tell none"
+    foretold = {row["batch"]: row["foretold_ms"] for row in found if "foretold_ms" in row}
+    assert foretold == pytest.approx({"8": 15.33, "16": 15.33, "32": 18.1, "64": 32.6}, abs=0.01)

@@ -67,7 +67,8 @@ def answer(record: Record, mflops: float | None) -> dict[str, Any]:
         "knees": {runtime: fit[0].even for runtime, fit in fits.items()},
         "failed": [_why(point, point["failed"]) for point in record["points"] if point["failed"]],
         "void": [
-            {"runtime": arm, "batch": batch, "reason": reason} for (_, arm, batch), reason in records.void(record).items()
+            {"runtime": arm, "batch": batch, "reason": reason}
+            for (_, arm, batch), reason in records.void(record).items()
         ],
         "cold": {runtime: _cold(record, points, runtime) for runtime in runtimes},
     }
