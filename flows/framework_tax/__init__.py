@@ -136,7 +136,7 @@ paper = Paper(
         "in two processes says how far processes differ.",
         "Seven of the twelve networks are transformer encoders at 16 tokens: claims over networks are about these "
         "twelve.",
-        "Matrix products in eager, TorchScript and inductor are MKL's, which picks its kernels by the processor's maker; "
+        "Matrix products in eager, TorchScript and inductor are MKL's, which picks kernels by the processor's maker; "
         "ONNX Runtime, OpenVINO and XLA bring their own. Above small batches their speed-ups compare those libraries.",
         "What is fixed in the affine fit are the host's work, weights read from memory, and kernels too small to be "
         "quick. It is withheld where the fit is off by more than 10 %.",

@@ -261,8 +261,8 @@ CLAIMS = [
     # 6. Faster hardware
     Claim(
         "two-threads-more-tax",
-        says="On two threads a larger share of a call at batch 1 is more than its part of a large batch than on one, by "
-        "the wall clock: a proxy for faster hardware, whose sign is Amdahl's law",
+        says="On two threads a larger share of a call at batch 1 is more than its part of a large batch than on one, "
+        "by the wall clock: a proxy for faster hardware, whose sign is Amdahl's law",
         source="our question, for the paper's newer GPUs",
         evidence="WEB",
         paper_value="faster GPUs are framework-bound to larger batches",
