@@ -39,7 +39,7 @@ paper = Paper(
         Scale(
             "a time",
             paper="the mean of 20 to 100 calls in a row",
-            here=Profiles("the median of 8 blocks", "the median of 20 blocks", "the median of 20 blocks"),
+            here=Profiles("the median of 8 blocks", "the median of 12 blocks, of 20 for templates", "as for cpu"),
         ),
     ],
     tables=[

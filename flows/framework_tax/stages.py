@@ -60,8 +60,8 @@ measured = Stage(
         quick=Measuring(
             parts=(Part(networks="encoder-64-4 conv-32-4", arms=ORDER, batches=(1, 4, 16, 64)),), blocks=8, settle=0.05
         ),
-        cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),)),
-        gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),)),
+        cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=12),
+        gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=12),
     ),
     each={"networks": Profiles(("few",), ZOO, ZOO)},
     kind="measure",
@@ -142,7 +142,9 @@ width_taxed = Stage(
     taxing.tax,
     inputs={"trained": TRAINED},
     config=Profiles(
-        quick=taxing.Taxing(networks="", batches=(1,), fitted=False),
+        quick=taxing.Taxing(
+            networks="encoder-16-4", batches=(1,), fitted=False, blocks=8, calls=5, rounds=2, kernel=0.0005
+        ),
         cpu=taxing.Taxing(networks="widths ffn-4096-4", batches=(1,), fitted=False),
         gpu=taxing.Taxing(networks="widths ffn-4096-4", batches=(1,), fitted=False),
     ),

@@ -1,7 +1,7 @@
 """Latency of networks by runtime and batch: what was timed, block by block, and medians with their intervals."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -128,6 +128,16 @@ def rows(record: Mapping[str, Any]) -> list[Row]:
             figures["wall_half_width"] = records.half_width(point["wall"])
         found.append(labels | figures | withheld)
     return found
+
+
+def untimed(function: Callable[..., None], rows: Sequence[Row]) -> list[Row]:
+    """A row for each quantity that a stage declares and did not time in this run: the value is none, and says so."""
+    declared: Mapping[str, str] = getattr(function, "measures", {})
+    return [
+        {quantity: 0.0, "unavailable": f"{quantity.replace('_', ' ')}: not timed in this run"}
+        for quantity in declared
+        if not any(quantity in row for row in rows)
+    ]
 
 
 def why_withheld(record: Mapping[str, Any]) -> Row:

@@ -19,7 +19,7 @@ from tasks.base.measures import measures
 from tasks.framework_tax import record as records
 from tasks.framework_tax.arms import ARMS, REFERENCE, RUNTIMES
 from tasks.framework_tax.blocks import read
-from tasks.framework_tax.measuring import why_withheld
+from tasks.framework_tax.measuring import untimed, why_withheld
 from tasks.framework_tax.networks import DEEP, WIDE
 from tasks.framework_tax.record import Record, Timed, log_ratios, sound
 from tasks.framework_tax.taxing import MISFIT
@@ -138,7 +138,7 @@ def summarise(
     rows += _orders(zoo, config)
     rows += _equality([*zoo, *probes])
     rows += _untimed(rows)
-    write_json(out / "metrics.json", rows)
+    write_json(out / "metrics.json", rows + untimed(summarise, rows))
 
 
 def _of(points: Points, network: str, arm: str) -> dict[int, Timed]:
@@ -258,7 +258,7 @@ def _at_best(rows: list[Row]) -> None:
 
 def _busy(taxes: list[Row]) -> Row:
     """Why nothing may rest on the taxes; nothing where it may."""
-    return next(({"unavailable": row["unavailable"]} for row in taxes if "unavailable" in row), {})
+    return next(({"unavailable": row["unavailable"]} for row in taxes if "unavailable" in row and "network" in row), {})
 
 
 def _methods(taxes: list[Row]) -> Iterable[Row]:
@@ -299,7 +299,7 @@ def _untimed(rows: list[Row]) -> Iterable[Row]:
     """A row that says so for each of these that is not there: its claim is not tested, rather than failed."""
     for quantity, labels in EXPECTED:
         if not any(quantity in row and labels.items() <= row.items() for row in rows):
-            yield labels | {quantity: None, "unavailable": f"{quantity.replace('_', ' ')}: not timed in this run"}
+            yield labels | {quantity: 0.0, "unavailable": f"{quantity.replace('_', ' ')}: not timed in this run"}
 
 
 def _work(points: Points, flops: Mapping[str, int]) -> Iterable[Row]:

@@ -18,7 +18,7 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.blocks import Died, Process
-from tasks.framework_tax.measuring import NEEDED
+from tasks.framework_tax.measuring import NEEDED, untimed
 from tasks.framework_tax.networks import Wanted, names_of, wanted
 from tasks.timing.machine import alone
 
@@ -79,9 +79,6 @@ def tax(*, trained: dict[str, Path] | None = None, config: Taxing, out: Path) ->
     """
     rows: list[Row] = []
     names = names_of(config.networks)
-    if not names:
-        write_json(out / "metrics.json", rows)
-        return
     planted = config.fitted and config.planted in names
     arms = (FITTED, PROFILED, *((HOOKED, DELAYED) if planted else ()))
     draw = random.Random(config.seed)
@@ -105,7 +102,8 @@ def tax(*, trained: dict[str, Path] | None = None, config: Taxing, out: Path) ->
         finally:
             for process in processes.values():
                 process.close()
-    write_json(out / "metrics.json", [row | busy for row in rows])
+    rows = [row | busy for row in rows]
+    write_json(out / "metrics.json", rows + untimed(tax, rows))
 
 
 class _Network:

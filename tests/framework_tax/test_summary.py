@@ -171,6 +171,15 @@ def test_a_record_that_is_not_sound_withholds_all_that_rests_on_it(tmp_path: Pat
     assert not any("unavailable" in row for row in found if row.get("deep_ratio"))
 
 
+def test_the_stage_measures_all_that_it_declares(rows: list[dict[str, Any]]) -> None:
+    """The engine takes no stage that leaves out a quantity: one that a profile does not time says so instead."""
+    for quantity in summarise.measures:  # type: ignore[attr-defined]
+        found = [row for row in rows if quantity in row]
+        assert found, quantity
+        assert all(isinstance(row[quantity], int | float) and math.isfinite(row[quantity]) for row in found), quantity
+    assert all("unavailable" in row for row in rows if "large_speedup" in row)
+
+
 def test_void_points_are_counted_and_compared_with_nothing(tmp_path: Path) -> None:
     spoilt = zoo()
     for one in spoilt["points"]:
