@@ -121,7 +121,8 @@ def test_openvino_does_not_report_home() -> None:
 
     code = (
         "import sys; from tasks.framework_tax.runtimes import start; from tasks.framework_tax.arms import ARMS; "
-        "start(ARMS['openvino'], 1); print([m for m in sys.modules if m.startswith('openvino_tele') and sys.modules[m]])"
+        "start(ARMS['openvino'], 1); "
+        "print([m for m in sys.modules if m.startswith('openvino_telemetry') and sys.modules[m]])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
