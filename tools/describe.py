@@ -9,7 +9,6 @@ import typer
 from flows.engine.console import console
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
-from tools.transfusion.painter import painter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +33,8 @@ def command(
 
         tenfold describe heart.png star.svg --model ~/painter
     """
+    from tools.transfusion.painter import painter
+
     set_process_environment()
     found = painter(model, profile)
     if found.note:

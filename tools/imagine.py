@@ -9,7 +9,6 @@ import typer
 from flows.engine.console import console
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
-from tools.transfusion.painter import painter
 
 
 def command(
@@ -32,6 +31,7 @@ def command(
         tenfold imagine "a red heart" --model ~/painter --n 4 --guidance 5
     """
     from tasks.transfusion.gallery import contact_sheet, png
+    from tools.transfusion.painter import painter
 
     set_process_environment()
     if not prompt.strip():

@@ -159,7 +159,7 @@ def test_every_published_verdict_follows_from_its_pairs(path: Path) -> None:
     """Or was published before pairs were kept, and says so by having none."""
     found = publication.read_file(path)
     assert list(differences(found)) == [] if recomputable(found) else not any(claim.parts for claim in found.claims)
-    assert path.stat().st_size < 200_000
+    assert path.stat().st_size < 500_000, "a thousand draws of each comparison; without draws it is under 200 kB"
 
 
 def test_what_was_withdrawn_is_shown_with_its_reason() -> None:

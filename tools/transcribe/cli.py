@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.engine.console import console
-from flows.engine.fetched import fetched
 from flows.engine.progress import progress
 from models.speech import subtitles
 from tasks.base.determinism import set_process_environment
@@ -138,6 +137,8 @@ def _engine(engine: Engine, language: str, hotwords: Sequence[str], profile: str
 
     hot = dict.fromkeys(hotwords, HOT)
     if engine is not Engine.OWN and language == "en" and engines.has_whisper():
+        from flows.engine.fetched import fetched
+
         folder = fetched("whisper-tiny", quiet=True)
         if not (folder / "unavailable.json").exists():
             return engines.Whisper(folder, hot)

@@ -9,8 +9,6 @@ import typer
 
 from flows.engine.console import console, cores
 from tasks.base.determinism import set_process_environment
-from tools.transfusion.pairs import read_pairs
-from tools.transfusion.training import train_folder
 
 app = typer.Typer(
     no_args_is_help=True, help="Train on your own pictures a model that draws and reads them (Transfusion)."
@@ -41,6 +39,9 @@ def train(
         tenfold transfusion train ~/pictures --out ~/painter
     """
     import torch
+
+    from tools.transfusion.pairs import read_pairs
+    from tools.transfusion.training import train_folder
 
     set_process_environment()
     if side % 16:
