@@ -149,10 +149,15 @@ def test_any_value_changes_the_digest_and_no_comment_does(name: str, value: int,
     assert digests(f"{name} = {value}") != digests(f"{name} = {value + 1}")
 
 
+ON_GPUS = ("cupy", "cupyx")
+"""Of the extra `gpu`, which is not installed where there is none."""
+
+
 @pytest.mark.parametrize("name", sorted(papers()))
 def test_every_library_of_a_paper_has_a_version_here(name: str) -> None:
     """A library whose package has another name would read as absent, and its upgrade re-run nothing."""
     for function in {stage.function for stage in papers()[name].stages.values()}:
         libraries = manifest(function.__module__)["libraries"]
         assert set(libraries).isdisjoint(PACKAGES)
-        assert "absent" not in libraries.values(), libraries
+        here = {version for library, version in libraries.items() if library not in ON_GPUS}
+        assert "absent" not in here, libraries

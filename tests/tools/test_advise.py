@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flows.engine import trained
 from flows.engine.trained import Output
 from flows.hardware_scaling.stages import FROZEN
 from models.hardware.cluster import CLUSTERS
@@ -15,7 +16,6 @@ from models.hardware.workload import WORKLOADS
 from tasks.base.errors import UserError
 from tools.__main__ import command_line
 from tools.advise import adviser, batches, own
-from tools.advise import cli as command
 
 FITTED = Path(__file__).parent / "calibration"
 """The calibration that the pipeline fitted and the paper's predictions rest on, and figures held out of our own."""
@@ -82,8 +82,8 @@ def test_a_known_run_is_met() -> None:
 def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command with the calibration of the tests."""
     for name in ("trained", "made"):
-        monkeypatch.setattr(command, name, lambda stage, profile: Output(FITTED, None, ""))
-    monkeypatch.setattr(command, "is_here", lambda stage, profile: True)
+        monkeypatch.setattr(trained, name, lambda stage, profile: Output(FITTED, None, ""))
+    monkeypatch.setattr(trained, "is_here", lambda stage, profile: True)
 
 
 def run(*arguments: str) -> str:
