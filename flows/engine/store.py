@@ -7,7 +7,6 @@ and never fails.
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import record
+from flows.engine.objects import copied, damaged_files, damaged_objects, keep, listed
 from flows.engine.record import Entry, Lock, dvc_lock, is_cached, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
 from tasks.base.manifest import changes
-from tasks.running.digests import BLOCK, Digests, Member, folder_entry, listing, md5_of
-from tasks.running.run import remove
+from tasks.running.digests import Digests, Member, folder_entry, listing
 
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-PENDING = ".restoring"
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,8 @@ class Store:
                 return False
             (out,) = known["outs"]
             if not self._kept(stage, out):
-                members = _listed(out)
-                if members is None or not _copied(members, stage.out):
+                members = listed(out)
+                if members is None or not copied(members, stage.out):
                     return False
             self._save(stage, {**now, "outs": [out]})
             return True
@@ -128,8 +126,8 @@ class Store:
         for member in members:
             if not member.digest:
                 raise UserError(f"{stage.out}/{member.name} is no file, so it cannot be kept: remove it.")
-            _keep(member.digest, ROOT / stage.out / member.name)
-        _keep(folder_entry(members)["md5"], listing(members))
+            keep(member.digest, ROOT / stage.out / member.name)
+        keep(folder_entry(members)["md5"], listing(members))
 
     def commit(self, stage: ConcreteStage, before: list[str]) -> bool | None:
         """Record the output that the stage has just published, and keep its bytes in the cache.
@@ -179,7 +177,7 @@ class Store:
         path = f"{stage.out}/{name}"
         with self._guard:
             recorded = self._lock(stage).entry(stage.name)
-        members = _listed(recorded["outs"][0]) if recorded else None
+        members = listed(recorded["outs"][0]) if recorded else None
         wanted = next((member.digest for member in members or [] if member.name == name), None)
         try:
             content = (ROOT / path).read_bytes()
@@ -231,11 +229,11 @@ class Store:
                 (out,) = recorded["outs"]
                 found += [
                     Damage(name, stage, problem, f"rm -rf {stage.out}")
-                    for name, problem in _damaged_files(stage.out, out, fresh)
+                    for name, problem in damaged_files(stage.out, out, fresh)
                 ]
                 found += [
                     Damage(_short(path), stage, problem, f"rm -f {_short(path)}")
-                    for path, problem in _damaged_objects(out)
+                    for path, problem in damaged_objects(out)
                 ]
         return found
 
@@ -249,7 +247,7 @@ class Store:
         for path in [*ROOT.glob("pipelines/**/dvc.lock"), ROOT / "dvc.lock"]:
             for entry in Lock(os.path.relpath(path.parent, ROOT)).entries().values():
                 for out in entry["outs"]:
-                    damaged |= {found: out["path"] for found, problem in _damaged_objects(out) if found.exists()}
+                    damaged |= {found: out["path"] for found, problem in damaged_objects(out) if found.exists()}
         for found in damaged:
             os.chmod(found, 0o644)
             found.unlink()
@@ -303,7 +301,7 @@ class Store:
             now = self.digests.digest(out["path"])
             if now != out["md5"]:
                 found.append(Reason("its output", out["path"], "is modified" if now else "is gone"))
-            elif (members := _listed(out)) is None or not all(is_cached(each.digest) for each in members):
+            elif (members := listed(out)) is None or not all(is_cached(each.digest) for each in members):
                 found.append(Reason("its output", out["path"], "is not in the cache"))
         return found
 
@@ -314,110 +312,6 @@ def _code_changes(before: str | None, path: Path) -> list[str]:
         return changes(json.loads(object_path(before or "none").read_text()), json.loads(path.read_text()))
     except (OSError, ValueError, KeyError):
         return []
-
-
-def _listed(out: Entry) -> list[Member] | None:
-    """The files of a recorded output; None where the cache no longer says which they are."""
-    try:
-        text = object_path(out["md5"]).read_bytes()
-        if f"{md5(text, usedforsecurity=False).hexdigest()}.dir" != out["md5"]:
-            return None
-        return [Member(each["relpath"], each["md5"], 0) for each in json.loads(text)]
-    except (OSError, ValueError):
-        return None
-
-
-def _copied(members: list[Member], out: str) -> bool:
-    """Put a folder in place from the cache; False, with nothing changed, where an object is missing or damaged."""
-    place = ROOT / out
-    fresh = place.with_name(f".{place.name}{PENDING}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        return all(_copied_object(member, fresh / member.name) for member in members) and _replaced(fresh, place)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _copied_object(member: Member, to: Path) -> bool:
-    """Copy an object, hashing what is copied; a damaged one is dropped from the cache."""
-    source = object_path(member.digest)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    whole = md5(usedforsecurity=False)
-    try:
-        with open(source, "rb") as read, open(to, "wb") as written:
-            while block := read.read(BLOCK):
-                whole.update(block)
-                written.write(block)
-    except FileNotFoundError:
-        return False
-    if whole.hexdigest() != member.digest:
-        os.chmod(source, 0o644)
-        source.unlink()
-        return False
-    return True
-
-
-def _replaced(fresh: Path, place: Path) -> bool:
-    remove(place)
-    fresh.rename(place)
-    return True
-
-
-def _keep(digest: str, content: Path | bytes) -> None:
-    """Put an object into the cache, unless it is there and whole."""
-    path = object_path(digest)
-    if path.exists() and f"{md5_of(path)}{Path(digest).suffix}" == digest:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        if isinstance(content, bytes):
-            fresh.write_bytes(content)
-        else:
-            shutil.copyfile(content, fresh)
-        os.chmod(fresh, 0o444)
-        fresh.replace(path)
-    except OSError:
-        # On a full disk, half a file only takes room.
-        fresh.unlink(missing_ok=True)
-        raise
-
-
-def _damaged_files(folder: str, out: Entry, fresh: Digests) -> Iterator[tuple[str, str]]:
-    """What of an output is not what the record names: altered, missing and added files."""
-    if not (ROOT / folder).is_dir():
-        yield folder, "it is gone"
-        return
-    there = {member.name: member.digest for member in fresh.members(folder)}
-    known = _listed(out)
-    if known is None:
-        if fresh.digest(folder) != out["md5"]:
-            yield folder, "its bytes are not those recorded"
-        return
-    wanted = {member.name: member.digest for member in known}
-    for name in sorted({*there, *wanted}):
-        if there.get(name) != wanted.get(name):
-            problem = "its bytes are not those recorded" if name in there and name in wanted else "it is missing"
-            yield f"{folder}/{name}", problem if name in wanted else "the record does not have it"
-
-
-def _damaged_objects(out: Entry) -> Iterator[tuple[Path, str]]:
-    """The cached objects of an output that are missing, or whose bytes do not hash to their name."""
-    whole = object_path(out["md5"])
-    if not whole.exists():
-        yield whole, "the cache has lost it"
-        return
-    members = _listed(out)
-    if members is None:
-        yield whole, "its bytes are not what its name says"
-        return
-    for digest in sorted({member.digest for member in members}):
-        path = object_path(digest)
-        if not path.exists():
-            yield path, "the cache has lost it"
-        elif md5_of(path) != digest:
-            yield path, "its bytes are not what its name says"
 
 
 def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str, str]]:
