@@ -1,6 +1,7 @@
 """`published/PAPER.json`: the verdicts and figures that the project stands for, with all that they rest on."""
 
 import json
+import lzma
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from tasks.base.files import ROOT
 from tasks.judging.parts import DRAW
 
 FOLDER = ROOT / "published"
+MANY = 100
+"""Pairs of a comparison, such as draws of a simulation, from which on they are kept compressed beside the file."""
 
 Interval = tuple[float, float] | None
 Value = str | int | float | bool
@@ -57,8 +60,8 @@ class Side:
 class Pairs:
     """The values of both sides, by seed, draw or cluster, or two computed ones; `weights` where they are not equal.
 
-    Of a thousand draws every word counts: without `labels` they are numbered from 0, and a `right` of one value is the
-    same for all.
+    Without `labels` they are numbered from 0; a `right` of one value is the same for all. In the file, those of more
+    than `MANY` are the number of their place in `PAPER.draws.json.xz`.
     """
 
     labels: tuple[Value | None, ...]
@@ -228,14 +231,19 @@ def read_file(path: Path) -> Publication:
     """
     if not path.exists():
         raise UserError(f"There is no file {path}.")
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    again = f"git restore it, or run tenfold publish {path.stem}."
     try:
-        found: Publication = TypeAdapter(Publication).validate_json(path.read_text())
+        raw = json.loads(path.read_text())
+        many = [part for part in _parts(raw) if isinstance(part["pairs"], int)]
+        columns = json.loads(lzma.decompress(_beside(path).read_bytes())) if many else []
+        for part in many:
+            part["pairs"] = columns[part["pairs"]]
+        found: Publication = TypeAdapter(Publication).validate_json(json.dumps(raw))
     except ValidationError as problem:
-        shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        raise UserError(
-            f"{shown} has not the shape of a publication ({first_error(problem)}): "
-            f"git restore it, or run tenfold publish {path.stem}."
-        ) from problem
+        raise UserError(f"{shown} has not the shape of a publication ({first_error(problem)}): {again}") from problem
+    except (OSError, lzma.LZMAError, ValueError, KeyError, IndexError, TypeError) as problem:
+        raise UserError(f"{shown} or the draws beside it cannot be read ({problem}): {again}") from problem
     return found
 
 
@@ -243,8 +251,28 @@ def write(publication: Publication) -> Path:
     """Write the paper's file; what people read is made of all of them (readme.py)."""
     path = FOLDER / f"{publication.paper}.json"
     FOLDER.mkdir(exist_ok=True)
-    path.write_text(lines(TypeAdapter(Publication).dump_python(publication, mode="json")) + "\n")
+    raw = TypeAdapter(Publication).dump_python(publication, mode="json")
+    columns: list[Any] = []
+    for part in _parts(raw):
+        if len(part["pairs"]["left"]) > MANY:
+            columns.append(part["pairs"])
+            part["pairs"] = len(columns) - 1
+    beside = _beside(path)
+    if columns:
+        beside.write_bytes(lzma.compress(json.dumps(columns).encode(), preset=9 | lzma.PRESET_EXTREME))
+    else:
+        beside.unlink(missing_ok=True)
+    path.write_text(lines(raw) + "\n")
     return path
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.draws.json.xz")
+
+
+def _parts(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The comparisons of a publication as it lies in its file."""
+    return [part for told in (*raw["controls"], *raw["claims"]) for part in told["parts"]]
 
 
 def lines(value: Any, indent: int = 0, *, apart: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from flows.engine.discover import papers
 from flows.engine.readme import PICTURE, README, TABLES, findings, tables, with_findings
 from flows.engine.rejudge import differences, recomputable
 from flows.engine.report.picture import picture
+from tasks.base.errors import UserError
 
 
 def commit(clone: Clone) -> None:
@@ -159,7 +161,23 @@ def test_every_published_verdict_follows_from_its_pairs(path: Path) -> None:
     """Or was published before pairs were kept, and says so by having none."""
     found = publication.read_file(path)
     assert list(differences(found)) == [] if recomputable(found) else not any(claim.parts for claim in found.claims)
-    assert path.stat().st_size < 500_000, "a thousand draws of each comparison; without draws it is under 200 kB"
+    assert path.stat().st_size < 200_000
+    assert all(draws.stat().st_size < 200_000 for draws in path.parent.glob(f"{path.stem}.draws.*"))
+
+
+def test_draws_are_kept_beside_the_file_and_missed_where_they_are_not(tmp_path: Path) -> None:
+    """A verdict of draws that nobody has any more must not look like one that follows from its pairs."""
+    names = ("hardware_scaling.json", "hardware_scaling.draws.json.xz")
+    here, draws = (Path(shutil.copy(ROOT / "published" / name, tmp_path)) for name in names)
+    found = publication.read_file(here)
+    assert found == publication.read_file(ROOT / "published" / names[0])
+    assert max(len(part.pairs.left) for claim in found.claims for part in claim.parts) == 1000
+    draws.write_bytes(draws.read_bytes()[:1000])
+    with pytest.raises(UserError, match="draws beside it cannot be read"):
+        publication.read_file(here)
+    draws.unlink()
+    with pytest.raises(UserError, match="draws beside it cannot be read"):
+        publication.read_file(here)
 
 
 def test_what_was_withdrawn_is_shown_with_its_reason() -> None:
