@@ -43,7 +43,7 @@ def test_a_footprint_counts_all_of_our_files_and_every_registered_operator(
     (own,) = rows_with(tmp_path, "lines", library="models/tensor")
     files = list((ROOT / "models/tensor").rglob("*.py"))
     lines = [line.strip() for path in files for line in path.read_text().splitlines()]
-    assert own["lines"] == sum(bool(line) and not line.startswith("#") for line in lines) <= 4200
+    assert own["lines"] == sum(bool(line) and not line.startswith("#") for line in lines) <= 4000
     assert own["mib"] == pytest.approx(sum(path.stat().st_size for path in files) / 2**20)
     (theirs,) = rows_with(tmp_path, "lines", library="torch")
     assert theirs["lines"] > 100_000

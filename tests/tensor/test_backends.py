@@ -174,51 +174,6 @@ def test_without_cupy_its_backend_is_imported_and_cannot_be_made(monkeypatch: py
         CupyBackend()
 
 
-@pytest.mark.parametrize(
-    ("shape", "outputs", "padding"),
-    [((2, 5, 9, 13), 7, (1, 1)), ((3, 4, 8, 8), 6, (0, 0)), ((1, 3, 5, 7), 2, (2, 1)), ((9, 16, 16, 16), 24, (1, 1))],
-)
-def test_winograds_convolutions_are_those_by_columns_and_torchs(
-    lazy: LazyBackend,
-    shape: tuple[int, ...],
-    outputs: int,
-    padding: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Forward and both gradients, for sizes that tiles of 4 do not divide and in parts, in both ways and by torch."""
-    import torch
-
-    draw = np.random.default_rng(0)
-    x, weight = (draw.standard_normal(n).astype(np.float32) for n in (shape, (outputs, shape[1], 3, 3)))
-    theirs = [torch.tensor(one, requires_grad=True) for one in (x, weight)]
-    expected = torch.nn.functional.conv2d(*theirs, padding=padding)
-    g = draw.standard_normal(expected.shape).astype(np.float32)
-    expected.backward(torch.tensor(g))
-    calls: list[str] = []
-    for name in ("convolve", "input_gradient", "weight_gradient"):
-        real = getattr(lazy.winograd, name)
-
-        def called(*arguments: Any, name: str = name, real: Any = real) -> Any:
-            calls.append(name)
-            return real(*arguments)
-
-        monkeypatch.setattr(lazy.winograd, name, called)
-    monkeypatch.setattr(lazy, "channels", 0)
-    with ft.using(lazy):
-        for least in (0, 10**9):
-            monkeypatch.setattr(lazy, "places", least)
-            leaves = [ft.tensor(one, requires_grad=True) for one in (x, weight)]
-            y = ft.conv2d(leaves[0], leaves[1], padding=padding)
-            (y * ft.tensor(g)).sum().backward()
-            pairs = [(y, expected), *((own.grad, other.grad) for own, other in zip(leaves, theirs, strict=True))]
-            for own, other in pairs:
-                wanted = other.detach().numpy()
-                assert own is not None
-                assert own.dtype == np.float32
-                np.testing.assert_allclose(own.numpy(), wanted, atol=1e-5 * np.abs(wanted).max(), rtol=0)
-    assert sorted(calls) == ["convolve", "input_gradient", "weight_gradient"], "each once, and none the second time"
-
-
 def test_jax_trains_to_numpys_losses() -> None:
     jax_backend = pytest.importorskip("models.tensor.jax_backend")
     losses = []

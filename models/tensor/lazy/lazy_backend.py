@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.tensor.backend import REQUIRED, Array, Axes, Shape
+from models.tensor.backend import REQUIRED, Array, Axes
 from models.tensor.lazy.expression import COMPARING, TEMPLATES, TYPES, Lazy, program, source
 from models.tensor.memory.caching import Caching
 from models.tensor.memory.managed_backend import Segments
@@ -37,16 +37,13 @@ class LazyBackend(NumpyBackend):
         ImportError: numba is not installed.
     """
 
-    channels, places = 16, 512
-    """From which on, for images and filters, 3 x 3 convolutions go Winograd's way (measured, shape by shape)."""
-
     def __init__(self, large: int = LARGE, memory: MemoryManager | None = None) -> None:
         try:
-            from models.tensor.lazy import kernels, winograd  # numba takes half a second to import
+            from models.tensor.lazy import kernels  # numba takes half a second to import
         except ImportError as problem:
             raise ImportError("the lazy backend needs numba: pip install 'tenfold[flashlight]'") from problem
         super().__init__()
-        self.kernels, self.winograd = kernels, winograd
+        self.kernels = kernels
         self.large = large
         self.launched = self.made = 0
         self._compiled: dict[Any, Any] = {}
@@ -71,28 +68,6 @@ class LazyBackend(NumpyBackend):
         kept = x.shape[: ndim - count]
         shape = (*kept, *(1,) * count) if keepdims else kept
         return self._run(x, shape, x.dtype, count)
-
-    def conv2d(self, x: Array, weight: Array, stride: Shape, padding: Shape, groups: int) -> Array:
-        x, weight = self.evaluate(x), self.evaluate(weight)
-        if max(padding) > 2 or not self._by_winograd(x, weight, weight.shape, stride, groups, x):
-            return super().conv2d(x, weight, stride, padding, groups)
-        return self.winograd.convolve(x, weight, padding, self._new)
-
-    def conv2d_input_gradient(
-        self, gradient: Array, weight: Array, shape: Shape, stride: Shape, padding: Shape, groups: int
-    ) -> Array:
-        gradient, weight = self.evaluate(gradient), self.evaluate(weight)
-        if max(padding) > 2 or not self._by_winograd(gradient, weight, weight.shape, stride, groups, gradient):
-            return super().conv2d_input_gradient(gradient, weight, shape, stride, padding, groups)
-        return self.winograd.input_gradient(gradient, weight, padding, self._new)
-
-    def conv2d_weight_gradient(
-        self, gradient: Array, x: Array, shape: Shape, stride: Shape, padding: Shape, groups: int
-    ) -> Array:
-        gradient, x = self.evaluate(gradient), self.evaluate(x)
-        if max(padding) > 2 or not self._by_winograd(gradient, x, shape, stride, groups, x):
-            return super().conv2d_weight_gradient(gradient, x, shape, stride, padding, groups)
-        return self.winograd.weight_gradient(gradient, x, padding)
 
     def softmax(self, x: Array, axis: int) -> Array:
         return self._by_rows("softmax", axis, x) if self._fits(axis, x) else super().softmax(x, axis)
@@ -178,12 +153,6 @@ class LazyBackend(NumpyBackend):
         first = arrays[0]
         large = bool(np.prod(first.shape) >= max(1, min(self.large, BY_ROWS)))
         return large and axis == len(first.shape) - 1 and all(x.dtype == np.float32 for x in arrays)
-
-    def _by_winograd(self, x: Array, y: Array, weight: Shape, stride: Shape, groups: int, images: Array) -> bool:
-        """Whether Winograd's transforms save more than they cost: for many channels and places."""
-        fits = weight[2:] == (3, 3) and tuple(stride) == (1, 1) and groups == 1 and x.dtype == y.dtype == np.float32
-        count, _, height, width = images.shape
-        return fits and min(weight[:2]) >= self.channels and count * height * width >= self.places
 
     def _by_rows(self, name: str, axis: int, *arrays: Array) -> Array:
         shape = arrays[0].shape
