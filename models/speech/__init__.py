@@ -2,6 +2,5 @@
 
 Sound goes through `effects` and `features` to the network of `acoustic`, whose loss is in `ctc`. From its emissions,
 `beam_search` finds words with a `lexicon` and an n-gram model (`ngram`), and `alignment` finds when known words are
-said, by `viterbi`. All of them take sound or emissions in pieces, or hold little of them at a time. `rooms` and
-`beamforming` are the beginning of the paper's multi-channel part, which no stage uses yet.
+said, by `viterbi`. All of them take sound or emissions in pieces, or hold little of them at a time.
 """
