@@ -82,8 +82,9 @@ paper = Paper(
         "Times are of one thread on a CPU, against torch eager in the better of two layouts and with the better of its "
         "two Adams; every claim is against these. Our lazy backend compiles its kernels and keeps its memory, for "
         "which torch.compile and JAX are the peers: on four of the networks they are timed in the same turns, "
-        "where they run; another table says which have no time, and why, tinygrad among them. JAX is given our "
-        "networks as functions, whose convolutions it lays out itself.",
+        "where they run; another table says which have no time, and why. tinygrad 0.14 was tried and "
+        "is left out: its CPU device compiles by clang, which no package of Python brings. JAX is given our networks "
+        "as functions, whose convolutions it lays out itself.",
         "numpy's OpenBLAS and torch's MKL and oneDNN are other kernels, MKL may be slow on another maker's processors, "
         "and another processor may turn their order round; the stage notes which they were, and matrix products alone "
         "are timed, too.",

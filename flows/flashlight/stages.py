@@ -33,7 +33,7 @@ TIMED = (
     "bert-8-512",
 )
 
-PEERS = ("torch.compile", "JAX", "tinygrad")
+PEERS = ("torch.compile", "JAX")
 COMPILED = ("mlp-128-1024", "alexnet-16-32", "vit-8-512", "bert-8-512")
 
 # 1. One primitive is swapped.

@@ -130,15 +130,9 @@ def jax_jit(name: str, reference: "Sample") -> Pass:
     return lambda: jax.block_until_ready(compiled(values, kept, inputs))[0][0]
 
 
-def tinygrad_jit(name: str, reference: "Sample") -> Pass:
-    """Not timed: version 0.14 compiles even for LLVM's kernels a helper by clang, which no package of Python brings."""
-    raise CannotRun("its CPU device needs clang, which no package of Python brings")
-
-
 PEERS: dict[str, Callable[[str, "Sample"], Pass]] = {
     "torch.compile": torch_compile,
     "JAX": jax_jit,
-    "tinygrad": tinygrad_jit,
 }
 """Comparisons beside torch eager, on which claims rest."""
 
