@@ -228,7 +228,7 @@ generated = Stage(
     read_generatively,
     inputs={"corpora": corpora, **QUESTIONS, "retrieved": mdr_mixed, "smollm2": SMOLLM2},
     config=Profiles(
-        quick=Generative(seed=0, questions=2, answer_tokens=4),
+        quick=Generative(seed=0, questions=4, answer_tokens=4),
         cpu=Generative(seed=0),
         gpu=Generative(seed=0, questions=1700),
     ),

@@ -99,6 +99,7 @@ compared = Stage(
     config=Profiles(
         quick=speed.Speed(
             networks=("mlp-32-256", "alexnet-2-8", "vgg16-2-8", "resnet50-2-8", "vit-2-64", "bert-2-64"),
+            peers=PEERS,
             lengths=(100, 1_000_000),
             repetitions=8,
             calls=200,
