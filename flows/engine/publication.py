@@ -242,7 +242,9 @@ def read_file(path: Path) -> Publication:
         found: Publication = TypeAdapter(Publication).validate_json(json.dumps(raw))
     except ValidationError as problem:
         raise UserError(f"{shown} has not the shape of a publication ({first_error(problem)}): {again}") from problem
-    except (OSError, lzma.LZMAError, ValueError, KeyError, IndexError, TypeError) as problem:
+    except (KeyError, TypeError) as problem:
+        raise UserError(f"{shown} has not the shape of a publication (no {problem}): {again}") from problem
+    except (OSError, lzma.LZMAError, ValueError, IndexError) as problem:
         raise UserError(f"{shown} or the draws beside it cannot be read ({problem}): {again}") from problem
     return found
 

@@ -32,10 +32,15 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def cores_used(run: Callable[[], Any], times: int = 5) -> float:
-    """Core seconds a second that passes take, in all threads of this process."""
+def cores_used(run: Callable[[], Any], times: int = 5, least: float = 0.5) -> float:
+    """Core seconds a second that passes take, in all threads of this process.
+
+    Passes go on for `least` seconds, for a few short ones would be timed with the threads' waking.
+    """
     began, before = time.perf_counter(), time.process_time()
     for _ in range(times):
+        run()
+    while time.perf_counter() - began < least:
         run()
     return (time.process_time() - before) / (time.perf_counter() - began)
 

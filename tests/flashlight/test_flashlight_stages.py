@@ -168,6 +168,7 @@ def test_jax_computes_torchs_loss_and_what_cannot_run_is_told(tmp_path: Path, mo
         raise peers.CannotRun("it needs a compiler")
 
     monkeypatch.setitem(peers.PEERS, "lacking", lacking)
+    monkeypatch.setattr(peers, "ONE_CORE", 9.0)  # another test of this process may have had JAX start a thread a core
     config = Speed(
         networks=("mlp-4-16", "bert-2-32"),
         peers=("JAX", "lacking"),
