@@ -65,7 +65,8 @@ class Origin:
 class Figure:
     """A number of a paper's tables: the mean of its values, one a seed or, if simulated, one a draw.
 
-    `over` says of what the interval is: "seed" (Student's t) or "draw" (their central share).
+    `over` says of what the interval is: "seed" (Student's t) or "draw" (their central share). Several stages may tell
+    the value of one seed, and then the interval is over the seeds' means.
     """
 
     name: str
@@ -77,7 +78,12 @@ class Figure:
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval; none of a single value. Only who shows it waits for scipy."""
-        return _interval([value for _, value, _ in self.values], self.over)
+        if self.over == "draw":
+            return _interval([value for _, value, _ in self.values], self.over)
+        by_seed: dict[Any, list[float]] = {}
+        for number, (seed, value, _) in enumerate(self.values):
+            by_seed.setdefault(("no seed", number) if seed is None else seed, []).append(value)
+        return _interval([sum(each) / len(each) for each in by_seed.values()], self.over)
 
     @property
     def value(self) -> float:
@@ -89,7 +95,7 @@ class Figure:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        return tuple(seed for seed, _, _ in self.values if seed is not None and self.over == "seed")
+        return tuple(dict.fromkeys(s for s, _, _ in self.values if s is not None and self.over == "seed"))
 
     @property
     def stages(self) -> list[str]:

@@ -148,8 +148,12 @@ def controls(ids: list[str]) -> str:
 
 
 def show_table(title: str, data: dict[str, Any]) -> None:
-    """A result table: `columns`, and `rows` of a label and numbers."""
-    runs = f", mean of {data['runs']} {data['over']}" if data["runs"] > 1 else ""
+    """A result table: `columns`, and `rows` of a label and numbers.
+
+    A cell may hold one training's value as each of several stages told it, so that values are not always seeds.
+    """
+    values = "draws" if data["over"] == "draws" else "values"
+    runs = f", means of up to {data['runs']} {values}" if data["runs"] > 1 else ""
     shown = Table(title=f"{title}: {data['title']}{runs}", title_justify="left", title_style="bold")
     for number, column in enumerate(data["columns"]):
         shown.add_column(str(column), justify="right" if number else "left", no_wrap=True)

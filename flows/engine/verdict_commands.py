@@ -54,7 +54,7 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
     """
     from flows.engine.evidence import gather
     from flows.engine.paper import TRIAL
-    from flows.engine.publication import tally
+    from flows.engine.publication import effect_and_interval, tally
     from flows.engine.terminal import counted
 
     for evidence in gather(papers or [], profile, settings or []):
@@ -73,6 +73,10 @@ def claims(papers: Papers = None, profile: Profile = None, settings: Settings = 
         ]
         if came:
             console.print(f"{sum(came)} of the {len(came)} predictions on which there is a verdict came true.")
+        for claim in evidence.judged.claims:
+            if claim["verdict"] == "INCONCLUSIVE" and "straddles" in claim["reason"] and _decided_by_95_percent(claim):
+                told = f"{claim['id']} stays open at its level of {claim['level']:.2%}, as one of many claims"
+                console.print(f"{told}: {escape(effect_and_interval(claim['effect'], claim['interval']))}.")
         for control in evidence.judged.controls:
             mark = "[green]passed[/]" if control["passed"] else "[red]did not pass[/]"
             console.print(f"Control {control['id']} {mark}: {escape(control['reason'])}")
@@ -95,6 +99,14 @@ def results(papers: Papers = None, profile: Profile = None, settings: Settings =
             continue
         for table in evidence.judged.tables:
             show_table(f"{evidence.name} at {evidence.chosen.name}", table)
+
+
+def _decided_by_95_percent(claim: dict[str, Any]) -> bool:
+    """Whether the interval that the table shows would decide, in each of the claim's comparisons."""
+    from tasks.judging.intervals import decide
+
+    parts = [part for part in claim["parts"] if part["plain"]]
+    return bool(parts) and all(decide(part["kind"], part["margin"], part["plain"]) != "INCONCLUSIVE" for part in parts)
 
 
 def _claims_table(evidence: "Evidence") -> Table:

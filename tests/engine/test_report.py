@@ -1,6 +1,7 @@
 """The report, `claims`, `trace` and `compare`: every number with its chain, and none without."""
 
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +14,9 @@ from conftest import Clone, read_json, shoot
 from playwright.sync_api import Page
 
 from flows.engine.discover import papers, read
-from flows.engine.evidence import figures_of
+from flows.engine.evidence import Figure, figures_of
 from flows.engine.paper import Paper
+from flows.engine.report.shown import Compared
 from tasks.base.errors import UserError
 from tasks.judging.results import Table
 
@@ -76,6 +78,29 @@ def test_two_tables_cannot_show_one_number_for_two() -> None:
     other = {"stage": "evaluation-1", "seed": 1, "some": "copy", "f1": 0.25}
     with pytest.raises(UserError, match="different figures named f1/copy"):
         figures_of(read(module), [row, other])
+
+
+def test_a_seed_that_many_stages_tell_of_is_one_seed() -> None:
+    """Rows of the untuned model, repeated by each stage that it stands beside, gave intervals "over 45 seeds"."""
+    told = Figure(
+        "recall", "recall", "", tuple((seed, seed / 10, f"s-{n}") for n in range(9) for seed in (1, 2, 3)), "seed"
+    )
+    once = Figure("recall", "recall", "", tuple((seed, seed / 10, "s") for seed in (1, 2, 3)), "seed")
+    assert told.seeds == once.seeds == (1, 2, 3)
+    assert told.interval == pytest.approx(once.interval)
+    assert Figure("recall", "recall", "", tuple((1, 0.5, f"s-{n}") for n in range(9)), "seed").interval is None
+
+
+def test_a_claim_that_its_level_leaves_open_is_told_apart() -> None:
+    """People see the 95 % interval: one that decides, beside "inconclusive", would look like a mistake."""
+    one = Compared(
+        name="", quantity="recall", kind="greater", margin=0.0, margin_of="", size=None, effect=0.05,
+        interval=(-0.001, 0.1), plain=(0.01, 0.09), level=0.996, p=0.004, verdict="INCONCLUSIVE",
+        items="", cluster="", paired="seed", pairs=(),
+    )  # fmt: skip
+    assert one.open_by_its_level
+    assert not replace(one, plain=(-0.001, 0.1)).open_by_its_level
+    assert not replace(one, interval=(0.01, 0.09), verdict="SUPPORTED").open_by_its_level
 
 
 @pytest.mark.parametrize("name", ["index", "tiny"])

@@ -10,7 +10,7 @@ from flows.engine.evidence import Evidence, measured_by
 from flows.engine.paper import AtLeast, Claim, Measurement, Test
 from flows.engine.publication import Publication
 from flows.engine.report.axis import Axis
-from tasks.judging.intervals import edges, region
+from tasks.judging.intervals import decide, edges, region
 from tasks.judging.results import Table
 
 OURS = "ours"
@@ -67,6 +67,13 @@ class Compared:
     def claimed(self) -> tuple[float, float] | None:
         """Where the whole interval must lie for the comparison to hold."""
         return edges(self.kind, self.margin) if self.kind else None  # type: ignore[arg-type]
+
+    @property
+    def open_by_its_level(self) -> bool:
+        """Whether the 95 % interval alone would decide, which people see first, and the one of its level does not."""
+        if not self.kind or self.plain is None or self.verdict != "INCONCLUSIVE":
+            return False
+        return decide(self.kind, self.margin, self.plain) != "INCONCLUSIVE"  # type: ignore[arg-type]
 
     @property
     def reach(self) -> list[float]:
