@@ -125,6 +125,15 @@ class _Expansion:
         measuring = self._measuring()
         if not measuring:
             raise UserError(f"{self._experiment.file}: no stage measures anything; see tasks/base/measures.py.")
+        declared = {quantity for name in measuring for quantity in _measures(self._experiment.stages[name])}
+        for table in config.tables:
+            for quantity in table.quantities:
+                if quantity not in declared:
+                    close = did_you_mean(quantity, declared)
+                    raise UserError(
+                        f"{self._experiment.file}, table {table.title!r}: no stage declares {quantity}, "
+                        f"see tasks/base/measures.py.{close}"
+                    )
         measured = {stage.name: stage.out for name in measuring for stage in self._made[name]}
         return self._concrete("results", Stage(collect, config), config, {}, {"measured": measured})
 

@@ -65,8 +65,6 @@ paper = Paper(
         Table(title="Log Fréchet distance by budget", rows="arm", quantities=("log_fd",), columns="share"),
         Table(title="Bits a byte by budget", rows="arm", quantities=("bits_per_byte",), columns="share"),
         Table(title="Codes of the codebook that are used", rows="arm", quantities=("perplexity", "error")),
-        Table(title="Operations for the same value", rows="metric", quantities=("parity_ratio",)),
-        Table(title="How well the lines fit", rows="arm", quantities=("r_squared",), columns="metric"),
         Table(title="Gaps by adapter", rows="contrast", quantities=("fd_gap", "log_mse_gap", "patch_cost")),
     ],
     caveats=[

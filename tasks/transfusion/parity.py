@@ -63,7 +63,7 @@ METRICS = {"fd": "Fréchet distance", "bits_per_byte": "bits a byte of text", "c
     log_ratio="log of operations that Transfusion needs over those of the twin, for the same value; bounded by budgets",
 )
 def compare_twins(*, reconstructed: Path, evaluated: dict[str, Path], config: Parity, out: Path) -> None:
-    """Write metrics.json and examples.parquet: the gaps at the full budget, ratios by metric and seed, the lines' fit.
+    """Write metrics.json and examples.parquet: the gaps at the full budget, and ratios by metric and seed.
 
     Nothing is compared, and every row says why, where one of both sides is no fair rival (see `Parity`).
     """
@@ -138,19 +138,9 @@ def read_point(folder: Path) -> Point:
 
 
 def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
-    """The ratio of one metric by seed, or why there is none; and how well lines fit the means of seeds.
-
-    Where there is one, `parity_ratio` is the geometric mean over seeds, for the table; `r_squared` is the share of the
-    variance of the logarithm that the line explains.
-    """
+    """The ratio of one metric by seed, or why there is none."""
     curves = {arm: _means(points, arm, metric) for arm in (LATENTS, CODES)}
-    fits = {arm: _line(x, y) for arm, (x, y) in curves.items()}
-    rows: list[Row] = [
-        {"arm": arm, "metric": metric, "r_squared": explained}
-        for arm, (_, _, explained) in fits.items()
-        if math.isfinite(explained) and len(curves[arm][0]) >= LEAST_BUDGETS
-    ]
-    slope, _, explained = fits[LATENTS]
+    slope, _, explained = _line(*curves[LATENTS])
     reason = ""
     if min(len(x) for x, _ in curves.values()) < LEAST_BUDGETS:
         reason = f"There are fewer than {LEAST_BUDGETS} budgets, so that no line is fitted."
@@ -163,10 +153,9 @@ def parity(points: Sequence[Point], metric: str, config: Parity) -> list[Row]:
     seeds = sorted({point.seed for point in points})
     if reason:
         # A row must have a number; with `unavailable` no claim reads it.
-        return [*rows, *({"metric": metric, "seed": seed, "log_ratio": 0.0, "unavailable": reason} for seed in seeds)]
+        return [{"metric": metric, "seed": seed, "log_ratio": 0.0, "unavailable": reason} for seed in seeds]
     logs = {seed: log_ratio([point for point in points if point.seed == seed], metric) for seed in seeds}
-    rows.append({"metric": metric, "parity_ratio": math.exp(sum(logs.values()) / len(logs))})
-    return [*rows, *({"metric": metric, "seed": seed, "log_ratio": log} for seed, log in logs.items())]
+    return [{"metric": metric, "seed": seed, "log_ratio": log} for seed, log in logs.items()]
 
 
 def log_ratio(points: Sequence[Point], metric: str) -> float:

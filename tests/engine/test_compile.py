@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flows.engine.paper import Claim, Discrepancy, Paper, Stage, less
 from flows.engine.variant import Variant, variant
 from tasks.base.errors import UserError
 from tasks.base.manifest import import_closure
+from tasks.judging.results import Table
 
 EVERY_STAGE = "tasks/base/determinism.py"
 
@@ -133,14 +135,14 @@ def test_a_wrong_setting_is_one_sentence(change: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-def refused(test: Any, said: str) -> None:
-    """BTX with this one claim does not compile, and says why."""
+def refused(test: Any, said: str, tables: Sequence[Table] = ()) -> None:
+    """BTX with this one claim and these tables does not compile, and says why."""
     import flows.btx as module
 
     before = module.paper
     try:
         claim = Claim("x", "x", "Table 1", "P", "1", "ours", test, "holds")
-        module.paper = Paper("t", "a", 2024, "1", [claim], [], [], [])
+        module.paper = Paper("t", "a", 2024, "1", [claim], [], [], list(tables))
         with pytest.raises(UserError, match=said):
             expand(read(module), Variant("quick"))
     finally:
@@ -152,6 +154,15 @@ def test_a_claim_on_a_quantity_that_nobody_measures_does_not_compile() -> None:
 
     bits = stages.evaluation["bits_per_bite"]
     refused(less(bits, bits), "Did you mean bits_per_byte")
+
+
+def test_a_table_of_a_quantity_that_nobody_declares_does_not_compile() -> None:
+    """It went unseen at quick, where nothing measured it, and after an hour at cpu no page could be drawn."""
+    from flows.btx import stages
+
+    bits = stages.evaluation["bits_per_byte"]
+    wrong = Table(title="Bits", rows="arm", quantities=("bits_per_byte", "bits_per_bite"))
+    refused(less(bits, bits), "table 'Bits': no stage declares bits_per_bite.*Did you mean bits_per_byte", [wrong])
 
 
 def test_a_test_that_cannot_be_meant_does_not_compile() -> None:
