@@ -26,9 +26,9 @@ class Contrasting:
 
 
 @measures(
-    fd_gap="Fréchet distance of the causal arm less that of the bidirectional one",
+    fd_gap="points of Fréchet distance of the causal arm less that of the bidirectional one",
     log_mse_gap="the same of an image's log error of the foretold noise",
-    patch_cost="Fréchet distance with patches of 4 × 4 less that with patches of 2 × 2",
+    patch_cost="points of Fréchet distance with patches of 4 × 4 less that with patches of 2 × 2",
 )
 def contrast(*, evaluated: dict[str, Path], config: Contrasting, out: Path) -> None:
     """Write metrics.json with both gaps of each adapter, and examples.parquet with the second, image by image.

@@ -155,7 +155,7 @@ def load_judge(folder: Path) -> "Judge":
 
 @config
 class Reconstructing:
-    """On which split: whether the twins are compared hangs on it, so it is not that of the test."""
+    """On which split: one of the reasons not to compare the twins hangs on it, so it is not that of the test."""
 
     split: Split = "validation"
 
