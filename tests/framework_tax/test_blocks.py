@@ -1,0 +1,159 @@
+"""Real processes, one a runtime: a planted delay is found, a crash is named, and the others go on."""
+
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from tasks.base.errors import UserError
+from tasks.framework_tax import blocks
+from tasks.framework_tax.arms import ARMS, DELAY_US
+from tasks.framework_tax.blocks import Plan, Point, measure
+from tasks.framework_tax.building import make
+from tasks.framework_tax.networks import FAMILIES, Wanted, names_of, network
+from tasks.framework_tax.record import LEAST_BLOCKS, problems
+from tasks.framework_tax.worker import Served
+
+PLAN = Plan(threads=1, blocks=LEAST_BLOCKS, settle=0.01, least=0.002, seed=0)
+
+BROKEN = """
+import os, signal, sys
+import torch
+
+class Model(torch.nn.Module):
+    def __init__(self, what):
+        super().__init__()
+        self.what, self.linear = what, torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        if self.what == "dies" and "again" in " ".join(sys.argv):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.what == "wrong" and "again" in " ".join(sys.argv):
+            return self.linear(x) + 1
+        return "a word" if self.what == "words" else {"out": self.linear(x)}
+
+def dies(): return Model("dies"), torch.ones(2, 4)
+def wrong(): return Model("wrong"), [torch.ones(2, 4)]
+def words(): return Model("words"), torch.ones(2, 4)
+def nothing(): return None
+"""
+
+
+def by_arm(record: dict[str, Any]) -> dict[str, Any]:
+    return {point["arm"]: point for point in record["points"]}
+
+
+def test_a_planted_delay_is_found_to_its_size() -> None:
+    """A clock that did not see the host's own work would miss it. Four leaves spin."""
+    points = [Point("ffn-16-2", arm, batch) for arm in ("eager", "eager, delayed") for batch in (1, 2)]
+    found = measure(points, {"ffn-16-2": Wanted("ffn-16-2")}, {}, PLAN)
+    assert [one for one in problems(found) if "waited for a core" not in one] == []  # company is no fault of the clock
+    own = by_arm(found)
+    assert own["eager, delayed"]["facts"]["planted_us"] == 4 * DELAY_US
+    more = 1e6 * (median(own["eager, delayed"]["cpu"]) - median(own["eager"]["cpu"]))
+    assert more == pytest.approx(4 * DELAY_US, rel=0.3)
+    assert own["eager, delayed"]["calls"] == own["eager"]["calls"], "the slower one would be timed colder"
+    assert len({one["pid"] for one in found["arms"].values()}) == 2
+    assert all(sorted(order) == sorted(found["orders"][0]) for order in found["orders"])
+    assert len({tuple(order) for order in found["orders"]}) > 1
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("dies", "ended by SIGSEGV"), ("wrong", ""), ("words", "outputs are to be tensors"), ("nothing", "NoneType")],
+)
+def test_what_breaks_is_named_and_the_others_go_on(tmp_path: Path, what: str, said: str) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    wanted = Wanted(f"broken:{what}", "function", str(tmp_path))
+    points = [Point(wanted.name, arm, 3) for arm in ("eager", "eager, again")]
+    found = by_arm(measure(points, {wanted.name: wanted}, {}, PLAN))
+    first, second = found["eager"], found["eager, again"]
+    if what == "dies":
+        assert said in second["failed"]
+        assert not first["failed"]
+        assert len(first["wall"]) == PLAN.blocks
+    elif what == "wrong":
+        assert second["error"] > 0.5
+        assert first["error"] == 0
+    else:
+        assert said in first["failed"]
+        assert "nothing to hold it against" in second["failed"]
+
+
+@pytest.mark.parametrize("calls", [1, 5])
+def test_however_long_a_call_takes_one_more_goes_before_it(calls: int) -> None:
+    """Were it left out for long calls, the slower of two runtimes would be timed with cold caches."""
+    made: list[int] = []
+    served = object.__new__(Served)
+    served._calls = {("net", 1): lambda: made.append(1)}
+    served.time("net", 1, calls)
+    assert len(made) == calls + 1
+
+
+def test_a_network_whose_outputs_are_constant_is_named() -> None:
+    """Nothing could be told from outputs that are all zero: any runtime would be equal."""
+    found = measure([Point("ffn-1-4", "eager", 1)], {"ffn-1-4": Wanted("ffn-1-4")}, {}, Plan(1, 1, 0.001, 0.001, 0))
+    assert "constant" in found["points"][0]["failed"]
+
+
+def test_a_runtime_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "missing", lambda name: "openvino is not installed" if name == "openvino" else "")
+    plan = Plan(1, 1, 0.001, 0.001, 0)
+    points = [Point("ffn-8-1", arm, 1) for arm in ("eager", "openvino")]
+    found = by_arm(measure(points, {"ffn-8-1": Wanted("ffn-8-1")}, {}, plan))
+    assert found["openvino"]["failed"] == "openvino is not installed"
+    assert not found["eager"]["failed"]
+
+
+def test_what_was_not_built_is_said_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "model.ts.failed").write_text("it branches on its values")
+    points = [Point("ffn-8-1", arm, 1) for arm in ("eager", "torchscript")]
+    found = measure(points, {"ffn-8-1": Wanted("ffn-8-1")}, {"ffn-8-1": tmp_path}, Plan(1, 1, 0.001, 0.001, 0))
+    assert by_arm(found)["torchscript"]["failed"] == "it branches on its values"
+
+
+def test_openvino_does_not_report_home() -> None:
+    """Its import sends a message unless its telemetry cannot be imported."""
+    pytest.importorskip("openvino")
+    import subprocess
+
+    code = (
+        "import sys; from tasks.framework_tax.runtimes import start; from tasks.framework_tax.arms import ARMS; "
+        "start(ARMS['openvino'], 1); "
+        "print([m for m in sys.modules if m.startswith('openvino_telemetry') and sys.modules[m]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_network_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(UserError, match="no network ffn-64; there are bert-tiny"):
+        network(Wanted("ffn-64"))
+    with pytest.raises(UserError, match="name the folder"):
+        network(Wanted("minilm"))
+
+
+def test_inputs_follow_the_batch_and_are_the_same_each_time() -> None:
+    """A batch that changed nothing would make every curve flat."""
+    for name in ("encoder-16-1", "conv-4-1", "lstm-8-1"):
+        made = network(Wanted(name))
+        assert [len(made.inputs(batch)[0]) for batch in (1, 5)] == [1, 5]
+        assert made.inputs(2)[0].equal(made.inputs(2)[0])
+        assert len(made.module(*made.inputs(3))) == 3
+
+
+def test_groups_and_names_may_be_mixed() -> None:
+    assert names_of("depths ffn-64-16 bert-tiny") == ["ffn-64-16", "ffn-256-1", "bert-tiny"]
+    assert set(FAMILIES).isdisjoint(names_of("templates"))
+    assert next(iter(ARMS)) == "eager"
+
+
+def test_a_family_is_traced_and_frozen_in_evaluation_mode(tmp_path: Path) -> None:
+    """A wrapper left in training mode cannot be frozen, and TorchScript would be missing for every real network."""
+    made = network(Wanted("bert-tiny"))
+    assert not any(one.training for one in made.module.modules())
+    assert made.module(*made.inputs(3)).shape[0] == 3
+    assert list(make(Wanted("bert-tiny"), ["torchscript"], tmp_path)) == ["torchscript"]
+    assert (tmp_path / "model.ts").is_file()
