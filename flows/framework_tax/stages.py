@@ -1,5 +1,7 @@
 """The stages in the order of the experiment: what runtimes read is built once, then all that is against the clock."""
 
+from typing import Any
+
 from flows.engine.paper import Handle, Profiles, Source, Stage
 from tasks.framework_tax import building, counting, curves, measuring, summary, taxing
 from tasks.framework_tax.measuring import Measuring, Part
@@ -53,13 +55,12 @@ counted = Stage(
 
 # 4. Every network on every runtime at every batch: a stage a network, alone on the machine.
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+BRIEF: dict[str, Any] = {"blocks": 8, "settle": 0.02, "least": 0.005}
 measured = Stage(
     measuring.measure_latency,
     inputs={"built": built, "trained": TRAINED},
     config=Profiles(
-        quick=Measuring(
-            parts=(Part(networks="encoder-64-4 conv-32-4", arms=ORDER, batches=(1, 4, 16, 64)),), blocks=8, settle=0.05
-        ),
+        quick=Measuring(parts=(Part(networks="encoder-64-4 conv-32-4", arms=ORDER, batches=(1, 4, 16, 64)),), **BRIEF),
         cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=12),
         gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=12),
     ),
@@ -69,7 +70,7 @@ measured = Stage(
 
 # 5. Templates of the paper over widths and depths, fewer bits, and controls.
 SMALL = summary.SMALL
-PLANTED = ("eager", "eager, again", "eager, hooked", "eager, delayed", "eager, little delayed")
+PLANTED = ("eager", "eager, again", "eager, hooked", "eager, delayed")
 AGAIN = tuple(f"encoder-64-4, batch {batch}" for batch in SMALL)
 """Where eager is timed in two processes, at every profile."""
 PROBES = (
@@ -78,8 +79,10 @@ PROBES = (
     Part(networks="depths", arms=ORDER, batches=(1,)),
     Part(networks="encoder-512-4", arms=("eager", "onnxruntime"), batches=(64,)),
     Part(networks="encoder-512-4", arms=("eager", "openvino", "openvino, static"), batches=(1, 4)),
-    Part(networks="encoder-64-4 conv-64-4", arms=PLANTED, batches=SMALL),
+    Part(networks="encoder-64-4 conv-64-4", arms=(*PLANTED, "eager, little delayed"), batches=SMALL),
     Part(networks="encoder-256-4", arms=("eager", "eager, int8", "eager, bfloat16"), batches=SMALL),
+    Part(networks="encoder-256-4 conv-64-4", arms=("eager", "eager, two threads"), batches=(1, 32, 64)),
+    Part(networks="encoder-512-4", arms=("eager", "eager, Intel's kernels"), batches=(1, 64)),
 )
 QUICK_PROBES = (
     Part(networks="encoder-16-4 encoder-64-4", arms=("eager", "onnxruntime"), batches=(1,)),
@@ -91,7 +94,7 @@ probed = Stage(
     measuring.measure_latency,
     inputs={"built": built, "trained": TRAINED},
     config=Profiles(
-        quick=Measuring(parts=QUICK_PROBES, blocks=8, settle=0.05),
+        quick=Measuring(parts=QUICK_PROBES, **BRIEF),
         cpu=Measuring(parts=PROBES),
         gpu=Measuring(parts=PROBES),
     ),
@@ -99,23 +102,7 @@ probed = Stage(
     kind="measure",
 )
 
-# 6. One thread and two, by the wall clock.
-LARGE = (1, 32, 64)
-threaded = Stage(
-    measuring.measure_latency,
-    inputs={"built": built, "trained": TRAINED},
-    config=Profiles(
-        quick=Measuring(
-            parts=(Part(networks="encoder-64-4", arms=("eager",), batches=(1, 8, 16)),), blocks=8, settle=0.05
-        ),
-        cpu=Measuring(parts=(Part(networks="encoder-256-4 conv-64-4", arms=("eager",), batches=LARGE),)),
-        gpu=Measuring(parts=(Part(networks="encoder-256-4 conv-64-4", arms=("eager",), batches=LARGE),)),
-    ),
-    each={"networks": Profiles(("few",), ("templates",), ("templates",)), "threads": (1, 2)},
-    kind="measure",
-)
-
-# 7. The framework's share, by two methods and a third.
+# 6. The framework's share, by two methods and a third.
 TAXED = (
     "encoder-64-4",
     "bert-tiny",
@@ -131,29 +118,26 @@ taxed = Stage(
     taxing.tax,
     inputs={"trained": TRAINED},
     config=Profiles(
-        quick=taxing.Taxing(networks="encoder-64-4", batches=(1, 4, 16), blocks=8, calls=10, rounds=2, kernel=0.0005),
+        quick=taxing.Taxing(networks="", batches=(1, 4, 16), blocks=3, calls=5, rounds=2, kernel=0.0005, least=0.005),
         cpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
         gpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
     ),
     each={"networks": Profiles(("encoder-64-4",), TAXED, TAXED)},
     kind="measure",
 )
+SHAPES = Profiles[tuple[str, ...]]((), ("widths ffn-4096-4",), ("widths ffn-4096-4",))
+"""Templates over widths, for a figure on which no claim rests: quick has none."""
 width_taxed = Stage(
     taxing.tax,
     inputs={"trained": TRAINED},
-    config=Profiles(
-        quick=taxing.Taxing(
-            networks="encoder-16-4", batches=(1,), fitted=False, blocks=8, calls=5, rounds=2, kernel=0.0005
-        ),
-        cpu=taxing.Taxing(networks="widths ffn-4096-4", batches=(1,), fitted=False),
-        gpu=taxing.Taxing(networks="widths ffn-4096-4", batches=(1,), fitted=False),
-    ),
+    config=taxing.Taxing(networks="", batches=(1,), fitted=False),
+    each={"networks": SHAPES},
     kind="measure",
 )
 
-# 8. What all of it says together.
+# 7. What all of it says together.
 summed = Stage(
     summary.summarise,
-    inputs={"measured": measured, "probed": probed, "threaded": threaded, "taxed": taxed, "counted": counted},
+    inputs={"measured": measured, "probed": probed, "taxed": taxed, "counted": counted},
     config=summary.Summary(),
 )

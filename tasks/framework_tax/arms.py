@@ -11,13 +11,20 @@ class Arm:
     """A runtime as it is timed.
 
     `delay_us` is how long each leaf module spins before it runs, in a hook that is there with 0, too, and not with
-    None; `static` fixes the shapes of inputs beforehand.
+    None; `static` fixes the shapes of inputs beforehand; `threads` is how many it has where it has others than the
+    rest; with `intel` MKL takes the kernels that it has for Intel's processors, whoever made this one.
     """
 
     runtime: str
     precision: Precision = "float32"
     delay_us: int | None = None
     static: bool = False
+    threads: int | None = None
+    intel: bool = False
+
+    def threads_of(self, planned: int) -> int:
+        """Its own, or those of the plan."""
+        return self.threads or planned
 
 
 DELAY_US = 200
@@ -39,6 +46,8 @@ ARMS = {
     "eager, little delayed": Arm("eager", delay_us=LITTLE_US),
     "eager, bfloat16": Arm("eager", precision="bfloat16"),
     "eager, int8": Arm("eager", precision="int8"),
+    "eager, two threads": Arm("eager", threads=2),
+    "eager, Intel's kernels": Arm("eager", intel=True),
     "openvino, static": Arm("openvino", static=True),
 }
 

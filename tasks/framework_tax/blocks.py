@@ -63,7 +63,10 @@ class Timed:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to time: threads of a runtime, blocks, seconds of warm-up and of a block at a point, the order's seed."""
+    """How to time: threads (unless an arm has others), blocks, the order's seed.
+
+    `settle` and `least` are seconds of warm-up and of a block at a point.
+    """
 
     threads: int
     blocks: int
@@ -222,7 +225,7 @@ class _Measuring:
         if reason := missing(ARMS[arm].runtime):
             self._fail_all(arm, reason)
             return
-        self._processes[arm] = Process(arm, self.plan.threads, arm == self.leader, self.scratch)
+        self._processes[arm] = Process(arm, ARMS[arm].threads_of(self.plan.threads), arm == self.leader, self.scratch)
         self._processes[arm].tell("start")
 
     def _started(self, arm: str) -> None:
@@ -284,10 +287,11 @@ class _Measuring:
                     self.timed[point].cpu.append(found[1])
 
     def _check(self, point: Point) -> None:
-        """The outputs once more, after all blocks."""
+        """The outputs once more, after all blocks, and what a call dispatches, which a profiler has to tell."""
         error = self._ask(point, "error", (point.network, point.batch))
         if error is not None:
             self.timed[point].error = max(self.timed[point].error, error)
+            self.timed[point].torch_operators = self._ask(point, "dispatched", (point.network, point.batch)) or 0
 
     def _alive(self) -> list[Point]:
         return [point for point in self.points if not self.timed[point].failed]

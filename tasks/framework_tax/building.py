@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from tasks.base.measures import measures
 from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.blocks import environment
 from tasks.framework_tax.networks import GROUPS, Wanted, names_of, network, wanted
-from tasks.framework_tax.runtimes import missing
+from tasks.framework_tax.runtimes import missing, precision_of
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -112,12 +113,13 @@ def _attempt(runtime: str, wanted: Wanted, folder: Path) -> str:
 def _apart(runtime: str, wanted: Wanted, folder: Path) -> str:
     """Compile in a process of its own."""
     given = json.dumps([wanted.name, wanted.kind, wanted.where])
-    variables = os.environ | environment(1, folder)
     command = [sys.executable, "-m", "tasks.framework_tax.building", runtime, given, str(folder)]
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"it was not compiled within {SECONDS:.0f} s"
+    with tempfile.TemporaryDirectory() as scratch:
+        variables = os.environ | environment(1, folder if runtime == "compile" else Path(scratch))
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"it was not compiled within {SECONDS:.0f} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1][:300]
     return ""
@@ -185,8 +187,10 @@ def _package(wanted: Wanted, folder: Path) -> None:
     import torch
     from torch._inductor import metrics
 
-    torch._inductor.aoti_compile_and_package(_exported(wanted), package_path=str(folder / ARTIFACTS["aotinductor"]))
-    write_json(folder / "compiled.json", {"kernels": {"generated kernels": metrics.generated_kernel_count}})
+    program = _exported(wanted)
+    torch._inductor.aoti_compile_and_package(program, package_path=str(folder / ARTIFACTS["aotinductor"]))
+    compiled = {"kernels": {"generated kernels": metrics.generated_kernel_count}}
+    write_json(folder / "compiled.json", compiled | {"precision": precision_of(program.state_dict.values())})
 
 
 def _cache(wanted: Wanted, folder: Path) -> None:

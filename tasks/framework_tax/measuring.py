@@ -11,6 +11,7 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.framework_tax import record as records
+from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.networks import names_of, wanted
 from tasks.timing.machine import alone, has_bfloat16, kernels
@@ -105,7 +106,7 @@ def rows(record: Mapping[str, Any]) -> list[Row]:
             "network": point["network"],
             "runtime": point["arm"],
             "batch": str(point["batch"]),
-            "threads": str(record["plan"]["threads"]),
+            "threads": str(ARMS[point["arm"]].threads_of(record["plan"]["threads"])),
         }
         if point["failed"]:
             found.append(labels | {"failed": point["failed"]})

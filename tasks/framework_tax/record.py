@@ -42,15 +42,15 @@ def problems(record: Record) -> list[str]:
     for point in timed(record):
         found += [f"{named(point)}: {said}" for said in _of_point(point, plan)]
     found += _unequal(record)
-    if plan["threads"] == 1:
-        found += _contended(record)
+    found += _contended(record)
     return list(dict.fromkeys(found))
 
 
 def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
     threads, precision = point["facts"].get("threads"), point["facts"].get("precision")
-    if threads != plan["threads"]:
-        yield f"it ran on {threads} threads, not {plan['threads']}"
+    asked = ARMS[point["arm"]].threads_of(plan["threads"])
+    if threads != asked:
+        yield f"it ran on {threads} threads, not {asked}"
     if precision != ARMS[point["arm"]].precision:
         yield f"it computed in {precision}, not {ARMS[point['arm']].precision}"
     if point["warm_up"] < LEAST_WARM_UP:
@@ -60,8 +60,8 @@ def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
     seconds = [*point["wall"], *point["cpu"]]
     if not all(math.isfinite(one) and one > 0 for one in seconds):
         yield "a time is not above zero"
-    elif any(c > SLACK * plan["threads"] * w for w, c in zip(point["wall"], point["cpu"], strict=False)):
-        yield f"more processor time than {plan['threads']} threads can have in that time"
+    elif any(c > SLACK * asked * w for w, c in zip(point["wall"], point["cpu"], strict=False)):
+        yield f"more processor time than {asked} threads can have in that time"
     elif len(point["wall"]) > 1 and len(set(point["wall"])) == 1:
         yield "every block took the same time to the last digit"
 
@@ -78,7 +78,8 @@ def _unequal(record: Record) -> Iterator[str]:
 
 def _contended(record: Record) -> Iterator[str]:
     """On one thread a call that waits for nobody takes as long by either clock."""
-    pairs = [(w, c) for point in timed(record) for w, c in zip(point["wall"], point["cpu"], strict=False)]
+    alone = [p for p in timed(record) if ARMS[p["arm"]].threads_of(record["plan"]["threads"]) == 1]
+    pairs = [(w, c) for point in alone for w, c in zip(point["wall"], point["cpu"], strict=False)]
     waited = sum(w > CONTENDED * c for w, c in pairs)
     if waited > MOST_CONTENDED * len(pairs):
         yield f"{waited} of {len(pairs)} blocks waited for a core that others had"

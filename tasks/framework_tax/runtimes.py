@@ -5,16 +5,18 @@ Every library is told how many threads it has and not to spin while it waits; no
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.base.errors import UserError
+from tasks.base.instructions import hold_mkl_to_one_vendor
 from tasks.framework_tax.arms import Arm
 from tasks.framework_tax.networks import Wanted
 
@@ -86,6 +88,8 @@ class Eager:
     def __init__(self, arm: Arm, threads: int) -> None:
         import torch
 
+        if arm.intel:
+            hold_mkl_to_one_vendor(Path(torch.__file__).parent)
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
         self.arm = arm
@@ -118,12 +122,9 @@ class Eager:
 
     def _precision(self) -> str:
         """What the matrices of the loaded module hold."""
-        import torch
-
         if any("quantized" in type(one).__module__ for one in self.module.modules()):
             return "int8"
-        kinds = {str(p.dtype).removeprefix("torch.") for p in self.module.parameters() if p.is_floating_point()}
-        return "+".join(sorted(kinds)) or str(torch.get_default_dtype()).removeprefix("torch.")
+        return precision_of(self.module.parameters())
 
     def bind(self, inputs: "Sequence[Array]") -> Call:
         import torch
@@ -154,6 +155,14 @@ class Eager:
         return Counter(type(one).__name__ for one in self.module.modules() if not list(one.children()))
 
 
+def precision_of(tensors: Iterable[Any]) -> str:
+    """The kinds of floating-point numbers in torch's tensors; torch's own kind where there are none."""
+    import torch
+
+    kinds = {str(one.dtype).removeprefix("torch.") for one in tensors if one.is_floating_point()}
+    return "+".join(sorted(kinds)) or str(torch.get_default_dtype()).removeprefix("torch.")
+
+
 def _plant(module: Any, delay_us: int) -> int:
     """Let every leaf spin before it runs; gives microseconds of processor time a call."""
     leaves = [one for one in module.modules() if not list(one.children())]
@@ -176,7 +185,9 @@ class TorchScript(Eager):
 
         load: Any = torch.jit.load
         self.module = load(str(_artifact(folder, "model.ts")))
-        self.facts["precision"] = "float32"
+        constants = self.module.graph.findAllNodes("prim::Constant")  # freezing made constants of all weights
+        values = [one for one in constants if one.hasAttribute("value") and one.kindOf("value") == "t"]
+        self.facts["precision"] = precision_of(one.t("value") for one in values)
 
     def operators(self) -> dict[str, int]:
         import torch
@@ -223,15 +234,14 @@ class AOTInductor(Eager):
     def load(self, wanted: Wanted, folder: Path | None, batch: int) -> None:
         import torch
 
-        self._folder = folder
         if wanted not in self._made:
             self._made[wanted] = torch._inductor.aoti_load_package(str(_artifact(folder, "model.pt2")))
         self.module = self._made[wanted]
-        self.facts["precision"] = "float32"
+        self._compiled = json.loads(_artifact(folder, "compiled.json").read_text())
+        self.facts["precision"] = self._compiled["precision"]
 
     def operators(self) -> dict[str, int]:
-        assert self._folder is not None
-        found: dict[str, int] = json.loads((self._folder / "compiled.json").read_text())["kernels"]
+        found: dict[str, int] = self._compiled["kernels"]
         return found
 
 
@@ -243,8 +253,9 @@ class ONNXRuntime:
 
         self._threads = threads
         self.facts: dict[str, Any] = {"version": f"onnxruntime {onnxruntime.__version__}"}
-        self._sessions: dict[Wanted, Any] = {}
+        self._sessions: dict[Wanted, tuple[Any, str, dict[str, int]]] = {}
         self._session: Any = None
+        self._operators: dict[str, int] = {}
         self._optimised = Path(os.environ["TENFOLD_LATENCY_FOLDER"])
 
     def load(self, wanted: Wanted, folder: Path | None, batch: int) -> None:
@@ -259,15 +270,10 @@ class ONNXRuntime:
             options.add_session_config_entry("session.inter_op.allow_spinning", "0")
             options.optimized_model_filepath = str(self._optimised / f"optimised-{len(self._sessions)}.onnx")
             options.log_severity_level = 3
-            self._sessions[wanted] = onnxruntime.InferenceSession(
-                _onnx(wanted, folder), options, providers=["CPUExecutionProvider"]
-            )
-        self._session = self._sessions[wanted]
-        options = self._session.get_session_options()
-        self.facts["threads"] = options.intra_op_num_threads
-        kinds = {one.type for one in self._session.get_inputs() + self._session.get_outputs()}
-        self.facts["precision"] = "float32" if not any("16" in kind for kind in kinds) else "half"
-        self._file = options.optimized_model_filepath
+            made = onnxruntime.InferenceSession(_onnx(wanted, folder), options, providers=["CPUExecutionProvider"])
+            self._sessions[wanted] = (made, *_read_graph(options.optimized_model_filepath))
+        self._session, self.facts["precision"], self._operators = self._sessions[wanted]
+        self.facts["threads"] = self._session.get_session_options().intra_op_num_threads
 
     def bind(self, inputs: "Sequence[Array]") -> Call:
         import onnxruntime
@@ -289,10 +295,19 @@ class ONNXRuntime:
         return [one.astype("float32") for one in outputs.copy_outputs_to_cpu()]
 
     def operators(self) -> dict[str, int]:
-        import onnx
+        return self._operators
 
-        graph = onnx.load(self._file, load_external_data=False).graph
-        return Counter(node.op_type for node in graph.node)
+
+def _read_graph(path: str) -> tuple[str, dict[str, int]]:
+    """In which numbers a graph's weights are, and its operators."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    names = {"FLOAT": "float32", "FLOAT16": "half", "BFLOAT16": "bfloat16", "DOUBLE": "float64"}
+    names |= {"INT8": "int8", "UINT8": "int8"}
+    kinds = {onnx.TensorProto.DataType.Name(one.data_type) for one in graph.initializer if math.prod(one.dims) > 1}
+    precision = "+".join(sorted(names[kind] for kind in kinds & set(names))) or "float32"
+    return precision, Counter(node.op_type for node in graph.node)
 
 
 class OpenVINO:
@@ -353,7 +368,7 @@ class JAX:
     def __init__(self, arm: Arm, threads: int) -> None:
         import jax
 
-        self.facts: dict[str, Any] = {"version": f"jax {jax.__version__}", "threads": threads}
+        self.facts: dict[str, Any] = {"version": f"jax {jax.__version__}"}
         self._function: Any = None
         self._weights: Any = None
 
@@ -363,6 +378,7 @@ class JAX:
         from models.framework_tax import jax_templates
 
         kind = wanted.name.split("-")[0]
+        self.facts["threads"] = len(os.sched_getaffinity(0))  # it says nothing of them, and all keep to these cores
         self._weights = jax_templates.weights(_artifact(folder, "weights.safetensors"))
         self._function = jax.jit(jax_templates.FORWARDS[kind])
         self.facts["precision"] = str(next(iter(self._weights.values())).dtype)

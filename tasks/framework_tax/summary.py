@@ -68,11 +68,13 @@ class Summary:
     deep_ratio="latency of the deep and thin network over that of the wide one with as many operations, block by block",
     small_speedup="eager's latency over ONNX Runtime's, encoder of width 64, batch 1, block by block",
     large_speedup="the same at width 512, batch 64",
-    log_even_ratio="logarithm of the batch at which half of a call grows with it, over that in float32, by affine "
-    "fits, block by block",
-    log_each_ratio="the same of the time that one more example takes",
+    fixed_share_change="share of a call at batch 1 that does not grow with the batch, less that in float32, by affine "
+    "fits, block by block: above 0 where half of a call grows with the batch only at a larger one",
+    each_change_ms="milliseconds that one more example takes, less those in float32",
     thread_tax="share of a call at batch 1 by the wall clock that is more than its part of a large batch, block by "
     "block",
+    intel_ratio="latency of eager with the matrix products that MKL has for Intel's processors, over that with those "
+    "which it takes here, block by block",
     methods_apart="share that does not grow with the batch less that outside kernels at batch 1, median over blocks, "
     "by network",
     attributed="what the affine fit's fixed part grows by with a planted delay over empty hooks, as a share of the "
@@ -96,7 +98,6 @@ def summarise(
     *,
     measured: dict[str, Path],
     probed: dict[str, Path],
-    threaded: dict[str, Path],
     taxed: dict[str, Path],
     counted: Path,
     config: Summary,
@@ -107,7 +108,6 @@ def summarise(
     Args:
         measured: records of networks at all batches.
         probed: records of templates and controls.
-        threaded: records of large batches on one thread and on two.
         taxed: tax of networks in eager.
         counted: operations by network.
     """
@@ -124,13 +124,10 @@ def summarise(
     for record in probes:
         points = sound(record)
         made = [*_widths(points, flops), *_depths(points), *_ends(points), *_precisions(points)]
-        made += [*_planted(points), *_again(points)]
+        made += [*_threads(points), *_makers(points), *_planted(points), *_again(points)]
         if not record.get("bfloat16"):
             made = [row | _without_bfloat16(row) for row in made]
         rows += [row | why_withheld(record) for row in made]
-    for folder in threaded.values():
-        record = read(folder / "record.json")
-        rows += [row | why_withheld(record) for row in _threads(record)]
     _at_best(rows)
     rows += _operations(zoo, flops)
     rows += _left_out(zoo)
@@ -286,9 +283,10 @@ EXPECTED: tuple[tuple[str, Row], ...] = (
     *(("deep_ratio", {"runtime": runtime}) for runtime in ("eager", "onnxruntime")),
     *(
         (name, {"network": "encoder-256-4", "precision": precision})
-        for name in ("log_even_ratio", "log_each_ratio")
+        for name in ("fixed_share_change", "each_change_ms")
         for precision in ("int8", "bfloat16")
     ),
+    *(("thread_tax", {"threads": threads}) for threads in (1, 2)),
     *(("methods_apart", {"cost": cost}) for cost in ("taken off", "left in")),
     *(("elasticity", {"regime": regime}) for regime in ("framework-bound", "bound by kernels")),
 )
@@ -371,13 +369,11 @@ def _precisions(points: Points) -> Iterable[Row]:
                 continue
             for block, (own, other) in enumerate(zip(_fits(points, network, arm), plain, strict=False)):
                 labels = {"network": network, "precision": kind.precision, "block": block}
-                even, each = _log_ratio(own.even, other.even), _log_ratio(own.each, other.each)
-                yield labels | {"log_even_ratio": even, "log_each_ratio": each}
-
-
-def _log_ratio(one: float, other: float) -> float:
-    """NaN where a fit gives none, so that no block is passed over in silence."""
-    return math.log(one / other) if 0 < one < math.inf and 0 < other < math.inf else math.nan
+                figures = {
+                    "fixed_share_change": own.tax(1) - other.tax(1),
+                    "each_change_ms": 1e3 * (own.each - other.each),
+                }
+                yield labels | figures
 
 
 def _without_bfloat16(row: Row) -> Row:
@@ -390,13 +386,16 @@ def _planted(points: Points) -> Iterable[Row]:
     """Whether a planted delay is found, and in the right part; it is held against hooks that do nothing."""
     for network in _networks(points):
         hooked = _fits(points, network, "eager, hooked")
+        each = median(fit.each for fit in hooked) if hooked else 0.0
+        if not each:
+            continue
         for block, (own, plain) in enumerate(zip(hooked, _fits(points, network, REFERENCE), strict=False)):
             yield {"network": network, "block": block, "hooks_ms": 1e3 * (own.fixed - plain.fixed)}
         for arm, size in (("eager, delayed", "large"), ("eager, little delayed", "as the framework's")):
             found = _of(points, network, arm)
             for block, (delayed, plain) in enumerate(zip(_fits(points, network, arm), hooked, strict=False)):
                 planted = 1e-6 * found[1]["facts"]["planted_us"]
-                change = delayed.each / plain.each - 1 if plain.each > 0 else math.inf
+                change = (delayed.each - plain.each) / each
                 attributed = (delayed.fixed - plain.fixed) / planted
                 labels = {"network": network, "planted": size, "block": block}
                 yield labels | {"attributed": attributed, "kernel_change": change}
@@ -410,20 +409,33 @@ def _again(points: Points) -> Iterable[Row]:
                 yield {"again": f"{network}, batch {batch}", "block": block, "again_ratio": ratio}
 
 
-def _threads(record: Record) -> Iterable[Row]:
+THREADS = {1: REFERENCE, 2: "eager, two threads"}
+"""The arms that differ in threads alone."""
+
+
+def _threads(points: Points) -> Iterable[Row]:
     """Tax by the wall clock: what a call at batch 1 takes beyond its part of the step between two large batches."""
-    points = sound(record)
-    per_block: dict[int, list[float]] = {}
-    for network in _networks(points):
-        own = _of(points, network, REFERENCE)
-        if len(own) < 3 or 1 not in own:
-            continue
-        *_, middle, largest = own
-        walls = zip(own[1]["wall"], own[middle]["wall"], own[largest]["wall"], strict=True)
-        for block, (one, some, most) in enumerate(walls):
-            per_block.setdefault(block, []).append(1 - (most - some) / (largest - middle) / one)
-    for block, shares in per_block.items():
-        yield {"threads": record["plan"]["threads"], "block": block, "thread_tax": mean(shares)}
+    for threads, arm in THREADS.items():
+        per_block: dict[int, list[float]] = {}
+        for network in _networks(points):
+            own, others = _of(points, network, arm), _of(points, network, THREADS[2])
+            shared = sorted(set(own) & set(others))
+            if len(shared) < 3 or 1 not in shared:
+                continue
+            *_, middle, largest = shared
+            walls = zip(own[1]["wall"], own[middle]["wall"], own[largest]["wall"], strict=True)
+            for block, (one, some, most) in enumerate(walls):
+                per_block.setdefault(block, []).append(1 - (most - some) / (largest - middle) / one)
+        for block, shares in per_block.items():
+            yield {"threads": threads, "block": block, "thread_tax": mean(shares)}
+
+
+def _makers(points: Points) -> Iterable[Row]:
+    """How much of latency hangs on the maker of the processor, by which MKL picks its kernels."""
+    for (network, arm, batch), point in points.items():
+        if ARMS[arm].intel and (network, REFERENCE, batch) in points:
+            for block, ratio in enumerate(log_ratios(points[network, REFERENCE, batch], point)):
+                yield {"product": f"{network}, batch {batch}", "block": block, "intel_ratio": math.exp(ratio)}
 
 
 def _orders(zoo: list[Record], config: Summary) -> Iterable[Row]:

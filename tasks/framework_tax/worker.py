@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -47,8 +48,10 @@ class Served:
         self._expected: dict[Key, Path] = {}
 
     def started(self) -> dict[str, Any]:
-        """Which process this is; from now on it keeps to the cores on which all runtimes run."""
-        os.sched_setaffinity(0, self._cores)
+        """Which process this is; from now on all its threads keep to the cores on which all runtimes run."""
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread), self._cores)
         return {"pid": os.getpid(), "import_seconds": self.import_seconds}
 
     def prepare(self, wanted: Wanted, batch: int, artifacts: str, shared: str, settle: float, least: float) -> Any:
@@ -86,8 +89,17 @@ class Served:
             "error": self.error(key),
             "facts": dict(self.runtime.facts),
             "operators": dict(self.runtime.operators()),
-            "torch_operators": _torch_operators(call),
         }
+
+    def dispatched(self, key: Key) -> int:
+        """How many of torch's operators one call dispatches: of a compiled graph few, of eager all."""
+        if "torch" not in sys.modules:
+            return 0
+        import torch
+
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+            self._calls[key]()
+        return sum(event.name.startswith("aten::") for event in seen.events() or ())
 
     def error(self, key: Key) -> float:
         """The largest difference from the reference's outputs, relative to the root of their mean square.
@@ -158,17 +170,6 @@ def _warm_up(call: Call, settle: float) -> tuple[int, float]:
         call()
         seconds.append(time.perf_counter() - before)
     return len(seconds), min(seconds)
-
-
-def _torch_operators(call: Call) -> int:
-    """How many of torch's operators one call dispatches: of a compiled graph few, of eager all."""
-    if "torch" not in sys.modules:
-        return 0
-    import torch
-
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-        call()
-    return sum(event.name.startswith("aten::") for event in seen.events() or ())
 
 
 def main(descriptor: int, arm: str, threads: int, leads: bool) -> None:

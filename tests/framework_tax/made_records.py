@@ -3,6 +3,8 @@
 import random
 from typing import Any
 
+from tasks.framework_tax.arms import ARMS
+
 
 def point(
     arm: str = "eager", batch: int = 1, ms: float = 1.0, network: str = "net", blocks: int = 20
@@ -10,7 +12,6 @@ def point(
     """A sound point with some noise."""
     draw = random.Random(f"{arm} {batch} {network}")
     wall = [1e-3 * ms * (1 + 0.02 * draw.random()) for _ in range(blocks)]
-    precision = {"eager, int8": "int8", "eager, bfloat16": "bfloat16"}.get(arm, "float32")
     return {
         "network": network,
         "arm": arm,
@@ -22,7 +23,7 @@ def point(
         "load_seconds": 0.1,
         "first_call_seconds": 0.05,
         "error": 0.0 if arm == "eager" else 1e-6,
-        "facts": {"threads": 1, "precision": precision, "planted_us": 1000},
+        "facts": {"threads": ARMS[arm].threads_of(1), "precision": ARMS[arm].precision, "planted_us": 1000},
         "operators": {"Linear": 4},
         "torch_operators": 100 if arm.startswith("eager") else 10,
         "failed": "",

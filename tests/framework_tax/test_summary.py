@@ -40,6 +40,17 @@ def probes() -> dict[str, Any]:
     made += [point("eager, again", b, 1.3 + 0.1 * b, "encoder-64-4") for b in SMALL]
     made += [point("onnxruntime", 1, 0.5, "encoder-64-4")]
     made += [point("eager", 1, ms, name) for name, ms in (("ffn-64-16", 3.0), ("ffn-256-1", 1.0))]
+    made += [
+        point(arm, b, 1 + b / threads, "conv-64-4")
+        for threads, arm in ((1, "eager"), (2, "eager, two threads"))
+        for b in (1, 32, 64)
+    ]
+    made += [
+        point(arm, b, fixed + each * b, "encoder-256-4")
+        for arm, fixed, each in (("eager", 1.0, 1.0), ("eager, int8", 2.0, 0.5), ("eager, bfloat16", 0.5, 2.0))
+        for b in SMALL
+    ]
+    made += [point("eager, Intel's kernels", 1, 1.0, "encoder-256-4")]
     return record(*made)
 
 
@@ -55,14 +66,9 @@ def summed(
         {"network": "net", "method": "profile", "batch": str(b), "block": 0, "tax": 1 / (1 + 0.1 * b)} for b in BATCHES
     ]
     (taxed / "metrics.json").write_text(json.dumps(taxes))
-    threads = [
-        written(folder / f"threads-{t}", record(*(point(batch=b, ms=1 + b / t) for b in (1, 32, 64)), threads=t))
-        for t in (1, 2)
-    ]
     summarise(
         measured={"net": written(folder / "zoo", measured)},
         probed={"few": written(folder / "probes", probed)},
-        threaded={str(t + 1): one for t, one in enumerate(threads)},
         taxed={"net": taxed},
         counted=counted,
         config=Summary(),
@@ -146,7 +152,7 @@ def test_a_fit_that_misses_the_latencies_says_nothing(tmp_path: Path) -> None:
     for one in spoilt["points"]:
         if one["arm"] == "eager, hooked" and one["batch"] == 4:
             one["cpu"] = [3 * seconds for seconds in one["cpu"]]
-    assert not values(summed(tmp_path, zoo(), spoilt), "attributed")
+    assert all("unavailable" in row for row in summed(tmp_path, zoo(), spoilt) if "attributed" in row)
 
 
 def test_widths_and_depths_are_compared_block_by_block(rows: list[dict[str, Any]]) -> None:
@@ -161,6 +167,27 @@ def test_two_threads_leave_a_larger_share_to_the_host(rows: list[dict[str, Any]]
     one, two = (values(rows, "thread_tax", threads=t) for t in (1, 2))
     assert sum(one) / 20 == pytest.approx(0.5, abs=0.05)
     assert sum(two) / 20 == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_fewer_bits_move_the_knee_by_more_than_what_they_cost(rows: list[dict[str, Any]]) -> None:
+    """A fixed part that grew alone would move it, too: what another example takes is told beside."""
+    for precision, share, each in (("int8", 0.8 - 0.5, -0.5), ("bfloat16", 0.2 - 0.5, 1.0)):
+        assert values(rows, "fixed_share_change", precision=precision) == pytest.approx([share] * 20, abs=0.05)
+        assert values(rows, "each_change_ms", precision=precision) == pytest.approx([each] * 20, abs=0.05)
+
+
+def test_a_curve_without_a_fixed_part_has_a_finite_change(tmp_path: Path) -> None:
+    """The knee of such a curve is 0 and its logarithm infinite, of which the stage's file could hold nothing."""
+    spoilt = probes()
+    for one in spoilt["points"]:
+        if one["arm"] == "eager, int8":
+            one["cpu"] = [1e-3 * one["batch"] ** 1.1] * 20
+    changes = values(summed(tmp_path, zoo(), spoilt), "fixed_share_change", precision="int8")
+    assert changes == pytest.approx([-0.5] * 20, abs=0.05)
+
+
+def test_the_makers_kernels_are_set_against_those_that_are_taken(rows: list[dict[str, Any]]) -> None:
+    assert values(rows, "intel_ratio") == pytest.approx([0.5] * 20, abs=0.02)
 
 
 def test_a_record_that_is_not_sound_withholds_all_that_rests_on_it(tmp_path: Path) -> None:
