@@ -47,7 +47,7 @@ counted = Stage(
     counting.count_operations,
     inputs={"trained": TRAINED},
     config=Profiles(
-        quick=counting.Counting(networks="few encoder-256-4 encoder-512-4"),
+        quick=counting.Counting(networks="few encoder-16-4 encoder-256-4 encoder-512-4"),
         cpu=counting.Counting(networks=" ".join((*ZOO, "templates"))),
         gpu=counting.Counting(networks=" ".join((*ZOO, "templates"))),
     ),
@@ -85,9 +85,8 @@ PROBES = (
     Part(networks="encoder-512-4", arms=("eager", "eager, Intel's kernels"), batches=(1, 64)),
 )
 QUICK_PROBES = (
-    Part(networks="encoder-16-4 encoder-64-4", arms=("eager", "onnxruntime"), batches=(1,)),
-    Part(networks="encoder-256-4 encoder-512-4", arms=("eager",), batches=(1,)),
-    Part(networks="depths", arms=ORDER, batches=(1,)),
+    Part(networks="encoder-16-4 encoder-256-4 encoder-512-4 depths", arms=("eager",), batches=(1,)),
+    Part(networks="encoder-64-4", arms=("eager", "onnxruntime"), batches=(1,)),
     Part(networks="encoder-64-4", arms=PLANTED, batches=SMALL),
 )
 probed = Stage(

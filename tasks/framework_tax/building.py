@@ -2,11 +2,12 @@
 
 torch.compile and AOTInductor compile in processes of their own, with an empty cache, so that their seconds are cold.
 
-    python -m tasks.framework_tax.building ARM WANTED FOLDER
+    python -m tasks.framework_tax.building WANTED FOLDER
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +23,7 @@ from tasks.base import spool
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
-from tasks.framework_tax.arms import ARMS
-from tasks.framework_tax.blocks import environment
+from tasks.framework_tax.blocks import CACHE, PATIENCE, Died, Process, environment
 from tasks.framework_tax.networks import GROUPS, Wanted, names_of, network, wanted
 from tasks.framework_tax.runtimes import missing, precision_of
 
@@ -39,9 +39,6 @@ ARTIFACTS = {
     "jax": "weights.safetensors",
 }
 """What each runtime reads; openvino reads the ONNX file, and compile a cache."""
-
-SECONDS = 900.0
-"""Of one compilation at most."""
 
 
 @config
@@ -84,7 +81,7 @@ def make(asked: Wanted, runtimes: Sequence[str], folder: Path) -> dict[str, dict
         began, before = time.perf_counter(), _processor()
         reason = missing(runtime) or _attempt(runtime, asked, folder)
         if reason:
-            (folder / f"{ARTIFACTS.get(runtime, 'inductor')}.failed").write_text(reason)
+            (folder / f"{ARTIFACTS.get(runtime, CACHE)}.failed").write_text(reason)
             spool.note(f"{asked.name} is not there for {runtime}: {reason}")
             continue
         seconds = time.perf_counter() - began
@@ -99,29 +96,12 @@ def _processor() -> float:
 
 def _attempt(runtime: str, wanted: Wanted, folder: Path) -> str:
     """Why it could not be made; empty where it was."""
-    if runtime in ("compile", "aotinductor"):
-        return _apart(runtime, wanted, folder)
     try:
         MAKERS[runtime](wanted, folder)
-    except UserError as problem:
+    except (UserError, Died, ValueError) as problem:
         return str(problem)
     except Exception as problem:
         return f"{type(problem).__name__}: {' '.join(str(problem).split())[:300]}"
-    return ""
-
-
-def _apart(runtime: str, wanted: Wanted, folder: Path) -> str:
-    """Compile in a process of its own."""
-    given = json.dumps([wanted.name, wanted.kind, wanted.where])
-    command = [sys.executable, "-m", "tasks.framework_tax.building", runtime, given, str(folder)]
-    with tempfile.TemporaryDirectory() as scratch:
-        variables = os.environ | environment(1, folder if runtime == "compile" else Path(scratch))
-        try:
-            done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"it was not compiled within {SECONDS:.0f} s"
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1][:300]
     return ""
 
 
@@ -184,9 +164,24 @@ def _weights(wanted: Wanted, folder: Path) -> None:
 
 
 def _package(wanted: Wanted, folder: Path) -> None:
+    """Compile ahead in a process of its own, with a cache of its own."""
+    given = json.dumps([wanted.name, wanted.kind, wanted.where])
+    command = [sys.executable, "-m", "tasks.framework_tax.building", given, str(folder)]
+    with tempfile.TemporaryDirectory() as scratch:
+        variables = os.environ | environment(1, Path(scratch))
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired as problem:
+            raise Died(f"it was not compiled within {PATIENCE:.0f} s") from problem
+    if done.returncode:
+        raise Died((done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1][:300])
+
+
+def _compile_ahead(wanted: Wanted, folder: Path) -> None:
     import torch
     from torch._inductor import metrics
 
+    torch.set_num_threads(1)
     program = _exported(wanted)
     torch._inductor.aoti_compile_and_package(program, package_path=str(folder / ARTIFACTS["aotinductor"]))
     compiled = {"kernels": {"generated kernels": metrics.generated_kernel_count}}
@@ -194,18 +189,21 @@ def _package(wanted: Wanted, folder: Path) -> None:
 
 
 def _cache(wanted: Wanted, folder: Path) -> None:
-    """Fill inductor's cache with the graphs for a batch of 1, which torch takes for a constant, and for any other."""
-    import torch
+    """Fill inductor's cache with the graphs for a batch of 1, which torch takes for a constant, and for any other.
 
-    made = network(wanted)
-    compiled = torch.compile(made.module)
-    for batch in (1, 2):
-        inputs = made.inputs(batch)
-        for one in inputs:
-            if batch > 1:
-                torch._dynamo.mark_dynamic(one, 0)
-        with torch.no_grad():
-            compiled(*inputs)
+    By the process that reads it: what else a process has imported gets into the keys of the cache.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        process = Process("compile", 1, True, Path(scratch))
+        try:
+            process.ask("start")
+            for batch in (1, 2):
+                shared = Path(scratch) / str(batch)
+                shared.mkdir()
+                process.ask("prepare", wanted, batch, "", str(shared), 0.0, 0.0)
+        finally:
+            process.close()
+        shutil.copytree(Path(scratch) / CACHE, folder / CACHE)
 
 
 MAKERS: dict[str, Callable[[Wanted, Path], None]] = {
@@ -217,9 +215,4 @@ MAKERS: dict[str, Callable[[Wanted, Path], None]] = {
 }
 
 if __name__ == "__main__":
-    _, arm, given, place = sys.argv
-    assert arm in ARMS
-    import torch
-
-    torch.set_num_threads(1)
-    MAKERS[arm](Wanted(*json.loads(given)), Path(place))
+    _compile_ahead(Wanted(*json.loads(sys.argv[1])), Path(sys.argv[2]))

@@ -56,7 +56,7 @@ DEEP, WIDE = "ffn-64-16", "ffn-256-1"
 """Two networks of 16 × 64² = 1 × 256² products."""
 
 GROUPS = {
-    "few": f"encoder-64-4 conv-32-4 encoder-16-4 {DEEP} {WIDE}",
+    "few": "encoder-64-4 conv-32-4",
     "widths": " ".join(f"{kind}-{width}-4" for kind, widths in WIDTHS.items() for width in widths),
     "depths": f"{DEEP} {WIDE}",
 }

@@ -280,6 +280,7 @@ EXPECTED: tuple[tuple[str, Row], ...] = (
     *((name, {"runtime": runtime}) for name in ("flops_miss_change",) for runtime in ("eager", "onnxruntime")),
     ("small_speedup", {}),
     ("large_speedup", {}),
+    ("width_cost", {"widened": "16 to 64", "runtime": "onnxruntime"}),
     *(("deep_ratio", {"runtime": runtime}) for runtime in ("eager", "onnxruntime")),
     *(
         (name, {"network": "encoder-256-4", "precision": precision})

@@ -1,5 +1,6 @@
 """Real processes, one a runtime: a planted delay is found, a crash is named, and the others go on."""
 
+import os
 import sys
 from pathlib import Path
 from statistics import median
@@ -10,7 +11,7 @@ import pytest
 from tasks.base.errors import UserError
 from tasks.framework_tax import blocks
 from tasks.framework_tax.arms import ARMS, DELAY_US
-from tasks.framework_tax.blocks import Plan, Point, measure
+from tasks.framework_tax.blocks import Plan, Point, Process, measure
 from tasks.framework_tax.building import make
 from tasks.framework_tax.networks import FAMILIES, Wanted, names_of, network
 from tasks.framework_tax.record import LEAST_BLOCKS, problems
@@ -60,26 +61,32 @@ def test_a_planted_delay_is_found_to_its_size() -> None:
     assert len({tuple(order) for order in found["orders"]}) > 1
 
 
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [("dies", "ended by SIGSEGV"), ("wrong", ""), ("words", "outputs are to be tensors"), ("nothing", "NoneType")],
-)
-def test_what_breaks_is_named_and_the_others_go_on(tmp_path: Path, what: str, said: str) -> None:
-    (tmp_path / "broken.py").write_text(BROKEN)
-    wanted = Wanted(f"broken:{what}", "function", str(tmp_path))
-    points = [Point(wanted.name, arm, 3) for arm in ("eager", "eager, again")]
-    found = by_arm(measure(points, {wanted.name: wanted}, {}, PLAN))
-    first, second = found["eager"], found["eager, again"]
-    if what == "dies":
-        assert said in second["failed"]
-        assert not first["failed"]
-        assert len(first["wall"]) == PLAN.blocks
-    elif what == "wrong":
-        assert second["error"] > 0.5
-        assert first["error"] == 0
-    else:
-        assert said in first["failed"]
-        assert "nothing to hold it against" in second["failed"]
+def broken(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
+    """What became of these networks on eager and on eager in another process, in which some of them break."""
+    (folder / "broken.py").write_text(BROKEN)
+    asked = {name: Wanted(f"broken:{name}", "function", str(folder)) for name in names}
+    points = [Point(one.name, arm, 3) for one in asked.values() for arm in ("eager", "eager, again")]
+    record = measure(points, {one.name: one for one in asked.values()}, {}, PLAN)
+    return {
+        name: by_arm({"points": [point for point in record["points"] if point["network"] == one.name]})
+        for name, one in asked.items()
+    }
+
+
+def test_what_breaks_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    found = broken(tmp_path, "words", "nothing", "wrong")
+    for name, said in (("words", "outputs are to be tensors"), ("nothing", "NoneType")):
+        assert said in found[name]["eager"]["failed"]
+        assert "nothing to hold it against" in found[name]["eager, again"]["failed"]
+    assert found["wrong"]["eager, again"]["error"] > 0.5
+    assert found["wrong"]["eager"]["error"] == 0
+
+
+def test_a_process_that_dies_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    found = broken(tmp_path, "dies")["dies"]
+    assert "ended by SIGSEGV" in found["eager, again"]["failed"]
+    assert not found["eager"]["failed"]
+    assert len(found["eager"]["wall"]) == PLAN.blocks
 
 
 @pytest.mark.parametrize("calls", [1, 5])
@@ -92,26 +99,55 @@ def test_however_long_a_call_takes_one_more_goes_before_it(calls: int) -> None:
     assert len(made) == calls + 1
 
 
-def test_a_network_whose_outputs_are_constant_is_named() -> None:
+@pytest.fixture(scope="module")
+def left_out(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+    """Why networks were not timed on arms, for one is constant, and runtimes are missing or have nothing to read."""
+    built = tmp_path_factory.mktemp("built")
+    (built / "model.ts.failed").write_text("it branches on its values")
+    points = [Point("ffn-8-1", arm, 1) for arm in ("eager", "torchscript", "openvino")] + [Point("ffn-1-4", "eager", 1)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(blocks, "missing", lambda name: "openvino is not installed" if name == "openvino" else "")
+        networks = {name: Wanted(name) for name in ("ffn-8-1", "ffn-1-4")}
+        found = measure(points, networks, {"ffn-8-1": built}, Plan(1, 1, 0.001, 0.001, 0))
+    return {(point["network"], point["arm"]): point["failed"] for point in found["points"]}
+
+
+def test_a_network_whose_outputs_are_constant_is_named(left_out: dict[tuple[str, str], str]) -> None:
     """Nothing could be told from outputs that are all zero: any runtime would be equal."""
-    found = measure([Point("ffn-1-4", "eager", 1)], {"ffn-1-4": Wanted("ffn-1-4")}, {}, Plan(1, 1, 0.001, 0.001, 0))
-    assert "constant" in found["points"][0]["failed"]
+    assert "constant" in left_out["ffn-1-4", "eager"]
 
 
-def test_a_runtime_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "missing", lambda name: "openvino is not installed" if name == "openvino" else "")
-    plan = Plan(1, 1, 0.001, 0.001, 0)
-    points = [Point("ffn-8-1", arm, 1) for arm in ("eager", "openvino")]
-    found = by_arm(measure(points, {"ffn-8-1": Wanted("ffn-8-1")}, {}, plan))
-    assert found["openvino"]["failed"] == "openvino is not installed"
-    assert not found["eager"]["failed"]
+def test_a_runtime_that_is_not_installed_is_named(left_out: dict[tuple[str, str], str]) -> None:
+    assert left_out["ffn-8-1", "openvino"] == "openvino is not installed"
+    assert not left_out["ffn-8-1", "eager"]
 
 
-def test_what_was_not_built_is_said_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "model.ts.failed").write_text("it branches on its values")
-    points = [Point("ffn-8-1", arm, 1) for arm in ("eager", "torchscript")]
+def test_what_was_not_built_is_said_with_its_reason(left_out: dict[tuple[str, str], str]) -> None:
+    assert left_out["ffn-8-1", "torchscript"] == "it branches on its values"
+
+
+def test_all_threads_keep_to_the_cores_that_all_runtimes_have(tmp_path: Path) -> None:
+    """A library's own threads, started at its import, would else run on a core that the others do not have."""
+    process = Process("eager", 1, True, tmp_path)
+    try:
+        threads = Path(f"/proc/{process.ask('start')['pid']}/task").iterdir()
+        assert {frozenset(os.sched_getaffinity(int(one.name))) for one in threads} == {
+            frozenset([max(os.sched_getaffinity(0))])
+        }
+    finally:
+        process.close()
+
+
+@pytest.mark.slow
+def test_what_was_compiled_beforehand_is_not_compiled_again(tmp_path: Path) -> None:
+    """A cache whose keys are others would let a first call take as long as without."""
+    pytest.importorskip("torch")
+    assert list(make(Wanted("ffn-8-1"), ["compile"], tmp_path)) == ["compile"]
+    points = [Point("ffn-8-1", arm, batch) for arm in ("eager", "compile") for batch in (1, 2, 4)]
     found = measure(points, {"ffn-8-1": Wanted("ffn-8-1")}, {"ffn-8-1": tmp_path}, Plan(1, 1, 0.001, 0.001, 0))
-    assert by_arm(found)["torchscript"]["failed"] == "it branches on its values"
+    compiled = [point["operators"] for point in found["points"] if point["arm"] == "compile"]
+    assert [one["inductor cache misses"] for one in compiled] == [0, 0, 0]
+    assert [one["graphs"] for one in compiled] == [1, 2, 2]
 
 
 def test_openvino_does_not_report_home() -> None:

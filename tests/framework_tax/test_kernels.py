@@ -45,6 +45,13 @@ def test_the_matrix_product_is_found_though_its_operator_has_children() -> None:
         torch.set_num_threads(threads)
 
 
+def test_twice_as_many_products_are_twice_as_much_kernel_time() -> None:
+    """A method that took kernels for the framework's, or a part of them alone, would find another ratio."""
+    one, two = call_of(384, 2), call_of(384, 4)
+    for method in (lambda call: profile(call, 20).kernel, lambda call: replay(call, 5).kernel):
+        assert method(two) / method(one) == pytest.approx(2, rel=0.25)
+
+
 def test_what_the_host_does_is_in_no_kernel() -> None:
     plain, slow = call_of(64, 4), call_of(64, 4, spin=0.002)
     for measured in (
