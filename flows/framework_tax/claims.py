@@ -253,12 +253,12 @@ CLAIMS = [
             (
                 "bfloat16",
                 "figures of baselines: half precision",
-                f"4 to 6 times as slow, in {PILOT}, which has no instructions for it",
+                f"4 to 6 times as slow, in {PILOT}, which has no instructions for it; {CHANGED}",
             ),
             (
                 "int8",
                 "our question: a proxy for half precision",
-                f"half of the time at width 512 and longer at width 64, in {PILOT}",
+                f"half of the time at width 512 and longer at width 64, in {PILOT}; {CHANGED}",
             ),
         )
     ),
@@ -274,7 +274,7 @@ CLAIMS = [
         test=greater(summed["thread_tax"].where(threads=2), summed["thread_tax"].where(threads=1), **OVER_BLOCKS),
         expected="holds",
         seen=f"0.889 against 0.885, with single values from 0.8 to 1.9, in {TRIAL}; the two were timed one after the "
-        "other",
+        f"other then; {CHANGED}",
     ),
     Claim(
         "published-tax-grows-with-faster-kernels",

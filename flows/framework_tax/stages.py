@@ -117,7 +117,9 @@ taxed = Stage(
     taxing.tax,
     inputs={"trained": TRAINED},
     config=Profiles(
-        quick=taxing.Taxing(networks="", batches=(1, 4, 16), blocks=3, calls=5, rounds=2, kernel=0.0005, least=0.005),
+        quick=taxing.Taxing(
+            networks="", batches=(1, 4, 16), blocks=3, calls=5, rounds=2, kernel=0.0005, settle=0.02, least=0.005
+        ),
         cpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
         gpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
     ),

@@ -231,6 +231,7 @@ class _Measuring:
     def _started(self, arm: str) -> None:
         try:
             self.arms[arm] = self._processes[arm].answer()
+            self._processes[arm].ask("pin")
         except (Died, ValueError) as problem:
             self._fail_all(arm, str(problem))
 

@@ -25,7 +25,7 @@ from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.blocks import CACHE, PATIENCE, Died, Process, environment
 from tasks.framework_tax.networks import GROUPS, Wanted, names_of, network, wanted
-from tasks.framework_tax.runtimes import missing, precision_of
+from tasks.framework_tax.runtimes import missing, precision_of, written_for
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -76,7 +76,7 @@ def make(asked: Wanted, runtimes: Sequence[str], folder: Path) -> dict[str, dict
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, float]] = {}
     for runtime in dict.fromkeys("onnxruntime" if one == "openvino" else one for one in runtimes):
-        if runtime not in (*ARTIFACTS, "compile"):
+        if runtime not in (*ARTIFACTS, "compile") or not written_for(runtime, asked.name):
             continue
         began, before = time.perf_counter(), _processor()
         reason = missing(runtime) or _attempt(runtime, asked, folder)
@@ -155,10 +155,6 @@ def _onnx(wanted: Wanted, folder: Path) -> None:
 def _weights(wanted: Wanted, folder: Path) -> None:
     from safetensors.torch import save_file
 
-    from models.framework_tax.jax_templates import FORWARDS
-
-    if wanted.kind != "named" or wanted.name.split("-")[0] not in FORWARDS:
-        raise UserError(f"it is not written for JAX: {', '.join(FORWARDS)} templates are")
     module = network(wanted).module
     save_file({name: one.contiguous() for name, one in module.state_dict().items()}, folder / ARTIFACTS["jax"])
 

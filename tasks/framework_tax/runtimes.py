@@ -57,6 +57,11 @@ def missing(runtime: str) -> str:
     return ""
 
 
+def written_for(runtime: str, network: str) -> bool:
+    """Whether there is a network for a runtime: for JAX it has to be written anew, as some templates are."""
+    return runtime != "jax" or network.split("-")[0] in ("ffn", "encoder")
+
+
 def compiler() -> str | None:
     """The C++ compiler that inductor would take."""
     return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")

@@ -87,6 +87,7 @@ def tax(*, trained: dict[str, Path] | None = None, config: Taxing, out: Path) ->
         try:
             for process in processes.values():
                 process.ask("start")
+                process.ask("pin")
             for name in names:
                 taxed = _Network(processes, wanted(name, trained), config, Path(folder))
                 try:

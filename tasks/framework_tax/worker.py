@@ -48,11 +48,14 @@ class Served:
         self._expected: dict[Key, Path] = {}
 
     def started(self) -> dict[str, Any]:
-        """Which process this is; from now on all its threads keep to the cores on which all runtimes run."""
+        """Which process this is, and how long its library took to import."""
+        return {"pid": os.getpid(), "import_seconds": self.import_seconds}
+
+    def pin(self) -> None:
+        """From now on all its threads keep to the cores on which all runtimes run."""
         for thread in os.listdir("/proc/self/task"):
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(thread), self._cores)
-        return {"pid": os.getpid(), "import_seconds": self.import_seconds}
 
     def prepare(self, wanted: Wanted, batch: int, artifacts: str, shared: str, settle: float, least: float) -> Any:
         """Load, run cold, warm up, and compare with the reference; gives what was seen and how many calls fill a block.

@@ -130,7 +130,9 @@ def test_all_threads_keep_to_the_cores_that_all_runtimes_have(tmp_path: Path) ->
     """A library's own threads, started at its import, would else run on a core that the others do not have."""
     process = Process("eager", 1, True, tmp_path)
     try:
-        threads = Path(f"/proc/{process.ask('start')['pid']}/task").iterdir()
+        began = process.ask("start")
+        process.ask("pin")
+        threads = Path(f"/proc/{began['pid']}/task").iterdir()
         assert {frozenset(os.sched_getaffinity(int(one.name))) for one in threads} == {
             frozenset([max(os.sched_getaffinity(0))])
         }
