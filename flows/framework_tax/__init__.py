@@ -74,10 +74,8 @@ paper = Paper(
         ),
         Table(title="Of a planted delay, found as fixed", rows="planted", quantities=("attributed", "kernel_change")),
         Table(title="Eager with MKL's kernels for Intel, times as long", rows="product", quantities=("intel_ratio",)),
-        Table(title="Share beyond a large batch's, by threads", rows="threads", quantities=("thread_tax",)),
-        Table(
-            title="Fewer bits, against float32", rows="precision", quantities=("fixed_share_change", "each_change_ms")
-        ),
+        Table(title="Share beyond a large batch's, by threads", rows="spread", quantities=("thread_tax",)),
+        Table(title="Fewer bits, against float32", rows="reduced", quantities=("fixed_share_change", "each_change_ms")),
         Table(title="Correlation of blocks in a row", rows="timed", quantities=("lag",)),
         Table(title="Operations", rows="network", quantities=("mflops", "missed", "apart_by_batch")),
         Table(title="Seconds to build, cold", rows="network", quantities=("build_seconds",), columns="runtime"),
@@ -143,7 +141,7 @@ paper = Paper(
         "Seven of the twelve networks are transformer encoders at 16 tokens: claims over networks are about these "
         "twelve.",
         "Matrix products in eager, TorchScript and inductor are MKL's, which picks kernels by the processor's maker; "
-        "ONNX Runtime, OpenVINO and XLA bring their own. Above small batches their speed-ups compare those libraries; a "
+        "ONNX Runtime, OpenVINO and XLA bring their own. Above small batches speed-ups compare those libraries; a "
         "table says how long eager takes with MKL's kernels for the other maker.",
         "What is fixed in the affine fit are the host's work, weights read from memory, and kernels too small to be "
         "quick. It is withheld where the fit is off by more than 10 %.",

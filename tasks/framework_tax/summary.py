@@ -370,6 +370,7 @@ def _precisions(points: Points) -> Iterable[Row]:
                 continue
             for block, (own, other) in enumerate(zip(_fits(points, network, arm), plain, strict=False)):
                 labels = {"network": network, "precision": kind.precision, "block": block}
+                labels |= {"reduced": f"{network}, {kind.precision}"}
                 figures = {
                     "fixed_share_change": own.tax(1) - other.tax(1),
                     "each_change_ms": 1e3 * (own.each - other.each),
@@ -428,7 +429,7 @@ def _threads(points: Points) -> Iterable[Row]:
             for block, (one, some, most) in enumerate(walls):
                 per_block.setdefault(block, []).append(1 - (most - some) / (largest - middle) / one)
         for block, shares in per_block.items():
-            yield {"threads": threads, "block": block, "thread_tax": mean(shares)}
+            yield {"threads": threads, "spread": f"over {threads}", "block": block, "thread_tax": mean(shares)}
 
 
 def _makers(points: Points) -> Iterable[Row]:
