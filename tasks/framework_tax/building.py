@@ -25,7 +25,7 @@ from tasks.base.files import ROOT, write_json
 from tasks.base.measures import measures
 from tasks.framework_tax.blocks import CACHE, PATIENCE, Died, Process, environment
 from tasks.framework_tax.networks import GROUPS, Wanted, names_of, network, wanted
-from tasks.framework_tax.runtimes import missing, precision_of, written_for
+from tasks.framework_tax.runtimes import missing, precision_of, tried
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -76,7 +76,7 @@ def make(asked: Wanted, runtimes: Sequence[str], folder: Path) -> dict[str, dict
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, float]] = {}
     for runtime in dict.fromkeys("onnxruntime" if one == "openvino" else one for one in runtimes):
-        if runtime not in (*ARTIFACTS, "compile") or not written_for(runtime, asked.name):
+        if runtime not in (*ARTIFACTS, "compile") or not tried(runtime, asked):
             continue
         began, before = time.perf_counter(), _processor()
         reason = missing(runtime) or _attempt(runtime, asked, folder)

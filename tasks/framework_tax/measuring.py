@@ -14,7 +14,7 @@ from tasks.framework_tax import record as records
 from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.blocks import Plan, Point, measure
 from tasks.framework_tax.networks import names_of, wanted
-from tasks.framework_tax.runtimes import written_for
+from tasks.framework_tax.runtimes import tried
 from tasks.timing.machine import alone, has_bfloat16, kernels
 
 Row = dict[str, Any]
@@ -76,7 +76,7 @@ def measure_latency(*, built: Path, trained: dict[str, Path] | None = None, conf
         for name in names_of(part.networks or config.networks)
         for arm in part.arms
         for batch in part.batches
-        if written_for(ARMS[arm].runtime, name)
+        if tried(ARMS[arm].runtime, wanted(name, trained))
     ]
     names = list(dict.fromkeys(point.network for point in points))
     asked = {name: wanted(name, trained) for name in names}

@@ -57,9 +57,17 @@ def missing(runtime: str) -> str:
     return ""
 
 
-def written_for(runtime: str, network: str) -> bool:
-    """Whether there is a network for a runtime: for JAX it has to be written anew, as some templates are."""
-    return runtime != "jax" or network.split("-")[0] in ("ffn", "encoder")
+SLOW_TO_COMPILE = ("mobilenet_v2", "efficientnet-lite0", "wav2vec2-like")
+"""Networks of very many kernels, which inductor takes minutes to compile: they are not timed on it."""
+
+
+def tried(runtime: str, asked: Wanted) -> bool:
+    """Whether a network is timed on a runtime: for JAX it has to be written anew, as some templates are."""
+    if asked.kind != "named":
+        return runtime != "jax"
+    if runtime == "jax":
+        return asked.name.split("-")[0] in ("ffn", "encoder")
+    return runtime not in ("compile", "aotinductor") or asked.name not in SLOW_TO_COMPILE
 
 
 def compiler() -> str | None:

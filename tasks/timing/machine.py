@@ -35,8 +35,11 @@ def alone(needed: int = 1) -> Iterator[Row]:
 
 
 def _by_others() -> float:
-    """Core seconds that the machine worked, less our own and those of children that ended."""
-    busy = sum(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4])) / os.sysconf("SC_CLK_TCK")
+    """Core seconds that the machine worked or had taken from it by its host, less ours and those of ended children."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
     own = (getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN))
     return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
 
