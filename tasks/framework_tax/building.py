@@ -6,6 +6,7 @@ torch.compile and AOTInductor compile in processes of their own, with an empty c
 """
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -139,6 +140,7 @@ def _onnx(wanted: Wanted, folder: Path) -> None:
     import onnx
     import torch
 
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which is not needed, is absent
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(_exported(wanted), verbose=False, dynamo=True, external_data=False)

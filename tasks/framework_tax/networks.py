@@ -321,13 +321,16 @@ def onnx_inputs(path: Path, batch: int) -> "list[numpy.ndarray]":
     """Arrays for an ONNX file: the first dimension is the batch, any other one without a number is TOKENS.
 
     Raises:
-        UserError: the file fixes another batch, or takes what is neither floats nor integers.
+        UserError: the file is none, fixes another batch, or takes what is neither floats nor integers.
     """
     import numpy as np
     import onnx
 
     draw = np.random.default_rng(batch)
-    graph = onnx.load(path, load_external_data=False).graph
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as problem:  # of protobuf, which has several
+        raise UserError(f"{path.name} cannot be read as an ONNX file.") from problem
     weights = {one.name for one in graph.initializer}
     arrays = []
     for place in graph.input:
@@ -362,12 +365,12 @@ def _of_function(wanted: Wanted) -> Network:
         sys.path.insert(0, wanted.where)
     built = getattr(importlib.import_module(module), function)()
     if not isinstance(built, tuple) or len(built) != 2 or not isinstance(built[0], nn.Module):
-        raise UserError(f"{wanted.name} is to return (module, inputs), and returned a {type(built).__name__}.")
+        raise UserError(f"{wanted.name} is to return (module, inputs), and returned {type(built).__name__}.")
     given = built[1] if isinstance(built[1], tuple | list) else (built[1],)
     for one in given:
         if not isinstance(one, torch.Tensor) or one.dim() == 0:
             raise UserError(
-                f"{wanted.name} gives a {type(one).__name__} as input: each is to be a tensor with a batch."
+                f"{wanted.name} gives {type(one).__name__} as an input: each is to be a tensor with a batch."
             )
     examples = tuple(one.detach() for one in given)
 
