@@ -22,7 +22,7 @@ paper = Paper(
             paper="PyTorch, TorchScript, CUDA graphs, ONNX Runtime, TensorRT and others",
             here=Profiles(
                 "eager, TorchScript, ONNX Runtime",
-                "these, torch.compile, AOTInductor, OpenVINO; JAX on one network",
+                "these, OpenVINO; torch.compile, AOTInductor on nine networks; JAX on one",
                 "the same as for cpu: CUDA graphs and TensorRT are not run",
             ),
         ),
@@ -39,7 +39,7 @@ paper = Paper(
         Scale(
             "a time",
             paper="the mean of 20 to 100 calls in a row",
-            here=Profiles("the median of 8 blocks", "the median of 12 blocks, of 20 for templates", "as for cpu"),
+            here=Profiles("the median of 8 blocks", "the median of 10 blocks, of 20 for templates", "as for cpu"),
         ),
     ],
     tables=[

@@ -61,8 +61,8 @@ measured = Stage(
     inputs={"built": built, "trained": TRAINED},
     config=Profiles(
         quick=Measuring(parts=(Part(networks="encoder-64-4 conv-32-4", arms=ORDER, batches=(1, 4, 16, 64)),), **BRIEF),
-        cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=12),
-        gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=12),
+        cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=10),
+        gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=10),
     ),
     each={"networks": Profiles(("few",), ZOO, ZOO)},
     kind="measure",
@@ -120,8 +120,8 @@ taxed = Stage(
         quick=taxing.Taxing(
             networks="", batches=(1, 4, 16), blocks=3, calls=5, rounds=2, kernel=0.0005, settle=0.02, least=0.005
         ),
-        cpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
-        gpu=taxing.Taxing(networks="", batches=(1, 2, 4, 8, 16, 64)),
+        cpu=taxing.Taxing(networks="", blocks=5),
+        gpu=taxing.Taxing(networks="", blocks=5),
     ),
     each={"networks": Profiles(("encoder-64-4",), TAXED, TAXED)},
     kind="measure",
@@ -131,7 +131,7 @@ SHAPES = Profiles[tuple[str, ...]]((), ("widths ffn-4096-4",), ("widths ffn-4096
 width_taxed = Stage(
     taxing.tax,
     inputs={"trained": TRAINED},
-    config=taxing.Taxing(networks="", batches=(1,), fitted=False),
+    config=taxing.Taxing(networks="", batches=(1,), fitted=False, blocks=3),
     each={"networks": SHAPES},
     kind="measure",
 )

@@ -28,6 +28,9 @@ from tasks.framework_tax.runtimes import missing
 PATIENCE = 600.0
 """Seconds for one command; a process that takes longer is ended and named."""
 
+LONG = 0.1
+"""Seconds of a call from which on it needs no other one before it: what it finds in the caches is a hundredth of it."""
+
 CACHE = "inductor"
 """The folder of inductor's cache, beside what else was built."""
 
@@ -51,6 +54,8 @@ class Timed:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     calls: int = 0
+    before: int = 1
+    quickest: float = 0.0
     warm_up: int = 0
     load_seconds: float = 0.0
     first_call_seconds: float = 0.0
@@ -260,12 +265,13 @@ class _Measuring:
 
     def _share_calls(self) -> None:
         """At a network and batch all arms have as many calls in a block, so that none is timed colder than another."""
-        most: dict[tuple[str, int], int] = {}
+        groups: dict[tuple[str, int], list[Timed]] = {}
         for point in self._alive():
-            key = point.network, point.batch
-            most[key] = max(most.get(key, 0), self.timed[point].calls)
-        for point in self._alive():
-            self.timed[point].calls = most[point.network, point.batch]
+            groups.setdefault((point.network, point.batch), []).append(self.timed[point])
+        for group in groups.values():
+            calls, quickest = max(one.calls for one in group), min(one.quickest for one in group)
+            for one in group:
+                one.calls, one.before = calls, int(quickest < LONG)
 
     def _number(self, network: str) -> int:
         return list(self.networks).index(network)
@@ -282,7 +288,9 @@ class _Measuring:
             draw.shuffle(group)
             for point in group:
                 self.orders[-1].append(point.arm)
-                found = self._ask(point, "time", point.network, point.batch, self.timed[point].calls)
+                found = self._ask(
+                    point, "time", point.network, point.batch, self.timed[point].calls, self.timed[point].before
+                )
                 if found:
                     self.timed[point].wall.append(found[0])
                     self.timed[point].cpu.append(found[1])

@@ -68,12 +68,13 @@ def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
 
 def _unequal(record: Record) -> Iterator[str]:
     """With more calls in a block a runtime would be timed warmer than another."""
-    calls: dict[tuple[str, int], set[int]] = {}
+    calls: dict[tuple[str, int], set[tuple[int, int]]] = {}
     for point in timed(record):
-        calls.setdefault((point["network"], point["batch"]), set()).add(point["calls"])
+        calls.setdefault((point["network"], point["batch"]), set()).add((point["before"], point["calls"]))
     for (network, batch), counts in calls.items():
         if len(counts) > 1:
-            yield f"{network} at batch {batch}: runtimes had {sorted(counts)} calls in a block"
+            said = " and ".join(f"{before} + {counted}" for before, counted in sorted(counts))
+            yield f"{network} at batch {batch}: runtimes had {said} calls in a block"
 
 
 def _contended(record: Record) -> Iterator[str]:

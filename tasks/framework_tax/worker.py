@@ -89,6 +89,7 @@ class Served:
             "first_call_seconds": cold - loaded,
             "warm_up": warm_up + 1,
             "calls": max(1, min(MOST_CALLS, round(least / each))),
+            "quickest": each,
             "error": self.error(key),
             "facts": dict(self.runtime.facts),
             "operators": dict(self.runtime.operators()),
@@ -117,14 +118,15 @@ class Served:
         errors = [float(np.abs(a - b).max() / _size(b)) for a, b in zip(found, expected, strict=True)]
         return max(errors) if all(np.isfinite(errors)) else float("inf")
 
-    def time(self, network: str, batch: int, calls: int) -> tuple[float, float]:
+    def time(self, network: str, batch: int, calls: int, before: int = 1) -> tuple[float, float]:
         """Seconds a call by wall and processor clock.
 
-        One more call goes before them, however long it takes, for others have used the caches meanwhile.
+        Calls `before` them do not count, for others have used the caches meanwhile.
         """
         call = self._calls[network, batch]
         gc.disable()
-        call()
+        for _ in range(before):
+            call()
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(calls):
             call()

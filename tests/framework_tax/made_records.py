@@ -19,6 +19,7 @@ def point(
         "wall": wall,
         "cpu": [0.99 * one for one in wall],
         "calls": 10,
+        "before": 1,
         "warm_up": 20,
         "load_seconds": 0.1,
         "first_call_seconds": 0.05,

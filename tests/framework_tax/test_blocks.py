@@ -11,7 +11,7 @@ import pytest
 from tasks.base.errors import UserError
 from tasks.framework_tax import blocks
 from tasks.framework_tax.arms import ARMS, DELAY_US
-from tasks.framework_tax.blocks import Plan, Point, Process, measure
+from tasks.framework_tax.blocks import Plan, Point, Process, _Measuring, measure
 from tasks.framework_tax.building import make
 from tasks.framework_tax.networks import FAMILIES, Wanted, names_of, network
 from tasks.framework_tax.record import LEAST_BLOCKS, problems
@@ -89,14 +89,24 @@ def test_a_process_that_dies_is_named_and_the_others_go_on(tmp_path: Path) -> No
     assert len(found["eager"]["wall"]) == PLAN.blocks
 
 
-@pytest.mark.parametrize("calls", [1, 5])
-def test_however_long_a_call_takes_one_more_goes_before_it(calls: int) -> None:
-    """Were it left out for long calls, the slower of two runtimes would be timed with cold caches."""
+@pytest.mark.parametrize(("calls", "before"), [(1, 1), (5, 1), (1, 0)])
+def test_calls_before_those_that_count_are_made_and_not_counted(calls: int, before: int) -> None:
     made: list[int] = []
     served = object.__new__(Served)
     served._calls = {("net", 1): lambda: made.append(1)}
-    served.time("net", 1, calls)
-    assert len(made) == calls + 1
+    served.time("net", 1, calls, before)
+    assert len(made) == calls + before
+
+
+@pytest.mark.parametrize(("seconds", "before"), [((0.004, 0.3), 1), ((0.2, 0.3), 0)])
+def test_all_arms_are_timed_as_warm_as_the_quickest_needs(seconds: tuple[float, float], before: int) -> None:
+    """Were each arm's own time asked, the slower of two runtimes would be timed with cold caches."""
+    points = [Point("net", arm, 1) for arm in ("eager", "torchscript")]
+    made = _Measuring(points, {}, {}, PLAN, Path())
+    for point, each in zip(points, seconds, strict=True):
+        made.timed[point].quickest, made.timed[point].calls = each, max(1, round(0.01 / each))
+    made._share_calls()
+    assert {(one.calls, one.before) for one in made.timed.values()} == {(max(1, round(0.01 / seconds[0])), before)}
 
 
 @pytest.fixture(scope="module")

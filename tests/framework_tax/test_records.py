@@ -37,7 +37,8 @@ SPOILT: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a time of nothing": (lambda one: one["points"][0]["wall"].__setitem__(4, 0.0), "not above zero"),
     "an infinite time": (lambda one: one["points"][0]["cpu"].__setitem__(4, math.inf), "not above zero"),
     "a time that was copied": (lambda one: one["points"][0].update(wall=[1e-3] * 20, cpu=[1e-3] * 20), "last digit"),
-    "more calls for one": (lambda one: one["points"][1].update(calls=11), "[10, 11] calls in a block"),
+    "more calls for one": (lambda one: one["points"][1].update(calls=11), "1 + 10 and 1 + 11 calls in a block"),
+    "none before for one": (lambda one: one["points"][1].update(before=0), "0 + 10 and 1 + 10 calls in a block"),
     "a core that others had": (
         lambda one: [point.update(wall=[1.5 * w for w in point["wall"]]) for point in one["points"]],
         "waited for a core",
