@@ -200,6 +200,9 @@ TEMPLATES: "dict[str, Callable[[int, int], tuple[nn.Module, tuple[int, ...]]]]" 
 
 
 def _of_family(wanted: Wanted) -> Network:
+    name = wanted.name
+    if name in TRAINED and not wanted.where:
+        raise UserError(f"{name} has trained weights: name the folder that holds them.")
     import transformers
     from transformers.utils import logging
 
@@ -208,9 +211,6 @@ def _of_family(wanted: Wanted) -> Network:
     vocabulary = 1000
     bert = {"vocab_size": vocabulary, "attn_implementation": "sdpa"}
     pictures = _normal((3, PIXELS, PIXELS))
-    name = wanted.name
-    if name in TRAINED and not wanted.where:
-        raise UserError(f"{name} has trained weights: name the folder that holds them.")
     if name == "minilm":
         return _of_folder(Path(wanted.where))
     if name == "efficientnet-lite0":
