@@ -14,7 +14,7 @@ import tools
 
 PAPERS = sorted(found.name for found in pkgutil.iter_modules(flows.__path__) if found.name != "engine")
 TOOLS = sorted(found.name for found in pkgutil.iter_modules(tools.__path__) if found.name != "__main__")
-SHARED = ("base", "running", "judging", "sources", "learning", "language", "mail", "encyclopedia")
+SHARED = ("base", "running", "judging", "sources", "learning", "language", "mail", "encyclopedia", "timing")
 """What papers share of `tasks`; every other folder there is a paper's."""
 
 OWN = sorted(path.name for path in (ROOT / "tasks").iterdir() if (path / "__init__.py").exists())

@@ -1,0 +1,170 @@
+"""The Framework Tax: inference efficiency in research and in deployment (Fernandez et al., EMNLP 2023).
+
+Attempted here: the paper's question, where the time of inference goes, with today's runtimes on a CPU: each in a
+process of its own, in blocks of random order, outputs compared at every point, by processor and wall clock. Not
+attempted: its GPUs; what it says of them is fitted to its own published curves, and called so.
+"""
+
+from flows.engine.paper import Paper, Plot, Profiles, Scale
+from flows.framework_tax.claims import CLAIMS, CONTROLS
+from tasks.judging.results import Table
+
+paper = Paper(
+    title="The Framework Tax: Disparities Between Inference Efficiency in NLP Research and Deployment",
+    authors="Fernandez et al.",
+    year=2023,
+    arxiv="2302.06117",
+    claims=CLAIMS,
+    controls=CONTROLS,
+    scales=[
+        Scale(
+            "runtimes",
+            paper="PyTorch, TorchScript, CUDA graphs, ONNX Runtime, TensorRT and others",
+            here=Profiles(
+                "eager, TorchScript, ONNX Runtime",
+                "these, OpenVINO; torch.compile, AOTInductor on nine networks; JAX on one",
+                "the same as for cpu: CUDA graphs and TensorRT are not run",
+            ),
+        ),
+        Scale(
+            "networks",
+            paper="BERT, GPT-2, ResNet, speech encoders and others at their size",
+            here=Profiles("2 templates", "12 small ones, two of them trained", "12 small ones, two of them trained"),
+        ),
+        Scale("hardware", paper="six GPUs from Titan X to A6000, and CPUs", here="one thread of a CPU, and two"),
+        Scale("batches", paper="1 to 512", here=Profiles("1, 4, 16, 64", "1 to 128, 8 of them", "1 to 128, 8 of them")),
+        Scale(
+            "inputs", paper="16 tokens, 224 pixels, 2 s of speech", here="16 tokens, 64 pixels, a quarter of a second"
+        ),
+        Scale(
+            "a time",
+            paper="the mean of 20 to 100 calls in a row",
+            here=Profiles("the median of 8 blocks", "the median of 10 blocks, of 20 for templates", "as for cpu"),
+        ),
+    ],
+    tables=[
+        Table(title="Milliseconds of processor time by batch", rows="series", quantities=("cpu_ms",), columns="batch"),
+        Table(title="Milliseconds by the wall clock by batch", rows="series", quantities=("wall_ms",), columns="batch"),
+        Table(title="Speed-up over eager by batch", rows="series", quantities=("speedup",), columns="batch"),
+        Table(
+            title="Share outside kernels, or fixed, by batch and method",
+            rows="taxed",
+            quantities=("tax",),
+            columns="batch",
+        ),
+        Table(title="Share outside kernels over width at batch 1", rows="shaped", quantities=("tax",), columns="width"),
+        Table(title="Latency against operations", rows="call", quantities=("mflops_at", "at_best_rate", "latency_at")),
+        Table(
+            title="Latency over operations, slope by regime",
+            rows="network",
+            quantities=("elasticity",),
+            columns="regime",
+        ),
+        Table(
+            title="How far operations at one rate miss latency",
+            rows="runtime",
+            quantities=("flops_rank",),
+            columns="batch",
+        ),
+        Table(
+            title="Networks that a comparison does without",
+            rows="compared",
+            quantities=("left_out",),
+            columns="missing",
+        ),
+        Table(title="Of a planted delay, found as fixed", rows="planted", quantities=("attributed", "kernel_change")),
+        Table(title="Eager with MKL's kernels for Intel, times as long", rows="product", quantities=("intel_ratio",)),
+        Table(title="Share beyond a large batch's, by threads", rows="spread", quantities=("thread_tax",)),
+        Table(title="Fewer bits, against float32", rows="reduced", quantities=("fixed_share_change", "each_change_ms")),
+        Table(title="Correlation of blocks in a row", rows="timed", quantities=("lag",)),
+        Table(title="Operations", rows="network", quantities=("mflops", "missed", "apart_by_batch")),
+        Table(title="Seconds to build, cold", rows="network", quantities=("build_seconds",), columns="runtime"),
+        Table(title="Half of the interval over the median", rows="series", quantities=("half_width",), columns="batch"),
+        Table(title="Largest difference of outputs", rows="series", quantities=("output_error",), columns="batch"),
+        Table(
+            title="Operators of the loaded graph", rows="network", quantities=("graph_operators",), columns="runtime"
+        ),
+        Table(
+            title="Operators that torch dispatches", rows="network", quantities=("torch_operators",), columns="runtime"
+        ),
+        Table(
+            title="First call with a batch, milliseconds", rows="series", quantities=("first_call_ms",), columns="batch"
+        ),
+        Table(title="Points whose interval is at most 5 %", rows="clock", quantities=("precise_points",)),
+        Table(title="Timed points", rows="over", quantities=("equal_points", "void_points", "failed_points")),
+        Table(
+            title="By the methods, tax less the replay's", rows="network", quantities=("from_replay",), columns="method"
+        ),
+        Table(title="Published curves, as digitised, ms", rows="curve", quantities=("published_ms",), columns="batch"),
+        Table(title="Fits of both regimes to them", rows="curve", quantities=("fit_error", "fitted_knee", "flat_to")),
+        Table(
+            title="Speed-up over PyTorch, as digitised",
+            rows="sped_up",
+            quantities=("published_speedup",),
+            columns="batch",
+        ),
+        Table(
+            title="Tax of eager PyTorch, as digitised", rows="overhead", quantities=("published_tax",), columns="batch"
+        ),
+        Table(
+            title="Tax by those fits, were kernels faster",
+            rows="faster",
+            quantities=("predicted_tax",),
+            columns="batch",
+        ),
+    ],
+    caveats=[
+        "On a CPU nothing runs beside the host: total time is the framework's plus the kernels', so that latency is "
+        "never flat in the batch as on a GPU. What is tested is the additive form of the paper's picture.",
+        "Medians and intervals are over blocks in one process a runtime, on one machine: they say how repeatable a "
+        "time is there. Claims over networks generalise to small networks of these kinds, which were chosen, not "
+        "drawn.",
+        "Claims are about processor time, which company on the machine disturbs less than the wall clock; on one "
+        "thread and a quiet machine both are the same. Times by the wall clock stand beside.",
+        "What a runtime starts with stays its default but for threads, waiting and precision; ONNX Runtime and "
+        "OpenVINO read one exported file with a batch of any size, inductor compiles batch 1 and any other batch "
+        "apart.",
+        "The affine fit counts all that does not grow with the batch, what a kernel costs by itself among it; the "
+        "profile counts as kernel all self time of the listed operators, and the replay less the same operator "
+        "on nothing. So they need not agree.",
+        "The replay runs a kernel again and again on the same values, which lie in the caches: it finds kernels too "
+        "quick where weights are large.",
+        "SmolLM2 is left out: each of its exported files alone has 540 MB. Weights are random but for MiniLM and "
+        "EfficientNet-lite0, whose batch normalisation is folded; networks are smaller than the paper's.",
+        "JAX runs networks that were written for it: the encoder template.",
+        "int8 and a second thread stand for half precision and faster hardware as proxies, and are none of the "
+        "paper's.",
+        "The GPU of the published curves is not named in the figure. Fits to them are no measurement, and the error of "
+        "reading them off is in no interval.",
+        "Every runtime has one process for all blocks: claims over blocks are about that process alone. Eager "
+        "in two processes says how far processes differ.",
+        "Seven of the twelve networks are transformer encoders at 16 tokens: claims over networks are about these "
+        "twelve.",
+        "Matrix products in eager, TorchScript and inductor are MKL's, which picks kernels by the processor's maker; "
+        "ONNX Runtime, OpenVINO and XLA bring their own. Above small batches speed-ups compare those libraries; a "
+        "table says how long eager takes with MKL's kernels for the other maker.",
+        "What is fixed in the affine fit are the host's work, weights read from memory, and kernels too small to be "
+        "quick. It is withheld where the fit is off by more than 10 %.",
+        "The controls' limits were widened after a trial (to 1.75 and 50 %), and put back before any run at cpu.",
+        "Precision is read off the weights of the loaded graph (OpenVINO's is what it says of itself), and threads are "
+        "what each library says. All threads of a runtime keep to its cores, JAX's among them, which says nothing.",
+        "Python's garbage collection is off while a call is timed, torch.compile runs without gradients and the others "
+        "in inference mode. No part of a fit is below zero, so that shares near 0 come out too large.",
+        "Claims about precision and threads were changed after trials and before any run at cpu: the knee's ratio is "
+        "not finite where a fit has no fixed part, and two threads were timed apart from one.",
+        "Seconds to build and to load are of one time each, on two cores, and no measure with an interval.",
+        "Not attempted: sequence lengths, the tax of runtimes other than eager, ONNX Runtime and OpenVINO on two "
+        "threads, TensorRT and CUDA graphs.",
+        "From the FLOP counter and by hand: normalisation, activations and softmax count as nothing.",
+    ],
+    findings=["order-at-batch-1", "two-methods-agree"],
+    plots=[
+        Plot(
+            "Do operations tell how long a call takes? On the line the machine is used as well as it ever is.",
+            "agreement",
+            x="at_best_rate",
+            y="latency_at",
+            y_is_better="lower",
+        )
+    ],
+)

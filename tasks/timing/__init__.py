@@ -1,0 +1,1 @@
+"""What papers that measure time share."""
