@@ -25,8 +25,6 @@ Hashes = NDArray[np.uint64]
 
 NOTHING = -1
 """No token, no word, no event."""
-FLIP = np.uint64(0xD6E8FEB86659FD93)
-"""Tells the key of a prefix that ended in blank from that of the same one that did not."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +52,23 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class States:
-    """Hypotheses, one a place, in the order of their utterances."""
+    """Prefixes, one a place, in the order of their utterances."""
 
     row: NDArray[np.int64]
     """The utterance."""
-    score: Floats
-    blank: NDArray[np.bool_]
-    """Whether the last frame was blank."""
+    blank: Floats
+    """The log score of its alignments that end in blank; -inf where that hypothesis is not in the beam."""
+    token: Floats
+    """The same of those that do not."""
     node: Ints
     last: Ints
-    """The prefix's last token."""
+    """The last token."""
     model: Ints
     key: Hashes
-    """A hash of the prefix and of `blank`."""
+    parent: Hashes
+    """The key of the prefix without its last token."""
     event: NDArray[np.int64]
-    """The last event of the prefix."""
+    """The last event."""
 
     def take(self, which: NDArray[Any]) -> "States":
         """Some of them."""
@@ -175,15 +175,15 @@ class BeamSearch:
 
     def begin(self, utterances: int) -> Beams:
         """Nothing has been said yet."""
-        rows = np.arange(utterances)
         states = States(
-            row=rows,
-            score=np.zeros(utterances),
-            blank=np.zeros(utterances, bool),
+            row=np.arange(utterances),
+            blank=np.full(utterances, -np.inf),
+            token=np.zeros(utterances),
             node=np.full(utterances, ROOT, np.int32),
             last=np.full(utterances, NOTHING, np.int32),
             model=np.full(utterances, self.model.start if self.model else 0, np.int32),
-            key=_mixed(np.full(utterances, FLIP), rows),
+            key=_mixed(np.zeros(utterances, np.uint64), np.arange(utterances)),
+            parent=np.zeros(utterances, np.uint64),
             event=np.full(utterances, NOTHING, np.int64),
         )
         return Beams(states, np.zeros(utterances, np.int64), np.zeros(utterances, bool))
@@ -200,9 +200,7 @@ class BeamSearch:
                 states = states.take(~over)
             at = places[:, step]
             states = self._step(states, beams.events, emissions[every, at].astype(np.float64), beams.frame + at)
-        together = [*finished, states]
-        joined = States(*(np.concatenate([getattr(each, of.name) for each in together]) for of in fields(States)))
-        states = joined.take(np.argsort(joined.row, kind="stable"))
+        states = _together(*finished, states)
         beams.states = replace(states, event=beams.events.keep(states.event))
         beams.frame += frames
 
@@ -221,128 +219,124 @@ class BeamSearch:
         return within.sum(1), np.argsort(~within, 1, kind="stable")
 
     def _step(self, states: States, events: Events, emitted: Floats, frame: NDArray[np.int64]) -> States:
-        """The hypotheses after one more frame: [utterances, tokens], which is the `frame`-th of each utterance."""
+        """The prefixes after one more frame: [utterances, tokens], which is the `frame`-th of each utterance."""
         lexicon, row, node = self.lexicon, states.row, states.node
-        count = len(row)
 
         # 1. The prefix stays: another blank, or its last token once more. Between words, separators say nothing.
         between = (node == ROOT) & (lexicon.separator >= 0)
         again = np.where(between, lexicon.separator, states.last)
-        may = between | (~states.blank & (again != NOTHING))
-        stay_blank = states.score + emitted[row, BLANK]
-        stay_token = np.where(may, states.score + emitted[row, again], -np.inf)
+        silent, same = emitted[row, BLANK], np.where(again == NOTHING, -np.inf, emitted[row, again])
+        blank = states.blank + silent, states.token + silent
+        token = np.where(between, states.blank + same, -np.inf), states.token + same
 
         # 2. A token is appended that the lexicon allows. Inside of a word, the best word ahead counts.
-        likely = self._likely(emitted)
-        children = lexicon.children[node[:, None], likely[row]] if likely is not None else lexicon.children[node]
-        source, slot = np.nonzero(children >= 0)
-        token = likely[row[source], slot] if likely is not None else slot
-        new = states.blank[source] | (token != states.last[source])
-        source, slot, token = source[new], slot[new], token[new].astype(np.int32)
-        child, at = children[source, slot], row[source]
-        longer = states.score[source] + emitted[at, token] + self._ahead[child] - self._ahead[node[source]]
+        source, said, child = self._children(states, emitted)
+        at = row[source]
+        gained = emitted[at, said] + self._ahead[child] - self._ahead[node[source]]
+        longer = (
+            states.blank[source] + gained,
+            np.where(said == states.last[source], -np.inf, states.token[source] + gained),
+        )
         word = lexicon.word[child]
         best = np.full(len(emitted), -np.inf)
-        np.maximum.at(best, row, np.maximum(stay_blank, stay_token))
-        np.maximum.at(best, at[word < 0], longer[word < 0])
-        following = self._end_words(states, source, word, child, longer, best[at] - self.settings.threshold)
-        np.maximum.at(best, at, longer)
+        np.maximum.at(best, row, np.maximum(np.maximum(*blank), np.maximum(*token)))
+        nearest = np.maximum(*longer)
+        np.maximum.at(best, at[word < 0], nearest[word < 0])
+        more, following = self._whole(states, source, word, child, nearest, (best - self.settings.threshold)[at])
+        nearest += more
+        np.maximum.at(best, at, nearest)
 
         # 3. What is too far from the best is dropped; where two ways lead to one hypothesis, they are one.
-        scores = np.concatenate([stay_blank, stay_token, longer])
-        rows = np.concatenate([row, row, at])
-        alive = np.flatnonzero(scores >= (best - self.settings.threshold)[rows])
-        alive = alive[np.argsort(rows[alive], kind="stable")]
-        grown = alive[alive >= 2 * count] - 2 * count
-        keys = np.empty(len(alive), np.uint64)
-        stays = alive < 2 * count
-        origin = alive[stays] % count
-        keys[stays] = states.key[origin] ^ np.where(states.blank[origin] == (alive[stays] < count), 0, FLIP).astype(
-            np.uint64
-        )
-        parents = source[grown]
-        keys[~stays] = _mixed(
-            states.key[parents] ^ np.where(states.blank[parents], FLIP, 0).astype(np.uint64), token[grown]
-        )
-        alive, merged, keys = self._met(alive, scores[alive], keys)
+        edge = best - self.settings.threshold
+        stay_blank = self._joined(*blank, edge[row])
+        stay_token = self._joined(*token, edge[row])
+        longer_score = self._joined(longer[0] + more, longer[1] + more, edge[at])
+        prefix, way = _meetings(states, source, said, emitted.shape[1])
+        later = nearest[way] > np.maximum(*token)[prefix]
+        stay_token[prefix] = self._combine(stay_token[prefix], longer_score[way])
+        longer_score[way] = -np.inf
 
         # 4. The best of each utterance go on.
-        going = _best(rows[alive], merged, self.settings.beam, len(emitted))
-        alive, merged, keys = alive[going], merged[going], keys[going]
-        longer_now = alive >= 2 * count
-        grown = alive[longer_now] - 2 * count
-        origin = alive % count
-        origin[longer_now] = source[grown]
-        after = replace(states.take(origin), score=merged, blank=alive < count, key=keys)
-        after.node[longer_now] = np.where(word[grown] >= 0, ROOT, child[grown])
-        after.last[longer_now] = token[grown]
-        after.model[longer_now] = np.where(word[grown] >= 0, following[grown], after.model[longer_now])
-        after.event[longer_now] = events.add(after.event[longer_now], token[grown], word[grown], frame[at[grown]])
-        return after
+        scores = np.concatenate([stay_blank, stay_token, longer_score])
+        rows = np.concatenate([row, row, at])
+        alive = np.flatnonzero(scores > -np.inf)
+        alive = alive[np.argsort(rows[alive], kind="stable")]
+        going = np.zeros(len(scores), bool)
+        going[alive] = _best(rows[alive], scores[alive], self.settings.beam, len(emitted))
+        stays_blank, stays_token, grows = np.split(going, [len(row), 2 * len(row)])
+        # A prefix that met a better way to itself says its last token where that way says it.
+        prefix, way = prefix[later], way[later]
+        event = states.event.copy()
+        event[prefix] = events.add(event[source[way]], said[way], word[way], frame[at[way]])
+        stayed = replace(
+            states,
+            blank=np.where(stays_blank, stay_blank, -np.inf),
+            token=np.where(stays_token, stay_token, -np.inf),
+            event=event,
+        ).take(stays_blank | stays_token)
+        source, said, child, word = source[grows], said[grows], child[grows], word[grows]
+        key = states.key[source]
+        grown = States(
+            row=row[source],
+            blank=np.full(len(source), -np.inf),
+            token=longer_score[grows],
+            node=np.where(word >= 0, ROOT, child),
+            last=said,
+            model=np.where(word >= 0, following[grows], states.model[source]),
+            key=_mixed(key, said),
+            parent=key,
+            event=events.add(states.event[source], said, word, frame[row[source]]),
+        )
+        return _together(stayed, grown)
 
-    def _likely(self, emitted: Floats) -> NDArray[np.int64] | None:
-        """The tokens that are tried, [utterances, tokens], where these are not all."""
-        count = self.settings.tokens
+    def _children(self, states: States, emitted: Floats) -> tuple[NDArray[np.int64], Ints, Ints]:
+        """The prefixes that grow, the tokens by which they do and the nodes that they reach; of likely tokens alone."""
+        children, count = self.lexicon.children, self.settings.tokens
         if not count or count >= emitted.shape[1]:
-            return None
-        return np.argpartition(-emitted, count - 1, 1)[:, :count]
+            found = children[states.node]
+            source, token = np.nonzero(found >= 0)
+            return source, token.astype(np.int32), found[source, token]
+        likely = np.sort(np.argpartition(-emitted, count - 1, 1)[:, :count], 1)[states.row].astype(np.int32)
+        found = children[states.node[:, None], likely]
+        source, place = np.nonzero(found >= 0)
+        return source, likely[source, place], found[source, place]
 
-    def _end_words(
-        self, states: States, source: NDArray[np.int64], word: Ints, child: Ints, longer: Floats, edge: Floats
-    ) -> Ints:
-        """Give whole words their own score in place of the one that was looked ahead to, and the model's state after.
+    def _whole(
+        self, states: States, source: NDArray[np.int64], word: Ints, child: Ints, score: Floats, edge: Floats
+    ) -> tuple[Floats, Ints]:
+        """What a whole word's own score is more than that of the word that was looked ahead to; the state after it.
 
-        Those that are below the edge whatever the model says (its logarithms are at most 0) get no score.
+        A word that is below the edge whatever the model says (its logarithms are at most 0) needs no look-up.
         """
-        following = np.zeros(len(word), np.int32)
+        more, following = np.zeros(len(word)), np.zeros(len(word), np.int32)
         whole = np.flatnonzero(word >= 0)
-        longer[whole] += self._bonus[word[whole]] - self._ahead[child[whole]]
+        more[whole] = self._bonus[word[whole]] - self._ahead[child[whole]]
         if self.model is not None:
-            near = longer[whole] >= edge[whole]
-            longer[whole[~near]] = -np.inf
+            near = score[whole] + more[whole] >= edge[whole]
+            more[whole[~near]] = -np.inf
             whole = whole[near]
-            score, following[whole] = self.model.score(states.model[source[whole]], word[whole])
-            longer[whole] += self.settings.model_weight * score
-        return following
+            said, following[whole] = self.model.score(states.model[source[whole]], word[whole])
+            more[whole] += self.settings.model_weight * said
+        return more, following
 
-    def _met(
-        self, candidates: NDArray[np.int64], scores: Floats, keys: Hashes
-    ) -> tuple[NDArray[np.int64], Floats, Hashes]:
-        """Candidates of which each has a key of its own, in their order; the best of equal ones stands for them."""
-        # The place of each is put into the lowest bits of its key: one sort of numbers, and equal ones stay in order.
-        bits = np.uint64(len(keys).bit_length())
-        whole = keys >> bits << bits
-        ordered = np.sort(whole | np.arange(len(keys), dtype=np.uint64))
-        order = (ordered & ~(~np.uint64(0) << bits)).astype(np.int64)
-        ordered >>= bits
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        if len(starts) == len(order):
-            return candidates, scores, keys
-        top = np.maximum.reduceat(scores[order], starts)
-        sizes = np.diff(starts, append=len(order))
-        firsts = np.minimum.reduceat(np.where(scores[order] == np.repeat(top, sizes), order, len(order)), starts)
-        merged = scores.copy()
-        merged[firsts] = self._combine.reduceat(scores[order], starts)
-        firsts.sort()
-        return candidates[firsts], merged[firsts], keys[firsts]
+    def _joined(self, one: Floats, other: Floats, edge: Floats) -> Floats:
+        """The score of two ways to one hypothesis, of which those below the edge do not count."""
+        return self._combine(np.where(one < edge, -np.inf, one), np.where(other < edge, -np.inf, other))
 
     def results(self, beams: Beams, best: int = 1) -> list[list[Hypothesis]]:
         """The best texts so far, as if the utterances ended here: whole words, where any prefix has ended in one."""
         states = beams.states
-        score = states.score.copy()
+        score = self._combine(states.blank, states.token)
         if self.model is not None:
             score += self.settings.model_weight * self.model.final(states.model)
-        prefix = states.key ^ np.where(states.blank, FLIP, 0).astype(np.uint64)
         edges = np.searchsorted(states.row, np.arange(len(beams.frame) + 1))
         found = []
         for begin, end in itertools.pairwise(edges):
             places = np.arange(begin, end)
             whole = places[states.node[begin:end] == ROOT]
-            places, scores, _ = self._met(
-                *(each[whole if len(whole) else places] for each in (np.arange(len(score)), score, prefix))
-            )
-            order = np.argsort(-scores, kind="stable")[:best]
-            found.append([self._hypothesis(beams, int(states.event[places[at]]), float(scores[at])) for at in order])
+            places = whole if len(whole) else places
+            order = places[np.argsort(-score[places], kind="stable")][:best]
+            found.append([self._hypothesis(beams, int(states.event[place]), float(score[place])) for place in order])
         return found
 
     def _hypothesis(self, beams: Beams, event: int, score: float) -> Hypothesis:
@@ -357,6 +351,27 @@ class BeamSearch:
             before = frame
         tokens, frames = tuple(token for token, _, _ in events), tuple(frame for _, _, frame in events)
         return Hypothesis(tuple(words), score, tokens, frames)
+
+
+def _together(*parts: States) -> States:
+    """All prefixes, in the order of their utterances."""
+    joined = States(*(np.concatenate([getattr(each, of.name) for each in parts]) for of in fields(States)))
+    return joined.take(np.argsort(joined.row, kind="stable"))
+
+
+def _meetings(
+    states: States, source: NDArray[np.int64], said: Ints, tokens: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The prefixes that another one becomes by one token more, and which of the appended tokens (in order) that is."""
+    order = np.argsort(states.key)
+    place = np.minimum(np.searchsorted(states.key[order], states.parent), len(order) - 1)
+    parent = order[place]
+    prefix = np.flatnonzero(states.key[parent] == states.parent)
+    numbers = source * tokens + said
+    wanted = parent[prefix] * tokens + states.last[prefix]
+    way = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+    there = numbers[way] == wanted if len(numbers) else np.zeros(len(prefix), bool)
+    return prefix[there], way[there]
 
 
 def _best(rows: NDArray[np.int64], scores: Floats, beam: int, utterances: int) -> NDArray[np.bool_]:
@@ -376,12 +391,9 @@ def _best(rows: NDArray[np.int64], scores: Floats, beam: int, utterances: int) -
 
 
 def _mixed(keys: Hashes, tokens: NDArray[Any]) -> Hashes:
-    """The key of a prefix with one token more (the finaliser of SplitMix64).
-
-    Some 51 bits of it are compared, among some thousand candidates a frame: two meet by chance once in 10^8 frames.
-    """
+    """The key of a prefix with one token more (the finaliser of SplitMix64): two meet once in 10^15 frames."""
     with np.errstate(over="ignore"):
-        made = (keys ^ (tokens.astype(np.uint64) + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+        made = (keys + np.uint64(0x9E3779B97F4A7C15)) ^ (tokens.astype(np.uint64) + np.uint64(1))
         made = (made ^ (made >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         made = (made ^ (made >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray(made ^ (made >> np.uint64(31)))
