@@ -381,10 +381,10 @@ def _best(rows: NDArray[np.int64], scores: Floats, beam: int, utterances: int) -
     if widest <= beam:
         return np.ones(len(rows), bool)
     place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.full((utterances, widest), -np.inf)
-    table[rows, place] = scores
-    last = np.partition(table, widest - beam, 1)[:, [widest - beam]]
-    better, equal = table > last, table == last
+    table = np.full((utterances, widest), np.inf)
+    table[rows, place] = -scores
+    last = np.partition(table, beam - 1, 1)[:, [beam - 1]]
+    better, equal = table < last, table == last
     left = beam - better.sum(1, keepdims=True)
     going: NDArray[np.bool_] = (better | (equal & (np.cumsum(equal, 1) <= left)))[rows, place]
     return going
