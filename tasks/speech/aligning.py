@@ -12,7 +12,7 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.speech.decoding import about, write_rows
-from tasks.speech.prompts import RATE, Corpus, Utterance, read_corpus
+from tasks.speech.prompts import LANGUAGES, RATE, Corpus, Utterance, read_corpus
 from tasks.speech.texts import Alphabet
 from tasks.speech.training import Recogniser, load_recogniser
 
@@ -38,7 +38,7 @@ class Aligning:
     """
 
     seed: Index = 0
-    languages: tuple[str, ...] = ("en", "es", "fr", "it", "ru")
+    languages: tuple[str, ...] = LANGUAGES
     prompts: Count = 8
     pause: NotNegative = 0.8
     delay: NotNegative = 0.5

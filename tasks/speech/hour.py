@@ -21,7 +21,7 @@ from tasks.speech.aligning import (
     spans,
     words_said,
 )
-from tasks.speech.prompts import RATE, Utterance, read_corpus
+from tasks.speech.prompts import LANGUAGES, RATE, Utterance, read_corpus
 from tasks.speech.training import load_recogniser
 
 
@@ -30,7 +30,7 @@ class Hour:
     """Prompts of test, again and again in other orders, with pauses of up to so many seconds, for so many minutes."""
 
     seed: Index = 0
-    languages: tuple[str, ...] = ("en", "es", "fr", "it", "ru")
+    languages: tuple[str, ...] = LANGUAGES
     minutes: Positive = 60.0
     pause: NotNegative = 0.8
 
