@@ -76,19 +76,41 @@ def _spans(
     return begins, ends, best
 
 
-def uniform(count: int, words: Sequence[str]) -> list[tuple[float, float]]:
-    """Frames of each word if all letters, and the spaces between words, were equally long: the baseline."""
+def uniform(length: float, words: Sequence[str]) -> list[tuple[float, float]]:
+    """Begin and end of each word if all letters, and the spaces after words, took as long: the plainest baseline."""
     widths = np.array([len(word) + 1 for word in words], float)
-    ends = np.cumsum(widths) * count / widths.sum()
-    shares = 1 / (widths + 1e-9)
-    begins = ends - widths * count / widths.sum()
-    return [(float(b), float(e - (e - b) * s)) for b, e, s in zip(begins, ends, shares, strict=True)]
+    letter = length / widths.sum()
+    ends = np.cumsum(widths) * letter
+    return [(float(end - width * letter), float(end - letter)) for end, width in zip(ends, widths, strict=True)]
+
+
+def by_pauses(stretches: Sequence[tuple[float, float]], words: Sequence[str]) -> list[tuple[float, float]]:
+    """The same of loud stretches alone, [begin, end]: a pause lies at the word's end where it would most nearly fall.
+
+    The strongest baseline that does not listen to letters.
+    """
+    widths = np.array([len(word) + 1 for word in words], float)
+    loud = np.array([end - begin for begin, end in stretches])
+    pauses = np.cumsum(loud)[:-1] / loud.sum()
+    edges = (np.cumsum(widths) / widths.sum())[:-1]
+    parts = [(0, *stretches[0])]
+    """First word, begin and end of each part."""
+    for pause, (begin, end) in zip(pauses, stretches[1:], strict=True):
+        word = int(np.abs(edges - pause).argmin()) + 1 if len(edges) else 0
+        if word > parts[-1][0]:
+            parts.append((word, begin, end))
+        else:  # a stretch without an end of a word in it, as noise has
+            parts[-1] = (parts[-1][0], parts[-1][1], end)
+    made = []
+    for (first, begin, end), after in zip(parts, [*(part[0] for part in parts[1:]), len(words)], strict=True):
+        made += [(begin + b, begin + e) for b, e in uniform(end - begin, words[first:after])]
+    return made
 
 
 def by_peaks(emissions: NDArray[np.float32], tokens: Sequence[int]) -> NDArray[np.float64]:
     """A frame for each token: that of the greedy text's token which edit distance matches with it.
 
-    Tokens without a match lie evenly between their neighbours. The second baseline: the peaks alone, no lattice.
+    Tokens without a match lie evenly between their neighbours. A baseline: the peaks alone, no lattice.
     """
     from rapidfuzz.distance import Levenshtein
 

@@ -1,13 +1,16 @@
 """Beam search over prefixes for CTC: many utterances at once, with a lexicon, an n-gram model and hotwords.
 
-A prefix is what has been said, word by word and token by token; it has the probability of all (or of the best of) its
-alignments, those that end in blank and those that end in its last token apart, for only a blank lets the same token
-come again. The n-gram model is looked ahead: a prefix inside of a word has the score of the best word that it may still
-become, as in flashlight's decoder. All utterances of a batch go a frame at a time, as arrays.
+A prefix is what has been said, word by word and token by token. A hypothesis is a prefix whose last frame was blank, or
+one whose last frame was not, for only a blank lets the same token come again; its score is that of all its alignments,
+or of the best of them. The n-gram model is looked ahead: a prefix inside of a word has the score of the best word that
+it may still become. What counts against the beam, the threshold and where hypotheses meet are those of flashlight's
+decoder (Kahn et al. 2022), which TorchAudio wraps. All utterances of a batch go a frame at a time, as arrays.
 """
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,22 +50,36 @@ class Hypothesis:
         return " ".join(word.text for word in self.words)
 
 
-@dataclass
-class Beams:
-    """The prefixes of each utterance, [utterances, beam], best first; -inf where there are fewer.
+@dataclass(frozen=True)
+class States:
+    """Prefixes, one a place, in the order of their utterances."""
 
-    `blank` and `token` are the log scores of their alignments by how they end. `events` are what was appended to
-    prefixes so far, each with the one before it: a prefix is its last event.
-    """
-
+    row: NDArray[np.int64]
+    """The utterance."""
     blank: Floats
+    """The log score of its alignments that end in blank; -inf where that hypothesis is not in the beam."""
     token: Floats
+    """The same of those that do not."""
     node: Ints
     last: Ints
+    """The last token."""
     model: Ints
     key: Hashes
     parent: Hashes
+    """The key of the prefix without its last token."""
     event: NDArray[np.int64]
+    """The last event."""
+
+    def take(self, which: NDArray[Any]) -> "States":
+        """Some of them."""
+        return States(*(getattr(self, each.name)[which] for each in fields(self)))
+
+
+@dataclass
+class Beams:
+    """The hypotheses of all utterances; `events` are what was appended to prefixes so far, each with the one before."""
+
+    states: States
     frame: NDArray[np.int64]
     """How many frames each utterance has had."""
     was_blank: NDArray[np.bool_]
@@ -158,32 +175,34 @@ class BeamSearch:
 
     def begin(self, utterances: int) -> Beams:
         """Nothing has been said yet."""
-        shape = (utterances, self.settings.beam)
-        blank = np.full(shape, -np.inf)
-        blank[:, 0] = 0.0
-        model = np.full(shape, self.model.start if self.model else 0, np.int32)
-        return Beams(
-            blank,
-            np.full(shape, -np.inf),
-            np.full(shape, ROOT, np.int32),
-            np.full(shape, NOTHING, np.int32),
-            model,
-            np.ones(shape, np.uint64),
-            np.zeros(shape, np.uint64),
-            np.full(shape, NOTHING, np.int64),
-            np.zeros(utterances, np.int64),
-            np.zeros(utterances, bool),
+        states = States(
+            row=np.arange(utterances),
+            blank=np.full(utterances, -np.inf),
+            token=np.zeros(utterances),
+            node=np.full(utterances, ROOT, np.int32),
+            last=np.full(utterances, NOTHING, np.int32),
+            model=np.full(utterances, self.model.start if self.model else 0, np.int32),
+            key=_mixed(np.zeros(utterances, np.uint64), np.arange(utterances)),
+            parent=np.zeros(utterances, np.uint64),
+            event=np.full(utterances, NOTHING, np.int64),
         )
+        return Beams(states, np.zeros(utterances, np.int64), np.zeros(utterances, bool))
 
     def advance(self, beams: Beams, emissions: NDArray[np.float32], frames: NDArray[np.int64]) -> None:
         """Take the next frames of each utterance into account: what comes in pieces gives what it gives as a whole."""
         kept, places = self._kept(beams, emissions, frames)
+        states, finished = beams.states, []
+        every = np.arange(len(emissions))
         for step in range(int(kept.max(initial=0))):
-            active = np.flatnonzero(step < kept)
-            at = places[active, step]
-            self._step(beams, active, emissions[active, at].astype(np.float64), beams.frame[active] + at)
+            over = kept[states.row] == step
+            if over.any():
+                finished.append(states.take(over))
+                states = states.take(~over)
+            at = places[:, step]
+            states = self._step(states, beams.events, emissions[every, at].astype(np.float64), beams.frame + at)
+        states = _together(*finished, states)
+        beams.states = replace(states, event=beams.events.keep(states.event))
         beams.frame += frames
-        beams.event = beams.events.keep(beams.event)
 
     def _kept(
         self, beams: Beams, emissions: NDArray[np.float32], frames: NDArray[np.int64]
@@ -199,125 +218,125 @@ class BeamSearch:
             within &= ~(sure & before)
         return within.sum(1), np.argsort(~within, 1, kind="stable")
 
-    def _step(self, beams: Beams, active: NDArray[np.int64], emitted: Floats, frame: NDArray[np.int64]) -> None:
-        """One frame of the utterances `active`: stay, append a token, meet where two ways lead to one prefix."""
-        lexicon, combine = self.lexicon, self._combine
-        blank, token, node = beams.blank[active], beams.token[active], beams.node[active]
-        last, key, event = beams.last[active], beams.key[active], beams.event[active]
-        rows = np.arange(len(active))[:, None]
-        total = combine(blank, token)
+    def _step(self, states: States, events: Events, emitted: Floats, frame: NDArray[np.int64]) -> States:
+        """The prefixes after one more frame: [utterances, tokens], which is the `frame`-th of each utterance."""
+        lexicon, row, node = self.lexicon, states.row, states.node
 
         # 1. The prefix stays: another blank, or its last token once more. Between words, separators say nothing.
-        stay_blank = total + emitted[:, [BLANK]]
-        again = np.where(last == NOTHING, -np.inf, token + emitted[rows, last])
-        stay_token = (
-            np.where(node == ROOT, total + emitted[:, [lexicon.separator]], again) if lexicon.separator >= 0 else again
-        )
+        between = (node == ROOT) & (lexicon.separator >= 0)
+        again = np.where(between, lexicon.separator, states.last)
+        silent, same = emitted[row, BLANK], np.where(again == NOTHING, -np.inf, emitted[row, again])
+        blank = states.blank + silent, states.token + silent
+        token = np.where(between, states.blank + same, -np.inf), states.token + same
 
         # 2. A token is appended that the lexicon allows. Inside of a word, the best word ahead counts.
-        likely = self._likely(emitted)
-        child = lexicon.children[node[:, :, None], likely[:, None, :]]
-        base = np.where(likely[:, None, :] == last[:, :, None], blank[:, :, None], total[:, :, None])
-        gained = self._ahead[child] - self._ahead[node][:, :, None]
-        longer = np.where(child < 0, -np.inf, base + emitted[rows, likely][:, None, :] + gained)
-        if self.settings.threshold < np.inf:
-            edge = np.maximum(combine(stay_blank, stay_token).max(1), longer.max((1, 2))) - self.settings.threshold
-        ends = np.nonzero((lexicon.word[child] >= 0) & (longer > -np.inf))
-        words = lexicon.word[child[ends]]
-        longer[ends] += self._said(beams.model[active][ends[0], ends[1]], words, child[ends])
+        source, said, child = self._children(states, emitted)
+        at = row[source]
+        gained = emitted[at, said] + self._ahead[child] - self._ahead[node[source]]
+        longer = (
+            states.blank[source] + gained,
+            np.where(said == states.last[source], -np.inf, states.token[source] + gained),
+        )
+        word = lexicon.word[child]
+        best = np.full(len(emitted), -np.inf)
+        np.maximum.at(best, row, np.maximum(np.maximum(*blank), np.maximum(*token)))
+        nearest = np.maximum(*longer)
+        np.maximum.at(best, at[word < 0], nearest[word < 0])
+        more, following = self._whole(states, source, word, child, nearest, (best - self.settings.threshold)[at])
+        nearest += more
+        np.maximum.at(best, at, nearest)
 
-        # 3. Where appending leads to a prefix that is there already, both are one.
-        there = (beams.parent[active][:, :, None] == key[:, None, :]) & (total > -np.inf)[:, :, None]
-        where = np.full((len(active), emitted.shape[1]), NOTHING)
-        where[rows, likely] = np.arange(likely.shape[1])
-        which, prefix = np.nonzero(there.any(2))
-        parent = there[which, prefix].argmax(1)
-        slot = where[which, last[which, prefix]]
-        which, prefix, parent, slot = (each[slot != NOTHING] for each in (which, prefix, parent, slot))
-        meeting = longer[which, parent, slot]
-        later = meeting > stay_token[which, prefix]
-        stay_token[which, prefix] = combine(stay_token[which, prefix], meeting)
-        longer[which, parent, slot] = -np.inf
+        # 3. What is too far from the best is dropped; where two ways lead to one hypothesis, they are one.
+        edge = best - self.settings.threshold
+        stay_blank = self._joined(*blank, edge[row])
+        stay_token = self._joined(*token, edge[row])
+        longer_score = self._joined(longer[0] + more, longer[1] + more, edge[at])
+        prefix, way = _meetings(states, source, said, emitted.shape[1])
+        later = nearest[way] > np.maximum(*token)[prefix]
+        stay_token[prefix] = self._combine(stay_token[prefix], longer_score[way])
+        longer_score[way] = -np.inf
 
-        # 4. The best of all go on.
-        stay = combine(stay_blank, stay_token)
-        every = np.concatenate([stay, longer.reshape(len(active), -1)], 1)
-        if self.settings.threshold < np.inf:
-            every[every < edge[:, None]] = -np.inf
-        beam = self.settings.beam
-        chosen = np.argpartition(-every, beam - 1, 1)[:, :beam] if every.shape[1] > beam else np.arange(beam)[None]
-        chosen = np.take_along_axis(chosen, np.argsort(-every[rows, chosen], 1, kind="stable"), 1)
-        alive = every[rows, chosen] > -np.inf
-        grown = (chosen >= stay.shape[1]) & alive
-        source = np.where(grown, (chosen - stay.shape[1]) // likely.shape[1], np.minimum(chosen, stay.shape[1] - 1))
-        new = {
-            "blank": np.where(grown | ~alive, -np.inf, stay_blank[rows, source]),
-            "token": np.where(grown, every[rows, chosen], np.where(alive, stay_token[rows, source], -np.inf)),
-            "node": node[rows, source],
-            "last": last[rows, source],
-            "model": beams.model[active][rows, source],
-            "key": key[rows, source],
-            "parent": beams.parent[active][rows, source],
-            "event": event[rows, source],
-        }
+        # 4. The best of each utterance go on.
+        scores = np.concatenate([stay_blank, stay_token, longer_score])
+        rows = np.concatenate([row, row, at])
+        alive = np.flatnonzero(scores > -np.inf)
+        alive = alive[np.argsort(rows[alive], kind="stable")]
+        going = np.zeros(len(scores), bool)
+        going[alive] = _best(rows[alive], scores[alive], self.settings.beam, len(emitted))
+        stays_blank, stays_token, grows = np.split(going, [len(row), 2 * len(row)])
         # A prefix that met a better way to itself says its last token where that way says it.
-        if later.any():
-            moved = which[later], prefix[later]
-            rewritten = event.copy()
-            old = beams.events.rows[event[moved]]
-            rewritten[moved] = beams.events.add(
-                event[which[later], parent[later]],
-                old[:, 1].astype(np.int32),
-                old[:, 2].astype(np.int32),
-                frame[which[later]],
-            )
-            new["event"] = rewritten[rows, source]
-        at = np.nonzero(grown)
-        slots = (chosen[at] - stay.shape[1]) % likely.shape[1]
-        said = likely[at[0], slots].astype(np.int32)
-        reached = child[at[0], source[at], slots]
-        ended = lexicon.word[reached]
-        new["node"][at] = np.where(ended >= 0, ROOT, reached)
-        new["last"][at] = said
-        new["parent"][at] = new["key"][at]
-        new["key"][at] = _mixed(new["key"][at], said)
-        new["event"][at] = beams.events.add(new["event"][at], said, ended, frame[at[0]])
-        if self.model is not None:
-            whole = ended >= 0
-            place = at[0][whole], at[1][whole]
-            new["model"][place] = self.model.score(new["model"][place], ended[whole])[1]
-        for name, value in new.items():
-            getattr(beams, name)[active] = value
+        prefix, way = prefix[later], way[later]
+        event = states.event.copy()
+        event[prefix] = events.add(event[source[way]], said[way], word[way], frame[at[way]])
+        stayed = replace(
+            states,
+            blank=np.where(stays_blank, stay_blank, -np.inf),
+            token=np.where(stays_token, stay_token, -np.inf),
+            event=event,
+        ).take(stays_blank | stays_token)
+        source, said, child, word = source[grows], said[grows], child[grows], word[grows]
+        key = states.key[source]
+        grown = States(
+            row=row[source],
+            blank=np.full(len(source), -np.inf),
+            token=longer_score[grows],
+            node=np.where(word >= 0, ROOT, child),
+            last=said,
+            model=np.where(word >= 0, following[grows], states.model[source]),
+            key=_mixed(key, said),
+            parent=key,
+            event=events.add(states.event[source], said, word, frame[row[source]]),
+        )
+        return _together(stayed, grown)
 
-    def _likely(self, emitted: Floats) -> NDArray[np.int64]:
-        """The tokens that are tried, [utterances, tokens]: the likeliest ones, or all."""
-        count = self.settings.tokens
+    def _children(self, states: States, emitted: Floats) -> tuple[NDArray[np.int64], Ints, Ints]:
+        """The prefixes that grow, the tokens by which they do and the nodes that they reach; of likely tokens alone."""
+        children, count = self.lexicon.children, self.settings.tokens
         if not count or count >= emitted.shape[1]:
-            return np.broadcast_to(np.arange(emitted.shape[1]), emitted.shape)
-        return np.argpartition(-emitted, count - 1, 1)[:, :count]
+            found = children[states.node]
+            source, token = np.nonzero(found >= 0)
+            return source, token.astype(np.int32), found[source, token]
+        likely = np.sort(np.argpartition(-emitted, count - 1, 1)[:, :count], 1)[states.row].astype(np.int32)
+        found = children[states.node[:, None], likely]
+        source, place = np.nonzero(found >= 0)
+        return source, likely[source, place], found[source, place]
 
-    def _said(self, states: Ints, words: Ints, nodes: Ints) -> Floats:
-        """What a whole word's own score is more than the best word's that was looked ahead to."""
-        score = self._bonus[words] - self._ahead[nodes]
+    def _whole(
+        self, states: States, source: NDArray[np.int64], word: Ints, child: Ints, score: Floats, edge: Floats
+    ) -> tuple[Floats, Ints]:
+        """What a whole word's own score is more than that of the word that was looked ahead to; the state after it.
+
+        A word that is below the edge whatever the model says (its logarithms are at most 0) needs no look-up.
+        """
+        more, following = np.zeros(len(word)), np.zeros(len(word), np.int32)
+        whole = np.flatnonzero(word >= 0)
+        more[whole] = self._bonus[word[whole]] - self._ahead[child[whole]]
         if self.model is not None:
-            score += self.settings.model_weight * self.model.score(states, words)[0]
-        return score
+            near = score[whole] + more[whole] >= edge[whole]
+            more[whole[~near]] = -np.inf
+            whole = whole[near]
+            said, following[whole] = self.model.score(states.model[source[whole]], word[whole])
+            more[whole] += self.settings.model_weight * said
+        return more, following
+
+    def _joined(self, one: Floats, other: Floats, edge: Floats) -> Floats:
+        """The score of two ways to one hypothesis, of which those below the edge do not count."""
+        return self._combine(np.where(one < edge, -np.inf, one), np.where(other < edge, -np.inf, other))
 
     def results(self, beams: Beams, best: int = 1) -> list[list[Hypothesis]]:
         """The best texts so far, as if the utterances ended here: whole words, where any prefix has ended in one."""
+        states = beams.states
+        score = self._combine(states.blank, states.token)
+        if self.model is not None:
+            score += self.settings.model_weight * self.model.final(states.model)
+        edges = np.searchsorted(states.row, np.arange(len(beams.frame) + 1))
         found = []
-        score = self._combine(beams.blank, beams.token)
-        for row in range(len(score)):
-            alive = np.flatnonzero(score[row] > -np.inf)
-            whole = alive[beams.node[row, alive] == ROOT]
-            final = score[row].copy()
-            if self.model is not None and len(whole):
-                final[whole] += self.settings.model_weight * self.model.final(beams.model[row, whole])
-            places = whole if len(whole) else alive
-            order = places[np.argsort(-final[places], kind="stable")][:best]
-            found.append(
-                [self._hypothesis(beams, int(beams.event[row, place]), float(final[place])) for place in order]
-            )
+        for begin, end in itertools.pairwise(edges):
+            places = np.arange(begin, end)
+            whole = places[states.node[begin:end] == ROOT]
+            places = whole if len(whole) else places
+            order = places[np.argsort(-score[places], kind="stable")][:best]
+            found.append([self._hypothesis(beams, int(states.event[place]), float(score[place])) for place in order])
         return found
 
     def _hypothesis(self, beams: Beams, event: int, score: float) -> Hypothesis:
@@ -334,10 +353,47 @@ class BeamSearch:
         return Hypothesis(tuple(words), score, tokens, frames)
 
 
-def _mixed(keys: Hashes, tokens: Ints) -> Hashes:
+def _together(*parts: States) -> States:
+    """All prefixes, in the order of their utterances."""
+    joined = States(*(np.concatenate([getattr(each, of.name) for each in parts]) for of in fields(States)))
+    return joined.take(np.argsort(joined.row, kind="stable"))
+
+
+def _meetings(
+    states: States, source: NDArray[np.int64], said: Ints, tokens: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The prefixes that another one becomes by one token more, and which of the appended tokens (in order) that is."""
+    order = np.argsort(states.key)
+    place = np.minimum(np.searchsorted(states.key[order], states.parent), len(order) - 1)
+    parent = order[place]
+    prefix = np.flatnonzero(states.key[parent] == states.parent)
+    numbers = source * tokens + said
+    wanted = parent[prefix] * tokens + states.last[prefix]
+    way = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
+    there = numbers[way] == wanted if len(numbers) else np.zeros(len(prefix), bool)
+    return prefix[there], way[there]
+
+
+def _best(rows: NDArray[np.int64], scores: Floats, beam: int, utterances: int) -> NDArray[np.bool_]:
+    """Whether each candidate is among the best of its utterance; of equal ones the first. `rows` are in order."""
+    counts = np.bincount(rows, minlength=utterances)
+    widest = int(counts.max(initial=0))
+    if widest <= beam:
+        return np.ones(len(rows), bool)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((utterances, widest), np.inf)
+    table[rows, place] = -scores
+    last = np.partition(table, beam - 1, 1)[:, [beam - 1]]
+    better, equal = table < last, table == last
+    left = beam - better.sum(1, keepdims=True)
+    going: NDArray[np.bool_] = (better | (equal & (np.cumsum(equal, 1) <= left)))[rows, place]
+    return going
+
+
+def _mixed(keys: Hashes, tokens: NDArray[Any]) -> Hashes:
     """The key of a prefix with one token more (the finaliser of SplitMix64): two meet once in 10^15 frames."""
     with np.errstate(over="ignore"):
-        made = (keys ^ (tokens.astype(np.uint64) + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+        made = (keys + np.uint64(0x9E3779B97F4A7C15)) ^ (tokens.astype(np.uint64) + np.uint64(1))
         made = (made ^ (made >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         made = (made ^ (made >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray(made ^ (made >> np.uint64(31)))

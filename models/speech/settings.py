@@ -12,10 +12,11 @@ BLANK = 0
 class Search:
     """Beam search over prefixes of words (Graves 2012; Hannun et al. 2014; the settings of flashlight's decoder).
 
-    Each frame keeps the best `beam` prefixes within `threshold` nats of the best one, tried with the `tokens` likeliest
-    tokens (0: all). `model_weight` times the n-gram model's log probabilities and `word_score` a word are added. A
-    frame whose blank has a probability of at least `blank_skip` is left out where the frame before it was such a one,
-    too (1: none is). `merge` adds up the alignments of a prefix, or takes their best.
+    Each frame keeps the best `beam` hypotheses within `threshold` nats of the best one, tried with the `tokens`
+    likeliest tokens (0: all); a prefix counts twice where it may have ended in blank or not. `model_weight` times the
+    n-gram model's log probabilities and `word_score` a word are added. A frame whose blank has a probability of at
+    least `blank_skip` is left out where the frame before it was such a one, too (1: none is). `merge` adds up the
+    alignments of a hypothesis, or takes their best.
     """
 
     beam: Count = 50

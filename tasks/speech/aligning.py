@@ -1,7 +1,7 @@
 """How exactly known texts are found in sound: recordings put together from prompts, so that the truth is known."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -12,7 +12,7 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 from tasks.speech.decoding import about, write_rows
-from tasks.speech.prompts import RATE, Corpus, Utterance, read_corpus
+from tasks.speech.prompts import LANGUAGES, RATE, Corpus, Utterance, read_corpus
 from tasks.speech.texts import Alphabet
 from tasks.speech.training import Recogniser, load_recogniser
 
@@ -23,23 +23,29 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
+BLOCK = RATE // 100
+"""Samples of which the loudness is taken."""
+
+
 @config
 class Aligning:
     """Recordings of so many prompts of test each, with pauses of up to so many seconds; every prompt is in one.
 
     `delay` seconds of silence are put before a recording, as a control. `deleted` is the share of words that a
     transcript lacks, in its worst version (half and all of it are tried). The star costs one of `penalties` nats a
-    frame; that, and how much later than a word its frames are on average, are chosen on the prompts of development.
+    frame, and what is quiet for one of `gaps` seconds is a pause to the baseline that goes by pauses; these, and by how
+    much each method is late on average, are chosen on the prompts of development.
     """
 
     seed: Index = 0
-    languages: tuple[str, ...] = ("en", "es", "fr", "it", "ru")
+    languages: tuple[str, ...] = LANGUAGES
     prompts: Count = 8
     pause: NotNegative = 0.8
     delay: NotNegative = 0.5
     deleted: Fraction = 0.3
     near: NotNegative = 0.1
     penalties: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    gaps: tuple[float, ...] = (0.1, 0.2, 0.4)
 
     @property
     def language(self) -> str:
@@ -65,6 +71,14 @@ class Recording:
     pieces: Sequence[Piece]
 
 
+Found = Mapping[str, Sequence[tuple[float, float]]]
+"""Begin and end of each prompt, by method."""
+
+IN_PLACE, EVERYWHERE = "stars in their places", "stars everywhere"
+STARS = (IN_PLACE, EVERYWHERE, "no star")
+"""Where words are missing: a star in the place of each, one between any two words (as who does not know where words are
+missing has to), or none."""
+
 QUANTITIES = {
     "error": "seconds by which the begin and the end of a prompt are missed, the mean of both",
     "near": "share of prompts whose begin and end are both missed by less than a tenth of a second",
@@ -85,9 +99,11 @@ def align_recordings(*, prompts: Path, model: Path, config: Aligning, out: Path)
         f"Words are {settings.begin:+.3f} s from their first frame to {settings.end:+.3f} s from their last one; "
         f"the star costs {settings.penalty:g}."
     )
+    baselines = fair(recogniser, development, config)
+    spool.note(f"A pause to the baseline is what is quiet for {baselines.gap:g} s.")
     rows: list[dict[str, Any]] = []
     for recording in recordings(corpus, "test", config, recogniser.alphabet):
-        rows += _measured(recogniser, recording, settings, config)
+        rows += _measured(recogniser, recording, settings, baselines, config)
     write_rows(out, rows, tuple(QUANTITIES))
 
 
@@ -100,39 +116,64 @@ def recordings(corpus: Corpus, split: str, config: Aligning, alphabet: Alphabet)
     import numpy as np
 
     chance = Random(f"{config.language} {split} recordings")
-    noise = np.random.default_rng(len(split))
     prompts = [each for each in corpus.split(split, config.language) if alphabet.tokens(each.text)]
     chance.shuffle(prompts)
     made = []
     for start in range(0, len(prompts), config.prompts):
-        group = prompts[start : start + config.prompts]
-        parts: list[Floats] = []
-        pieces, at = [], 0
-        for each in group:
-            pause = round(chance.uniform(0, config.pause) * RATE)
-            parts.append((1e-4 * noise.standard_normal(pause)).astype(np.float32))
-            sound = corpus.of(each)
-            begin, end = speech(sound)
-            at += pause
-            pieces.append(Piece(each, (at + begin) / RATE, (at + end) / RATE))
-            parts.append(sound)
-            at += len(sound)
-        made.append(Recording(f"{config.language} {split} {start // config.prompts}", np.concatenate(parts), pieces))
+        parts = list(put_together(corpus, prompts[start : start + config.prompts], config.pause, chance))
+        sound = np.concatenate([sound for sound, _ in parts])
+        name = f"{config.language} {split} {start // config.prompts}"
+        made.append(Recording(name, sound, [piece for _, piece in parts]))
     return made
 
 
-def speech(sound: "Floats", below: float = 30.0) -> tuple[int, int]:
-    """The first and the last sample of what is less than so many decibels below the loudest 20 ms."""
+def put_together(
+    corpus: Corpus, prompts: Iterable[Utterance], pause: float, chance: Random
+) -> "Iterator[tuple[Floats, Piece]]":
+    """The sound of a recording, prompt by prompt, each after a pause of faint noise, and where its speech is."""
     import numpy as np
 
-    size = RATE // 100
-    blocks = len(sound) // size
+    noise = np.random.default_rng(chance.getrandbits(32))
+    at = 0
+    for each in prompts:
+        silence = (1e-4 * noise.standard_normal(round(chance.uniform(0, pause) * RATE))).astype(np.float32)
+        sound = corpus.of(each)
+        begin, end = speech(sound)
+        at += len(silence)
+        yield np.concatenate([silence, sound]), Piece(each, (at + begin) / RATE, (at + end) / RATE)
+        at += len(sound)
+
+
+def speech(sound: "Floats") -> tuple[int, int]:
+    """The first and the last sample of what is less than 30 decibels below the loudest 20 ms."""
+    import numpy as np
+
+    loud = np.flatnonzero(_loud(sound))
+    return (int(loud[0]) * BLOCK, int(loud[-1] + 1) * BLOCK) if len(loud) else (0, len(sound))
+
+
+def stretches(sound: "Floats", gap: float) -> list[tuple[float, float]]:
+    """Begin and end, in seconds, of what is as loud, with pauses of less than `gap` seconds in it."""
+    import numpy as np
+
+    loud = np.flatnonzero(_loud(sound))
+    if not len(loud):
+        return [(0.0, len(sound) / RATE)]
+    parts = np.split(loud, np.flatnonzero(np.diff(loud) * BLOCK >= gap * RATE) + 1)
+    return [(float(part[0]) * BLOCK / RATE, float(part[-1] + 1) * BLOCK / RATE) for part in parts]
+
+
+def _loud(sound: "Floats", below: float = 30.0) -> "NDArray[np.bool_]":
+    """Whether each block of 10 ms is less than so many decibels below the loudest two."""
+    import numpy as np
+
+    blocks = len(sound) // BLOCK
     if blocks < 3:
-        return 0, len(sound)
-    power = (sound[: blocks * size].reshape(blocks, size) ** 2).mean(1)
+        return np.zeros(0, bool)
+    power = (sound[: blocks * BLOCK].reshape(blocks, BLOCK) ** 2).mean(1)
     smooth = np.convolve(power, np.ones(2) / 2, "same")
-    loud = np.flatnonzero(smooth > smooth.max() * 10 ** (-below / 10))
-    return int(loud[0]) * size, int(loud[-1] + 1) * size
+    loud: NDArray[np.bool_] = smooth > smooth.max() * 10 ** (-below / 10)
+    return loud
 
 
 @dataclass(frozen=True)
@@ -153,23 +194,23 @@ def calibrated(recogniser: Recogniser, development: Sequence[Recording], config:
     from statistics import fmean, median, quantiles
 
     heard = [(recording, hear_sound(recogniser, recording.sound)) for recording in development]
-    begins, ends, confidences = [], [], []
+    late, confidences = [], []
     for recording, logs in heard:
-        words = _words(recording)
+        words = words_said(recording.pieces)
         found = spans(recogniser, logs, words, Calibration(1.0, 0.0, 0.0, 0.0))
         confidences += [confidence for _, _, confidence in found]
-        for piece, (begin, end) in zip(recording.pieces, _of_pieces(recording, found), strict=True):
-            begins.append(piece.begin - begin)
-            ends.append(piece.end - end)
+        late += _late(recording, of_pieces(recording.pieces, found))
     doubt = quantiles(confidences, n=20)[0]
-    first = Calibration(config.penalties[0], median(begins), median(ends), doubt)
+    first = Calibration(config.penalties[0], median(begin for begin, _ in late), median(end for _, end in late), doubt)
     errors = {}
     for penalty in config.penalties:
         settings = replace(first, penalty=penalty)
         errors[penalty] = fmean(
             error
             for recording, logs in heard
-            for error in _errors(recording, _deleted(recogniser, recording, logs, settings, config.deleted, True))
+            for error in misses(
+                recording.pieces, _deleted(recogniser, recording, logs, settings, config.deleted, IN_PLACE)
+            )
         )
     return replace(first, penalty=min(errors, key=lambda penalty: errors[penalty]))
 
@@ -207,61 +248,114 @@ def spans(
     ]
 
 
-def _words(recording: Recording) -> list[str]:
-    return [word for piece in recording.pieces for word in piece.utterance.text.split()]
+def words_said(pieces: Sequence[Piece]) -> list[str]:
+    """The words of all prompts, in order."""
+    return [word for piece in pieces for word in piece.utterance.text.split()]
 
 
-def _of_pieces(recording: Recording, found: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+def of_pieces(pieces: Sequence[Piece], found: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     """Where each prompt begins and ends by the spans of its words."""
     made, at = [], 0
-    for piece in recording.pieces:
+    for piece in pieces:
         count = len(piece.utterance.text.split())
         made.append((found[at][0], found[at + count - 1][1]))
         at += count
     return made
 
 
-def _errors(recording: Recording, found: Sequence[tuple[float, float]]) -> list[float]:
+def misses(pieces: Sequence[Piece], found: Sequence[tuple[float, float]]) -> list[float]:
+    """Seconds by which the begin and the end of each prompt are missed, the mean of both."""
     return [
-        (abs(begin - piece.begin) + abs(end - piece.end)) / 2
-        for piece, (begin, end) in zip(recording.pieces, found, strict=True)
+        (abs(begin - piece.begin) + abs(end - piece.end)) / 2 for piece, (begin, end) in zip(pieces, found, strict=True)
     ]
 
 
+def _baselines(recogniser: Recogniser, recording: Recording, logs: "Floats", gap: float) -> Found:
+    """Where prompts begin and end by what is no alignment."""
+    import numpy as np
+
+    from models.speech.alignment import by_pauses, by_peaks, uniform
+
+    words, unit = words_said(recording.pieces), recogniser.model.seconds
+    tokens = [token for word in words for token in recogniser.alphabet.spelt(word) or []]
+    peaks = by_peaks(logs, tokens) * unit
+    ends = np.cumsum([len(word) + 1 for word in words])
+    found = {
+        "uniform split": uniform(len(recording.sound) / RATE, words),
+        "split by pauses": by_pauses(stretches(recording.sound, gap), words),
+        "greedy peaks": [
+            (float(peaks[end - len(word) - 1]), float(peaks[end - 2]) + unit)
+            for word, end in zip(words, ends, strict=True)
+        ],
+    }
+    return {name: of_pieces(recording.pieces, each) for name, each in found.items()}
+
+
+def _late(recording: Recording, found: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """By how much each prompt begins and ends later than was found."""
+    return [(piece.begin - begin, piece.end - end) for piece, (begin, end) in zip(recording.pieces, found, strict=True)]
+
+
+@dataclass(frozen=True)
+class Fair:
+    """What the baselines get from development: the gap that is a pause, and by how much each of them is early."""
+
+    gap: float
+    early: Mapping[str, tuple[float, float]]
+
+    def __call__(self, recogniser: Recogniser, recording: Recording, logs: "Floats") -> Found:
+        """What the baselines find."""
+        found = _baselines(recogniser, recording, logs, self.gap)
+        return {
+            name: [(begin + self.early[name][0], end + self.early[name][1]) for begin, end in each]
+            for name, each in found.items()
+        }
+
+
+def fair(recogniser: Recogniser, development: Sequence[Recording], config: Aligning) -> Fair:
+    """The baselines as they are best on development."""
+    from statistics import fmean, median
+
+    heard = [(recording, hear_sound(recogniser, recording.sound)) for recording in development]
+    tried = []
+    for gap in config.gaps:
+        late: dict[str, list[tuple[float, float]]] = {}
+        for recording, logs in heard:
+            for name, each in _baselines(recogniser, recording, logs, gap).items():
+                late.setdefault(name, []).extend(_late(recording, each))
+        early = {name: (median(b for b, _ in each), median(e for _, e in each)) for name, each in late.items()}
+        made = Fair(gap, early)
+        errors = [
+            error
+            for recording, logs in heard
+            for error in misses(recording.pieces, made(recogniser, recording, logs)["split by pauses"])
+        ]
+        tried.append((fmean(errors), made))
+    return min(tried, key=lambda each: each[0])[1]
+
+
 def _measured(
-    recogniser: Recogniser, recording: Recording, settings: Calibration, config: Aligning
+    recogniser: Recogniser, recording: Recording, settings: Calibration, baselines: Fair, config: Aligning
 ) -> list[dict[str, Any]]:
     import numpy as np
 
-    from models.speech.alignment import by_peaks, uniform
-
-    words, unit = _words(recording), recogniser.model.seconds
+    words = words_said(recording.pieces)
     logs = hear_sound(recogniser, recording.sound)
     aligned = spans(recogniser, logs, words, settings)
-    tokens = [token for word in words for token in recogniser.alphabet.spelt(word) or []]
-    peaks = by_peaks(logs, tokens) * unit
     shuffled = _shuffled(recogniser, recording, logs, settings, f"{config.seed} {recording.name}")
-    ends = np.cumsum([len(word) + 1 for word in words])
-    seconds = len(recording.sound) / RATE
     ways = {
-        "forced alignment": _of_pieces(recording, aligned),
-        "uniform split": _of_pieces(recording, uniform_seconds(seconds, uniform(len(logs), words), len(logs))),
-        "greedy peaks": _of_pieces(
-            recording,
-            [
-                (peaks[end - len(word) - 1] + settings.begin, peaks[end - 2] + unit + settings.end)
-                for word, end in zip(words, ends, strict=True)
-            ],
-        ),
-        "shuffled transcript": _of_pieces(recording, shuffled),
+        "forced alignment": of_pieces(recording.pieces, aligned),
+        **baselines(recogniser, recording, logs),
+        "shuffled transcript": of_pieces(recording.pieces, shuffled),
     }
     for share in (config.deleted / 2, config.deleted):
-        for star in (True, False):
-            name = f"{share:.0%} of words deleted, {'star' if star else 'no star'}"
-            ways[name] = _deleted(recogniser, recording, logs, settings, share, star)
+        for stars in STARS:
+            ways[f"{share:.0%} of words deleted, {stars}"] = _deleted(
+                recogniser, recording, logs, settings, share, stars
+            )
     rows: list[dict[str, Any]] = []
     for method, found in ways.items():
-        errors = _errors(recording, found)
+        errors = misses(recording.pieces, found)
         for piece, error, (begin, end) in zip(recording.pieces, errors, found, strict=True):
             near = max(abs(begin - piece.begin), abs(end - piece.end)) < config.near
             labels = about(piece.utterance, config.seed) | {"method": method}
@@ -279,11 +373,6 @@ def _measured(
     return rows
 
 
-def uniform_seconds(seconds: float, found: Sequence[tuple[float, float]], frames: int) -> list[tuple[float, float]]:
-    """Frames as shares of the whole sound."""
-    return [(begin / frames * seconds, end / frames * seconds) for begin, end in found]
-
-
 def _confidence(found: Sequence[tuple[float, float, float]]) -> float:
     return sum(confidence for _, _, confidence in found) / len(found)
 
@@ -292,7 +381,7 @@ def _shuffled(
     recogniser: Recogniser, recording: Recording, logs: "Floats", settings: Calibration, key: str
 ) -> list[tuple[float, float, float]]:
     """The spans that the words get when their order is lost: what is left of the alignment without the words."""
-    words = _words(recording)
+    words = words_said(recording.pieces)
     order = Random(key).sample(range(len(words)), len(words))
     # The i-th word that is said is given the place of the i-th word of the shuffled text.
     return spans(recogniser, logs, [words[at] for at in order], settings)
@@ -304,9 +393,9 @@ def _deleted(
     logs: "Floats",
     settings: Calibration,
     share: float,
-    star: bool,
+    stars: str,
 ) -> list[tuple[float, float]]:
-    """Where prompts begin and end if words are missing from the text, with stars where they were or without.
+    """Where prompts begin and end if words are missing from the text, with stars, one of `STARS`.
 
     Only words inside of a prompt are deleted, never its first or last one, so that each prompt still has both ends.
     """
@@ -315,14 +404,20 @@ def _deleted(
     chance = Random(f"{recording.name} {share}")
     words: list[str] = []
     ends: list[tuple[int, int]] = []
+
+    def star() -> None:
+        if words and words[-1] != STAR:
+            words.append(STAR)
+
     for piece in recording.pieces:
         own = piece.utterance.text.split()
-        first = len(words)
         for at, word in enumerate(own):
-            if 0 < at < len(own) - 1 and chance.random() < share:
-                if star and words[-1] != STAR:
-                    words.append(STAR)
-            else:
+            kept = not 0 < at < len(own) - 1 or chance.random() >= share
+            if stars == EVERYWHERE or (stars == IN_PLACE and not kept):
+                star()
+            if at == 0:
+                first = len(words)
+            if kept:
                 words.append(word)
         ends.append((first, len(words) - 1))
     found = spans(recogniser, logs, words, settings)

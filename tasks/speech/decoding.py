@@ -10,7 +10,7 @@ from models.speech.settings import Search
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.speech.prompts import Utterance, read_corpus
+from tasks.speech.prompts import LANGUAGES, Utterance, read_corpus
 from tasks.speech.recognition import (
     Choice,
     Heard,
@@ -39,7 +39,7 @@ class Decoding:
     """
 
     seed: Index = 0
-    languages: tuple[str, ...] = ("en", "es", "fr", "it", "ru")
+    languages: tuple[str, ...] = LANGUAGES
     search: Search = Search(beam=50)
     choice: Choice = Choice()
     beams: tuple[int, ...] = (10, 200)
@@ -66,7 +66,7 @@ QUANTITIES = {
 def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: Path) -> None:
     """Write examples.parquet, a row for each decoder and utterance of test, with its means in metrics.json.
 
-    The n-gram model and the lexicon are of training texts, the weights are chosen on development.
+    The n-gram model and the lexicon are of training texts; each decoder's weights are chosen on development.
     """
     corpus, recogniser = read_corpus(prompts), load_recogniser(model)
     sounds = read_spectra(spectra, corpus.utterances)
@@ -74,14 +74,19 @@ def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: 
     parts = {name: corpus.split(name, config.language) for name in ("development", "test")}
     heard = {name: hear(recogniser, [sounds[each.id] for each in part]) for name, part in parts.items()}
     texts = [each.text for each in parts["development"]]
-    settings = chosen(recogniser, sentences, heard["development"], texts, config.search, config.choice)
+    ngrams = language_model(sentences, config.choice.order)
+    settings, plain = (
+        chosen(recogniser, sentences, heard["development"], texts, config.search, config.choice, model)
+        for model in (ngrams, None)
+    )
     write_json(out / "settings.json", asdict(settings))
-    spool.note(f"Chosen on development: weight {settings.model_weight:g}, word score {settings.word_score:g}.")
+    spool.note(
+        f"Chosen on development: weight {settings.model_weight:g}, word score {settings.word_score:g}; "
+        f"without n-grams, word score {plain.word_score:g}."
+    )
     rows: list[dict[str, Any]] = []
     test, sound = parts["test"], heard["test"]
     rows += _rows(config, "greedy", test, greedy_texts(recogniser, sound))
-    ngrams = language_model(sentences, config.choice.order)
-    plain = replace(settings, model_weight=0.0)
     found = searched(searching(recogniser, sentences, plain, None), sound)
     rows += _rows(config, "lexicon", test, [best[0].text for best in found])
     varied = {"lexicon and n-grams": settings}

@@ -1,4 +1,5 @@
-"""The prompts of a telephone exchange in five languages: real speech of four people, with what they say.
+"""The prompts of a telephone exchange in five languages, and what two fish say in a game in two more: real speech of
+eight people, with what they say.
 
 LibriSpeech's layout is read as well (SPEAKER/CHAPTER/*.flac beside *.trans.txt), with its readers as speakers: give the
 folder as the source of sounds and as that of texts.
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 RATE = 16000
 SPEAKERS = {"en": "Allison", "es": "Allison", "fr": "June", "it": "Carlo", "ru": "IvrvoiceRU"}
 """Who speaks, by the names of the packages' folders: English and Spanish are the same person. Other languages
-count as a person each."""
+count as a person each, but for the game's, in which the voice is part of the name: "kitchen/kuch-m-objev0"."""
+LANGUAGES = ("en", "es", "fr", "it", "ru", "cs", "nl")
+
+DIALOG = re.compile(r'dialogId\("([^"]+)".*\)\s*dialogStr\("([^"\\]*)"\)')
+"""A line of the game: its name, and what is said."""
 
 LETTERS_A_SECOND = (2.0, 22.0)
 """Outside of these a transcript is not that of its sound."""
@@ -41,7 +46,7 @@ class Prompts:
     Texts go to test, development and training by a hash: the same words, whoever says them, are in one part only.
     """
 
-    languages: tuple[str, ...] = ("en", "es", "fr", "it", "ru")
+    languages: tuple[str, ...] = LANGUAGES
     minutes: Positive = 30.0
     shortest: Positive = 0.4
     longest: Positive = 8.0
@@ -98,7 +103,7 @@ def gather_prompts(*, sounds: dict[str, Path], texts: dict[str, Path], config: P
                 Utterance(
                     f"{language}/{name}",
                     language,
-                    reader_of(name) or SPEAKERS.get(language, language),
+                    speaker_of(name, language),
                     split,
                     text,
                     place,
@@ -146,7 +151,10 @@ def _read(sounds: Path, said: Mapping[str, str], config: Prompts) -> Iterator[tu
 
 
 def _names(path: Path, folder: Path) -> list[str]:
-    """What transcripts call a file of sound: its path below the folder, or in LibriSpeech its name alone."""
+    """What transcripts call a file of sound: its path below the folder; in LibriSpeech its name alone, and in the game
+    the level and the name."""
+    if path.suffix == ".ogg":
+        return [f"{path.parent.parent.name}/{path.stem}"]
     if path.suffix not in (".g722", ".flac", ".wav"):
         return []
     if reader_of(path.stem):
@@ -160,19 +168,27 @@ def reader_of(name: str) -> str:
     return found[1] if found else ""
 
 
+def speaker_of(name: str, language: str) -> str:
+    """Who says a prompt: LibriSpeech's reader, the small fish (m) or the big one (v) of the game, or the exchange's
+    voice."""
+    fish = re.search(r"[/-]([mv])-", name)
+    return reader_of(name) or (f"{language} {fish[1]}" if fish else SPEAKERS.get(language, language))
+
+
 def read_texts(folder: Path) -> dict[str, str]:
     """The normalised transcripts by the prompt's name; those that are no plain speech are left out.
 
     The words of numbers are those that the prompts themselves give: "digits/7: seven".
 
     Raises:
-        UserError: the folder has transcripts in neither of the two layouts.
+        UserError: the folder has transcripts in none of the three layouts.
     """
     lines: dict[str, str] = {}
     packed = sorted(folder.glob("*.txt.gz"))
     chapters = sorted(folder.rglob("*.trans.txt"))
-    if not packed and not chapters:
-        raise UserError(f"{folder} has neither *.txt.gz nor *.trans.txt: point the source at transcripts.")
+    dialogs = sorted(folder.rglob("dialogs_*.lua"))
+    if not packed and not chapters and not dialogs:
+        raise UserError(f"{folder} has no *.txt.gz, *.trans.txt or dialogs_*.lua: point the source at transcripts.")
     for path in packed:
         for line in gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace").splitlines():
             name, colon, text = line.partition(":")
@@ -182,6 +198,10 @@ def read_texts(folder: Path) -> dict[str, str]:
         for line in path.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
             lines[name] = text.strip()
+    for path in dialogs:
+        for name, text in DIALOG.findall(path.read_text(encoding="utf-8")):
+            if re.search(r"(^|-)[mv]-", name):  # what others say is said by many people, or is no speech
+                lines[f"{path.parent.name}/{name}"] = text
     spoken = {name: normalised(text) for name, text in lines.items()}
     numerals = {
         name.removeprefix("digits/"): words

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 @config
 class Choice:
-    """The n-gram model's order, and the weights and word scores of which the development set chooses the best."""
+    """The n-gram model's order, and the weights and word scores of which the development set chooses the best; each
+    decoder gets its own."""
 
     order: Count = 3
     weights: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
-    word_scores: tuple[float, ...] = (0.0, 1.0, 2.0)
+    word_scores: tuple[float, ...] = (-1.0, 0.0, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ def chosen(
     texts: Sequence[str],
     base: Search,
     choice: Choice,
+    model: "Backoff | None",
 ) -> Search:
     """The settings with the fewest word errors on these utterances, those of development; the first of equals."""
-    model = language_model(sentences, choice.order)
     tried = [
         replace(base, model_weight=weight, word_score=score)
-        for weight in choice.weights
+        for weight in (choice.weights if model else (0.0,))
         for score in choice.word_scores
     ]
     counted = []

@@ -1,4 +1,4 @@
-"""Whether sound in chunks is what it is as a whole, and how much memory that and an hour's alignment take."""
+"""Whether sound in chunks is what it is as a whole, and how much memory that takes."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -23,8 +23,7 @@ EFFECTS = "highpass=200,gain=-3,peak=1000:6,lowpass=7000,echo=0.12:0.5"
 class Streaming:
     """So many seconds of prompts, in chunks of so many frames, and so many times as long for the comparison of memory.
 
-    `rates` are those that sound is resampled to. The alignment is of `minutes` of random emissions at `frames` a second
-    with `letters` a second of text, as dense as speech.
+    `rates` are those that sound is resampled to.
     """
 
     seed: Index = 0
@@ -32,18 +31,12 @@ class Streaming:
     longer: Count = 5
     chunks: tuple[int, ...] = (160, 1000, 16384)
     rates: tuple[int, ...] = (8000, 44100)
-    minutes: Positive = 60.0
-    frames: Count = 25
-    letters: Count = 14
-    tokens: Count = 32
 
 
 @measures(
     difference="largest difference of a sample between sound in chunks and the same sound as a whole",
     peak_ratio="peak memory of reading the longer file in units of that of the shorter one",
     missed="samples by which a place that was sought is missed",
-    megabytes="peak memory of a forced alignment in MB, its emissions included",
-    lattice_megabytes="what whole back-pointers of two bits a state and frame would take, in MB",
 )
 def measure_streams(*, prompts: Path, config: Streaming, out: Path) -> None:
     """Write metrics.json: sound from FLAC, resampled and through effects, in chunks against at once."""
@@ -83,7 +76,6 @@ def measure_streams(*, prompts: Path, config: Streaming, out: Path) -> None:
             {"what": "seeking", "place": f"{place:.1f} s", "missed": _missed(found, whole, round(place * RATE))}
         )
     rows.append({"what": "reading", "peak_ratio": _peak_ratio(sound, config, out)})
-    rows.append({"what": "alignment", **_alignment(config)})
     write_json(out / "metrics.json", rows)
     path.unlink()
 
@@ -141,25 +133,6 @@ def _peak_ratio(sound: "Floats", config: Streaming, out: Path) -> float:
         peaks.append(_peak(read))
         path.unlink()
     return peaks[1] / peaks[0]
-
-
-def _alignment(config: Streaming) -> dict[str, Any]:
-    """The peak of aligning random emissions, which are as large as real ones, to a random text."""
-    import numpy as np
-
-    from models.speech.viterbi import align, needed
-
-    chance = np.random.default_rng(config.seed)
-    frames, count = round(60 * config.minutes * config.frames), round(60 * config.minutes * config.letters)
-    held: list[Any] = []
-
-    def run() -> None:
-        emissions = chance.standard_normal((frames, config.tokens), dtype=np.float32) - 4
-        text = chance.integers(1, config.tokens, count)
-        held.append(needed(text) <= frames and align(emissions, text).score)
-
-    peak = _peak(run)
-    return {"megabytes": peak / 1e6, "lattice_megabytes": frames * (2 * count + 1) / 4 / 1e6}
 
 
 def _peak(run: Callable[[], None]) -> float:

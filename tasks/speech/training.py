@@ -12,7 +12,7 @@ from models.speech.settings import Acoustic
 from tasks.base.files import write_json
 from tasks.learning.logged import Loaded, say_model
 from tasks.learning.train import train
-from tasks.speech.prompts import Utterance, read_corpus
+from tasks.speech.prompts import LANGUAGES, Utterance, read_corpus
 from tasks.speech.spectra import read_spectra
 from tasks.speech.texts import Alphabet
 
@@ -36,7 +36,7 @@ class Training:
 
     optimisation: Optimisation
     seed: Index = 0
-    languages: tuple[str, ...] = ("en", "es", "fr", "it", "ru")
+    languages: tuple[str, ...] = LANGUAGES
     transcripts: Literal["right", "shuffled"] = "right"
     width: Count = 160
     layers: Count = 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.speech.alignment import STAR, align_words, by_peaks, uniform
+from models.speech.alignment import STAR, align_words, by_pauses, by_peaks, uniform
 from models.speech.subtitles import Timed, lines, srt, textgrid, vtt
 from models.speech.viterbi import TooShort, align, needed
 
@@ -118,6 +118,11 @@ def test_the_baselines_are_no_straw_men() -> None:
     path = (1, 2, 3, 2, 1, 3, 1, 0, 1, 3)
     assert [round(begin) for begin, _ in uniform(9, ["ab", "ba", "aa"])] == [0, 3, 6]
     assert by_peaks(spoken(path), [t for word in SPELT for t in word]).tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9]
+    assert by_pauses([(0.0, 6.0)], ["ab", "ba"]) == uniform(6.0, ["ab", "ba"]) == [(0.0, 2.0), (3.0, 5.0)]
+    split = by_pauses([(1.0, 3.0), (7.0, 9.5)], ["ab", "ba", "aa"])  # the pause falls nearest to the end of "ab"
+    assert [round(begin, 2) for begin, _ in split] == [1.0, 7.0, 8.25]
+    noisy = by_pauses([(1.0, 3.0), (7.0, 7.1), (8.0, 10.0)], ["ab", "ba"])  # a click has no end of a word
+    assert [begin for begin, _ in noisy] == [1.0, 7.0]
     missing = by_peaks(spoken((0, 1, 0, 0, 0, 3)), [1, 2, 3])
     assert missing.tolist() == [1, 3, 5]
 

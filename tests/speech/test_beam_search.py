@@ -149,11 +149,19 @@ def test_a_spelling_that_cannot_be_told_from_others_is_named(words: dict[str, li
         Lexicon({"a": [1], "ab": [1, 2]}, 4)
 
 
-@pytest.mark.parametrize("modelled", [False, True])
-def test_flashlight_finds_the_same(tmp_path: Path, modelled: bool) -> None:
-    """The same best text of noisy utterances, or one with a better score, in all but one of a hundred.
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Search(beam=40, threshold=25, model_weight=0.5, word_score=0.4, merge="max"),
+        Search(beam=40, threshold=25, model_weight=0.5, word_score=0.4, merge="sum"),
+        Search(beam=200, tokens=8, threshold=8, model_weight=0.7, merge="max"),
+    ],
+)
+def test_flashlight_finds_the_same(tmp_path: Path, settings: Search) -> None:
+    """The same best text of noisy utterances, with the same score, in 99 of a hundred, where the beam drops much.
 
-    Scores are those of the best alignment: the sums of flashlight are over texts, too, whose state is the same.
+    A beam that counts prefixes where flashlight counts hypotheses, or a threshold without the model's own score of
+    whole words, is a search of its own: it agreed on nine of ten.
     """
     chance = np.random.default_rng(5)
     letters = 12
@@ -162,9 +170,8 @@ def test_flashlight_finds_the_same(tmp_path: Path, modelled: bool) -> None:
     lexicon = Lexicon(words, letters + 1, letters)
     names = list(words)
     model = estimate([[names[at] for at in chance.zipf(1.5, 4) % len(names)] for _ in range(300)], 3)
-    settings = Search(beam=200, tokens=8, threshold=30, model_weight=0.5, word_score=0.4, merge="max")
-    ours = search(settings, lexicon, model if modelled else None)
-    theirs = Flashlight(lexicon, settings, model if modelled else None, tmp_path)
+    ours = search(settings, lexicon, model)
+    theirs = Flashlight(lexicon, settings, model, tmp_path)
     utterances, frames = 120, 40
     logs = np.empty((utterances, frames, letters + 1), np.float32)
     for row in range(utterances):
@@ -177,8 +184,6 @@ def test_flashlight_finds_the_same(tmp_path: Path, modelled: bool) -> None:
     found = ours(logs, np.full(utterances, frames))
     best = [(found[row][0], *theirs(logs[row])[0]) for row in range(utterances)]
     assert len({ours.text for ours, _, _ in best}) > 100
-    same = [ours.text == text for ours, text, _ in best]
-    assert np.mean(same) >= 0.95
+    assert np.mean([ours.text == text for ours, text, _ in best]) >= 0.99
     scores = [(ours.score, score) for ours, text, score in best if ours.text == text]
     assert [each for each, _ in scores] == pytest.approx([each for _, each in scores], abs=1e-3)
-    assert np.mean([same or ours.score > score for same, (ours, _, score) in zip(same, best, strict=True)]) >= 0.99

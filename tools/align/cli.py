@@ -51,7 +51,7 @@ class Word:
 def align(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A sound or video file of any length.")],
     transcript: Annotated[Path, typer.Argument(metavar="TRANSCRIPT", help="Its text, UTF-8; * stands for any speech.")],
-    language: Annotated[str, typer.Option(help="What is spoken: en, es, fr, it or ru.")] = "en",
+    language: Annotated[str, typer.Option(help="What is spoken: en, es, fr, it, ru, cs or nl.")] = "en",
     out: Annotated[Format, typer.Option(help="Format of the result.")] = Format.JSON,
     to: Annotated[Path | None, typer.Option(help="File for the result; else it is printed.")] = None,
     gaps: Annotated[bool, typer.Option("--gaps", help="Words may be missing from the transcript anywhere.")] = False,

@@ -41,7 +41,7 @@ class Engine(StrEnum):
 
 def transcribe(
     files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Sound or video files, and folders of them.")],
-    language: Annotated[str, typer.Option(help="What is spoken: en, es, fr, it or ru.")] = "en",
+    language: Annotated[str, typer.Option(help="What is spoken: en, es, fr, it, ru, cs or nl.")] = "en",
     hotwords: Annotated[str, typer.Option(help="Words to expect, with commas between them.")] = "",
     out: Annotated[Format, typer.Option(help="Format of the results.")] = Format.TXT,
     to: Annotated[Path | None, typer.Option(help="Folder for the results; else beside each file.")] = None,
