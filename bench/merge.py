@@ -10,16 +10,17 @@ installed, its figures are left out. tenfold takes what is not a feed-forward fr
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import Any
+
+import yaml
 
 DOMAINS = ("python", "foldoc", "wikipedia")
 DOCUMENTS = 400
@@ -105,3 +106,53 @@ def tune(base: Path, domain: str, documents: list[str], steps: int, out: Path) -
     )
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def compare(folder: Path, rounds: int) -> None:
+    """Merge the tuned copies with the base by both, in turns, and say whether the experts are the same bytes."""
+    from safetensors import safe_open
+
+    experts = [{"source_model": str(folder.resolve() / name), "positive_prompts": [name]} for name in DOMAINS]
+    recipe = {"base_model": str(folder.resolve() / "base"), "gate_mode": "random", "dtype": "bfloat16"}
+    theirs, ours = folder / "mergekit.yaml", folder / "tenfold.yaml"
+    theirs.write_text(yaml.safe_dump({**recipe, "experts": experts}))
+    ours.write_text(yaml.safe_dump({**recipe, "experts": experts, "rest": "base"}))
+    arms = {"tenfold": [sys.executable, "-m", "tools", "merge", str(ours), "--out", str(folder / "by-tenfold")]}
+    if find_spec("mergekit"):
+        arms["mergekit"] = [
+            sys.executable, "-m", "mergekit.scripts.moe", str(theirs), str(folder / "by-mergekit"),
+        ]  # fmt: skip
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in arms}
+    for _ in range(rounds):
+        for name, command in arms.items():
+            shutil.rmtree(folder / f"by-{name}", ignore_errors=True)
+            found[name].append(run(command))
+    for name, each in found.items():
+        wall, cpu, peak = (statistics.median(values) for values in zip(*each, strict=True))
+        print(f"{name}: {wall:.1f} s, {cpu:.1f} s of CPU, at most {peak / 2**20:,.0f} MB of memory")
+    if "mergekit" in arms:
+        pairs = list(zip(found["tenfold"], found["mergekit"], strict=True))
+        ratios = [statistics.median(theirs[at] / ours[at] for ours, theirs in pairs) for at in range(3)]
+        print(f"mergekit / tenfold: wall {ratios[0]:.2f}, CPU {ratios[1]:.2f}, peak memory {ratios[2]:.2f}")
+        files = [next((folder / f"by-{name}").glob("*.safetensors")) for name in arms]
+        with safe_open(files[0], "pt") as one, safe_open(files[1], "pt") as other:
+            names = [name for name in one.keys() if "gate.weight" not in name]  # noqa: SIM118
+            same = sum(bool((one.get_tensor(name) == other.get_tensor(name)).all()) for name in names)
+        print(f"{same} of {len(names)} weights besides the gates are the same numbers")
+    print(f"load average {os.getloadavg()[0]:.2f}")
+
+
+def run(command: list[str]) -> tuple[float, float, int]:
+    """Wall and CPU seconds and the peak of resident memory, in bytes, of a command in a process of its own."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, code, used = os.wait4(process.pid, 0)
+    if code:
+        raise SystemExit(f"{' '.join(command)} failed:\n{said[-2000:]}")
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss << 10
+
+
+if __name__ == "__main__":
+    main()

@@ -25,9 +25,9 @@ class Rotary:
 def from_llama(weights: State, sizes: Transformer, rotary: Rotary) -> dict[str, Tensor]:
     """The weights of a dense Llama by the names of `Decoder`, in float32.
 
-    Two things differ, and neither changes what is computed. Our heads have each their own keys and values, so those that
-    heads share (Ainslie et al. 2023, arXiv 2305.13245) are repeated. And our rotations turn neighbouring channels, Hugging
-    Face's turn channel j with channel j + half, so the rows of queries and keys change places.
+    Two things differ, and neither changes what is computed. Our heads have each their own keys and values, so those
+    that heads share (Ainslie et al. 2023, arXiv 2305.13245) are repeated. And our rotations turn neighbouring channels,
+    Hugging Face's turn channel j with channel j + half, so the rows of queries and keys change places.
 
     Raises:
         KeyError: a weight is missing.

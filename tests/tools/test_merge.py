@@ -37,15 +37,15 @@ def tokenizer(extra: str = "") -> Any:
 
 
 def save_llama(folder: Path, seed: int, shard: str = "20KB", **changes: Any) -> Path:
-    """A random Llama with shared keys, its own base of rotations and norms that are not one, in shards with an index."""
+    """A random Llama with shared keys, its own base of rotations, norms that are not one, and shards with an index."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     words = tokenizer()
     settings = {
         "vocab_size": len(words), "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2,
-        "tie_word_embeddings": True, "rms_norm_eps": 1e-6, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
-        "bos_token_id": None, "eos_token_id": 0,
+        "tie_word_embeddings": True, "rms_norm_eps": 1e-6,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "bos_token_id": None, "eos_token_id": 0,
     }  # fmt: skip
     dtype = changes.pop("dtype", torch.float32)
     torch.manual_seed(seed)
@@ -282,7 +282,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "no shard": (lambda f: sorted(f.glob("*.safetensors"))[0].unlink(), "has no model-00001"),
     "broken index": (lambda f: (f / "model.safetensors.index.json").write_text("[]"), "index.json cannot be read"),
     "pickled": (pickled, "pickled .pytorch_model.bin., which is not read"),
-    "missing": (lambda f: rewrite(f, lambda w: w.pop("model.norm.weight")), "no weight model.norm.weight: a checkpoint"),
+    "missing": (lambda f: rewrite(f, lambda w: w.pop("model.norm.weight")), "no weight model.norm.weight: a"),
     "strange": (lambda f: rewrite(f, lambda w: w.update(x=torch.ones(2))), "has a weight x, and no plain Llama has"),
     "shape": (
         lambda f: rewrite(f, lambda w: w.update({"model.norm.weight": torch.ones(31)})),

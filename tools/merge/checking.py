@@ -19,7 +19,7 @@ LONGEST = 128
 
 
 def furthest(recipe: Recipe, sources: Sources, mixture: Path, text: str) -> float:
-    """The largest difference between the logits of the mixture in a folder and of the checkpoints merged by the paper's code.
+    """The largest difference between a folder's logits and those of the checkpoints merged by the paper's code.
 
     All checkpoints are in memory here, and both sides compute in float32, from weights rounded as they are stored.
 

@@ -30,8 +30,8 @@ SHARED = (
 class Checkpoint:
     """A folder whose weights have the names and shapes that its config.json promises.
 
-    `config` is that of `transformers`, `files` the file of each weight, `dtype` the numbers they are stored in, as torch
-    calls them.
+    `config` is that of `transformers`, `files` the file of each weight, `dtype` the numbers they are stored in, by
+    torch's name.
     """
 
     folder: Path

@@ -72,12 +72,11 @@ def checkpoints(
         print(json.dumps({**asdict(done), "seconds": seconds, "peak_bytes": peak}, indent=1))
         return
     console.print(
-        f"{len(read.experts)} experts in {done.parameters / 1e6:,.1f} M parameters, {done.active / 1e6:,.1f} M for each "
-        f"token: {done.size >> 20:,} MB in {done.files} files, {seconds:.1f} s, at most {peak >> 20:,} MB of memory.",
+        f"{len(read.experts)} experts: {done.parameters / 1e6:,.1f} M parameters, {done.active / 1e6:,.1f} M for each "
+        f"token; {done.size >> 20:,} MB in {done.files} files, {seconds:.1f} s, at most {peak >> 20:,} MB of memory.",
         markup=False,
     )
-    follows = "tenfold merge finetune" if read.gate_mode == "random" else "see what it says, or tenfold merge finetune"
-    console.print(f"The mixture is in {out}; now: {follows} {out} TEXTS …", markup=False)
+    console.print(f"The mixture is in {out}; now: tenfold merge finetune {out} TEXTS …", markup=False)
 
 
 @app.command()

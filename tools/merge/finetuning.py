@@ -1,4 +1,4 @@
-"""A mixture trained on texts of one's own: routers, LoRA or all weights, with the loss that balances experts (BTX, 3.2)."""
+"""A mixture trained on texts of one's own: routers, LoRA or all weights, with the loss that balances experts (BTX)."""
 
 import json
 import shutil

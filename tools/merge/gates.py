@@ -27,9 +27,9 @@ def random_gates(config: Any, seed: int) -> "Tensor":
 def hidden_gates(recipe: Recipe, sources: Sources, config: Any) -> "Tensor":
     """Gates (layers, experts, width) that lie where the prompts of each expert do, by the states that a gate reads.
 
-    The gate of an expert is the mean state of its positive prompts, less that of its negative ones, less the mean of all
-    experts (what all prompts share would send every token the same way), at length one. The states are the mixture's
-    own: each layer is run with the gates that were just made of it, so that only one layer is in memory.
+    The gate of an expert is the mean state of its positive prompts, less that of its negative ones, less the mean of
+    all experts (what all prompts share would send every token the same way), at length one. The states are the
+    mixture's own: each layer is run with the gates that were just made of it, so that only one layer is in memory.
     """
     import torch
 
@@ -125,7 +125,7 @@ def _mean(seen: "dict[Which, Tensor]", at: int, kind: int) -> "Tensor":
 def _towards(means: "Sequence[Sequence[Tensor]]") -> "Tensor":
     """One row an expert of length one: its positive mean less its negative one, less the mean of all experts."""
     import torch
+    from torch import nn
 
     gates = torch.stack([positive - negative for positive, negative in means])
-    gates = gates - gates.mean(0)
-    return gates / gates.norm(dim=1, keepdim=True).clamp(min=1e-8)
+    return nn.functional.normalize(gates - gates.mean(0), dim=1)

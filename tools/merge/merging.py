@@ -1,9 +1,10 @@
-"""Checkpoints merged into a mixture in Mixtral's layout: feed-forwards become experts, the rest is shared (BTX, 3.2)."""
+"""Checkpoints merged into a mixture in Mixtral's layout: feed-forwards become experts, the rest is shared (BTX)."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,23 +90,28 @@ def _write(recipe: Recipe, sources: Sources, folder: Path, tell: Tell) -> Merged
     import torch
 
     width = getattr(torch, sources.dtype).itemsize
-    planned = plan(sources)
+    config = mixture_config(recipe, sources)
+
+    @cache
+    def gates() -> "Tensor":
+        hidden = recipe.gate_mode == "hidden"
+        return hidden_gates(recipe, sources, config) if hidden else random_gates(config, recipe.seed)
+
+    planned = plan(sources, lambda layer: iter([gates()[layer]]))
     shards = in_shards(list(planned), width, recipe.shard_megabytes << 20)
     size = width * sum(prod(weight.shape) for weight in planned)
     free = shutil.disk_usage(folder).free
     if free < size + SPARE:
         raise UserError(
-            f"{folder.parent} has {free >> 20:,} MB left, and the mixture takes {(size + SPARE) >> 20:,}: make room, or "
-            "give another --out."
+            f"{folder.parent} has {free >> 20:,} MB left, and the mixture takes {(size + SPARE) >> 20:,}: make room, "
+            "or give another --out."
         )
-    config = mixture_config(recipe, sources)
-    gates = random_gates(config, recipe.seed) if recipe.gate_mode == "random" else hidden_gates(recipe, sources, config)
     done = 0
 
     def pieces(weights: Sequence[Weight]) -> "Iterator[Tensor]":
         nonlocal done
         for weight in weights:
-            for rows in planned[weight](gates):
+            for rows in planned[weight]():
                 cast = rows.to(getattr(torch, sources.dtype))
                 if not cast.isfinite().all():
                     raise UserError(f"{weight.name} has numbers too large for {sources.dtype}: take dtype: bfloat16.")
@@ -128,22 +134,22 @@ def _write(recipe: Recipe, sources: Sources, folder: Path, tell: Tell) -> Merged
     return Merged(parameters, parameters - idle * expert, size, len(shards))
 
 
-Rows = Callable[["Tensor"], "Iterator[Tensor]"]
-"""What gives a weight a few rows at a time, once it is told the gates (layers, experts, width)."""
+Pieces = Callable[[], "Iterator[Tensor]"]
+"""What gives a weight, a few rows at a time."""
 
 
-def plan(sources: Sources) -> dict[Weight, Rows]:
-    """Every weight of the mixture, in the order of its files, and where its rows come from."""
-    planned: dict[Weight, Rows] = {}
+def plan(sources: Sources, gate: "Callable[[int], Iterator[Tensor]]") -> dict[Weight, Pieces]:
+    """Every weight of the mixture, in the order of its files, and where it comes from; `gate` gives that of a layer."""
+    planned: dict[Weight, Pieces] = {}
     for name, shape in shapes(sources.first.config).items():
         at, matrix = in_layer(name)
         if matrix not in PARTS:
-            planned[Weight(name, shape)] = lambda _, name=name: sources.shared(name)
+            planned[Weight(name, shape)] = partial(sources.shared, name)
             continue
         if matrix == next(iter(PARTS)):
-            gate = Weight(f"{at}block_sparse_moe.gate.weight", (len(sources.experts), shape[1]))
-            planned[gate] = lambda gates, layer=int(at.split(".")[2]): iter([gates[layer]])
+            own = Weight(f"{at}block_sparse_moe.gate.weight", (len(sources.experts), shape[1]))
+            planned[own] = partial(gate, int(at.split(".")[2]))
         for number, expert in enumerate(sources.experts):
             own = Weight(f"{at}block_sparse_moe.experts.{number}.{PARTS[matrix]}.weight", shape)
-            planned[own] = lambda _, expert=expert, name=name: expert.pieces(name)
+            planned[own] = partial(expert.pieces, name)
     return planned

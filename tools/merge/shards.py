@@ -26,7 +26,7 @@ class Weight:
 
 
 def in_shards(weights: Sequence[Weight], width: int, most: int) -> list[tuple[str, list[Weight]]]:
-    """Weights of `width` bytes a number in files of at most `most` bytes, in their order; one that is larger is alone."""
+    """Weights of `width` bytes a number in files of at most `most` bytes, in their order; a larger one is alone."""
     parts: list[list[Weight]] = [[]]
     size = 0
     for weight in weights:
