@@ -498,7 +498,7 @@ def test_the_balance_loss_is_the_papers(llamas: Path, tmp_path: Path) -> None:
     from models.moe import balance_loss
 
     model = load_mixture(merged(llamas, tmp_path / "mixture"))
-    with finetuning.routings(model) as layers:
+    with finetuning.routings(model) as layers, torch.inference_mode():
         model(input_ids=torch.arange(2, 30)[None])
     assert len(layers) == 2
     for each in layers:
@@ -508,7 +508,7 @@ def test_the_balance_loss_is_the_papers(llamas: Path, tmp_path: Path) -> None:
         wanted = each.probabilities.gather(1, chosen) / each.probabilities.gather(1, chosen).sum(1, keepdim=True)
         torch.testing.assert_close(each.gates.gather(1, chosen), wanted)
         by_hand = 3 * (each.gates.mean(0) * each.probabilities.mean(0)).sum()
-        assert balance_loss(each) == pytest.approx(float(by_hand))
+        assert float(balance_loss(each)) == pytest.approx(float(by_hand))
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_the_command_line_merges_checks_and_finetunes(
     run = CliRunner()
     ended = run.invoke(cli.app, [recipe, "--out", out])
     assert ended.exit_code == 0, ended.output
-    assert "3 experts in" in ended.output
+    assert "3 experts: " in ended.output
     ended = run.invoke(cli.app, ["check", recipe, out])
     assert ended.exit_code == 0, ended.output
     assert "Logits differ by at most" in ended.output

@@ -71,9 +71,10 @@ def checkpoints(
     if as_json:
         print(json.dumps({**asdict(done), "seconds": seconds, "peak_bytes": peak}, indent=1))
         return
+    files = "1 file" if done.files == 1 else f"{done.files} files"
     console.print(
         f"{len(read.experts)} experts: {done.parameters / 1e6:,.1f} M parameters, {done.active / 1e6:,.1f} M for each "
-        f"token; {done.size >> 20:,} MB in {done.files} files, {seconds:.1f} s, at most {peak >> 20:,} MB of memory.",
+        f"token; {done.size >> 20:,} MB in {files}, {seconds:.1f} s, at most {peak >> 20:,} MB of memory.",
         markup=False,
     )
     console.print(f"The mixture is in {out}; now: tenfold merge finetune {out} TEXTS …", markup=False)
