@@ -5,6 +5,8 @@ import pickle
 import re
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -562,3 +565,28 @@ def test_the_weights_of_a_config_are_those_that_transformers_makes(llamas: Path)
 
     expected = shapes(AutoConfig.from_pretrained(llamas / "code"))
     assert {name: tuple(weight.shape) for name, weight in weights(llamas / "code").items()} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["random", "hidden"])
+def test_memory_is_that_of_a_layer_and_not_of_the_checkpoints(tmp_path: Path, mode: str) -> None:
+    """Three checkpoints of 180 MB in float32: a merge that held one of them, or a file, would be over the bound."""
+    large = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "dtype": torch.float32}
+    for seed, name in enumerate(NAMES):
+        save_llama(tmp_path / name, seed, shard="5GB", **large)
+    code = f"""
+import resource
+from pathlib import Path
+import torch, transformers.models.mixtral.modeling_mixtral
+from tools.merge.merging import merge
+from tools.merge.recipe import read_recipe
+from tools.merge.sources import read_sources
+path = Path({str(recipe_in(tmp_path, gate_mode=mode))!r})
+recipe = read_recipe(path)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+merge(recipe, read_sources(recipe, path), Path({str(tmp_path / "out")!r}), lambda *_: None)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    layer = 3 * 3 * 512 * 2048 * 4
+    assert int(ended.stdout) << 10 < 1.3 * layer + (96 << 20)
