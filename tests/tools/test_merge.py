@@ -148,6 +148,20 @@ def test_our_decoder_computes_what_a_llama_does(llamas: Path) -> None:
         assert (ours(ids) - theirs).abs().max() < 1e-4
 
 
+def test_a_mistral_is_merged_as_well(tmp_path: Path) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    for seed, name in enumerate(NAMES):
+        save_llama(tmp_path / name, seed, shard="5GB")
+        given = json.loads((tmp_path / name / "config.json").read_text())
+        torch.manual_seed(seed)
+        MistralForCausalLM(MistralConfig(**{**given, "model_type": "mistral"})).save_pretrained(tmp_path / name)
+    out = merged(tmp_path, tmp_path / "out")
+    path = tmp_path / "mixture.yaml"
+    assert json.loads((tmp_path / "code/config.json").read_text())["model_type"] == "mistral"
+    assert furthest(read_recipe(path), read_sources(read_recipe(path), path), out, "def dear") < 1e-4
+
+
 def test_an_untied_head_is_merged_as_well(tmp_path: Path) -> None:
     for seed, name in enumerate(NAMES):
         save_llama(tmp_path / name, seed, tie_word_embeddings=False, shard="5GB")
@@ -514,6 +528,32 @@ def test_the_balance_loss_is_the_papers(llamas: Path, tmp_path: Path) -> None:
         assert float(balance_loss(each)) == pytest.approx(float(by_hand))
 
 
+def test_a_full_disk_stops_a_finetuning_that_then_goes_on(
+    llamas: Path, tmp_path: Path, texts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetuning, "CHECKPOINT_SECONDS", 0.0)
+    mixture, out, config = merged(llamas, tmp_path / "mixture"), tmp_path / "out", wanted("router")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room, left in ((4_000, "before.json"), (50_000, "train.safetensors")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+        try:
+            with pytest.raises(
+                UserError, match=r"cannot be written .*File too large.* goes on where it stopped"
+            ) as told:
+                finetuning.finetune(mixture, texts, out, config, lambda _: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "\n" not in str(told.value)
+        assert (tmp_path / ".out.training" / left).is_file()
+        assert not out.exists()
+    (tmp_path / ".out.training/train.safetensors").write_bytes(b"12345678")
+    with pytest.raises(UserError, match="is damaged: remove"):
+        finetuning.finetune(mixture, texts, out, config, lambda _: None)
+    shutil.rmtree(tmp_path / ".out.training")
+    finetuning.finetune(mixture, texts, out, config, lambda _: None)
+    assert load_mixture(out)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -525,6 +565,11 @@ def test_the_balance_loss_is_the_papers(llamas: Path, tmp_path: Path) -> None:
         (lambda root: [p.unlink() for p in sorted((root / "code").glob("*.py"))[3:]], "3 documents or pieces"),
         (lambda root: (root / "letters.jsonl").write_text('{"text": "a"}\n' * 30 + "{"), "1 documents or pieces"),
         (lambda root: (root / "out").mkdir(), "is there already"),
+        (lambda root: settings(root / "mixture", max_position_embeddings=8), "reads 8 tokens at most"),
+        (
+            lambda root: rewrite(root / "mixture", lambda w: w["model.norm.weight"].fill_(float("nan"))),
+            "are no numbers",
+        ),
     ],
 )
 def test_what_cannot_be_finetuned_is_told_in_a_sentence(

@@ -1,6 +1,7 @@
 """A mixture trained on texts of one's own: routers, LoRA or all weights, with the loss that balances experts (BTX)."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ MATRICES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 """What LoRA is added to: the attention, which is the average of the experts' and so the part to be healed."""
 SPARE = 64 << 20
 MOST_NAMED = 5
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT, CHECKPOINT_SECONDS = "train.safetensors", 60.0
 
 Tell = Callable[[str], None]
 
@@ -71,11 +72,16 @@ def finetune(mixture: Path, texts: Sequence[Path], out: Path, wanted: Finetuning
         UserError: the mixture or a text cannot be read, `out` is there already, or the training diverges.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoTokenizer
 
     if out.exists():
         raise UserError(f"{out} is there already: give another --out, or move it away.")
     model = load_mixture(mixture)
+    if wanted.context > model.config.max_position_embeddings:
+        raise UserError(
+            f"{mixture} reads {model.config.max_position_embeddings} tokens at most: give a smaller --context."
+        )
     tokenizer = AutoTokenizer.from_pretrained(mixture, local_files_only=True)
     skipped = Skipped()
     domains = {name: split(name, each, wanted.seed) for name, each in read_domains(texts, skipped).items()}
@@ -89,6 +95,7 @@ def finetune(mixture: Path, texts: Sequence[Path], out: Path, wanted: Finetuning
     try:
         work.mkdir(parents=True, exist_ok=True)
         _same_as_before(work, _digest(mixture, model, streams, held, wanted), out)
+        _see_checkpoint(work)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model.to(device)
         before = _measured(work / "before.json", model, held, tell)
@@ -104,9 +111,9 @@ def finetune(mixture: Path, texts: Sequence[Path], out: Path, wanted: Finetuning
         done = Finetuned(before, after, gates, _names(mixture, model), count)
         _save(model, mixture, out, done)
         shutil.rmtree(work)
-    except OSError as problem:
+    except (OSError, SafetensorError) as problem:
         raise UserError(
-            f"{out} cannot be written ({problem.strerror or problem}): make room, and the same command goes on where "
+            f"{out} cannot be written ({' '.join(str(problem).split())}): make room, and the same command goes on where "
             "it stopped."
         ) from problem
     return done
@@ -236,6 +243,10 @@ def _measured(path: Path, model: Any, held: Mapping[str, Held], tell: Tell) -> d
     if not path.is_file():
         tell("what is held out is foretold by the mixture as it is")
         bits, _ = measure(model, held)
+        if not all(map(math.isfinite, bits.values())):
+            raise UserError(
+                "The mixture's predictions are no numbers: see by tenfold merge check what is wrong with it."
+            )
         write_json(path, bits)
     found: dict[str, float] = json.loads(path.read_text())
     return found
@@ -268,6 +279,18 @@ def _same_as_before(work: Path, digest: str, out: Path) -> None:
             f"than {out}."
         )
     note.write_text(digest)
+
+
+def _see_checkpoint(work: Path) -> None:
+    """See that what an interrupted training left can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    path = work / CHECKPOINT
+    if path.is_file():
+        try:
+            safe_open(path, framework="pt")
+        except SafetensorError as problem:
+            raise UserError(f"{path} is damaged: remove {work}, and the training begins anew.") from problem
 
 
 def _save(model: Any, mixture: Path, out: Path, done: Finetuned) -> None:
