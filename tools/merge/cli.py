@@ -22,7 +22,7 @@ class Merging(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the command that merges before anything that is none."""
-        if args and args[0] not in (*self.commands, "--help"):
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["checkpoints", *args]
         return super().parse_args(ctx, args)
 

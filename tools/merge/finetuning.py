@@ -113,8 +113,8 @@ def finetune(mixture: Path, texts: Sequence[Path], out: Path, wanted: Finetuning
         shutil.rmtree(work)
     except (OSError, SafetensorError) as problem:
         raise UserError(
-            f"{out} cannot be written ({' '.join(str(problem).split())}): make room, and the same command goes on where "
-            "it stopped."
+            f"{out} cannot be written ({' '.join(str(problem).split())}): make room, and the same command goes on "
+            "where it stopped."
         ) from problem
     return done
 
