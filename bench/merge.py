@@ -27,7 +27,7 @@ DOCUMENTS = 400
 """Of each domain at most: the first half tunes a copy, the other one is for the mixture."""
 SHORTEST, LONGEST = 300, 6000
 """Characters of a document."""
-CONTEXT, BATCH = 128, 4
+CONTEXT, BATCH = 128, 2
 LEARNING_RATE = 2e-4
 
 
@@ -50,10 +50,12 @@ def prepare(folder: Path, steps: int) -> None:
     from flows.engine.fetched import fetched
     from tasks.radit.language_models import Conversion, convert_model
 
-    base = folder / "base"
+    base, fresh = folder / "base", folder / ".fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
     if not base.is_dir():
-        base.mkdir(parents=True)
-        convert_model(smollm2=fetched("smollm2"), config=Conversion(), out=base)
+        fresh.mkdir(parents=True)
+        convert_model(smollm2=fetched("smollm2"), config=Conversion(), out=fresh)
+        fresh.rename(base)
     for domain, documents in texts().items():
         half = len(documents) // 2
         for number, document in enumerate(documents[half:]):
@@ -61,7 +63,8 @@ def prepare(folder: Path, steps: int) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(document, encoding="utf-8")
         if not (folder / domain).is_dir():
-            tune(base, domain, documents[:half], steps, folder / domain)
+            tune(base, domain, documents[:half], steps, fresh)
+            fresh.rename(folder / domain)
 
 
 def texts() -> dict[str, list[str]]:
