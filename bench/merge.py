@@ -113,7 +113,7 @@ def tune(base: Path, domain: str, documents: list[str], steps: int, out: Path) -
 
 def compare(folder: Path, rounds: int) -> None:
     """Merge the tuned copies with the base by both, in turns, and say whether the experts are the same bytes."""
-    from safetensors import safe_open
+    from tools.merge.checking import load_mixture
 
     experts = [{"source_model": str(folder.resolve() / name), "positive_prompts": [name]} for name in DOMAINS]
     recipe = {"base_model": str(folder.resolve() / "base"), "gate_mode": "random", "dtype": "bfloat16"}
@@ -137,11 +137,10 @@ def compare(folder: Path, rounds: int) -> None:
         pairs = list(zip(found["tenfold"], found["mergekit"], strict=True))
         ratios = [statistics.median(theirs[at] / ours[at] for ours, theirs in pairs) for at in range(3)]
         print(f"mergekit / tenfold: wall {ratios[0]:.2f}, CPU {ratios[1]:.2f}, peak memory {ratios[2]:.2f}")
-        files = [next((folder / f"by-{name}").glob("*.safetensors")) for name in arms]
-        with safe_open(files[0], "pt") as one, safe_open(files[1], "pt") as other:
-            names = [name for name in one.keys() if "gate.weight" not in name]  # noqa: SIM118
-            same = sum(bool((one.get_tensor(name) == other.get_tensor(name)).all()) for name in names)
-        print(f"{same} of {len(names)} weights besides the gates are the same numbers")
+        one, other = (load_mixture(folder / f"by-{name}").state_dict() for name in arms)
+        names = [name for name in one if not name.endswith("gate.weight")]
+        same = sum(bool((one[name] == other[name]).all()) for name in names)
+        print(f"{same} of {len(names)} weights besides the gates are the same numbers, as transformers loads them")
     print(f"load average {os.getloadavg()[0]:.2f}")
 
 
