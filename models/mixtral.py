@@ -3,7 +3,7 @@
 Mixtral is Jiang et al. 2024 (arXiv 2401.04088); its router is that of Branch-Train-MiX, section 3.2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -66,11 +66,11 @@ def llama(weights: State, sizes: Transformer, rotary: Rotary) -> Decoder:
 
 
 def mixtral(
-    experts: Sequence[State], gates: Sequence[Tensor], sizes: Transformer, rotary: Rotary, top_k: int
+    experts: Iterable[State], gates: Sequence[Tensor], sizes: Transformer, rotary: Rotary, top_k: int
 ) -> Decoder:
     """Dense Llamas merged by Branch-Train-MiX (`models.moe.mix`) with the gates of each layer, (experts, width)."""
     dense = [from_llama(weights, sizes, rotary) for weights in experts]
-    model = mix(dense, sizes, Mixture(experts=len(experts), top_k=top_k))
+    model = mix(dense, sizes, Mixture(experts=len(dense), top_k=top_k))
     for layer, gate in zip(expert_layers(model), gates, strict=True):
         layer.router.load_state_dict({"weight": gate.float()})
     return turned(model, rotary)

@@ -1,5 +1,6 @@
 """Whether a merged folder computes what Branch-Train-MiX says: `transformers` against our own implementation."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,13 @@ def furthest(recipe: Recipe, sources: Sources, mixture: Path, text: str) -> floa
     model = load_mixture(mixture)
     tokenizer = AutoTokenizer.from_pretrained(mixture, local_files_only=True)
     ids = torch.tensor([[beginning(tokenizer), *tokenizer(text, add_special_tokens=False)["input_ids"]][:LONGEST]])
-    gates = [layer.mlp.gate.weight for layer in model.model.layers]
+    with torch.inference_mode():
+        theirs = model(input_ids=ids).logits
+    gates = [layer.mlp.gate.weight.clone() for layer in model.model.layers]
+    del model  # the checkpoints take as much memory again, and more
     ours = own_mixture(recipe, sources, gates, ids.shape[1])
     with torch.inference_mode():
-        return float((model(input_ids=ids).logits - ours(ids)).abs().max())
+        return float((theirs - ours(ids)).abs().max())
 
 
 def load_mixture(folder: Path) -> Any:
@@ -91,11 +95,14 @@ def own_mixture(recipe: Recipe, sources: Sources, gates: "list[Tensor]", context
         base=float(config.rope_parameters["rope_theta"]),
         epsilon=config.rms_norm_eps,
     )
-    states = [{name: torch.cat(list(each.pieces(name))) for name in each.files} for each in sources.experts]
-    if recipe.rest == "base":
-        base = {name: torch.cat(list(sources.first.pieces(name))) for name in sources.first.files}
-        states = [{**base, **{name: w for name, w in state.items() if ".mlp." in name}} for state in states]
-    model = mixtral(states, gates, sizes, rotary, recipe.experts_per_token)
+
+    def states() -> "Iterator[dict[str, Tensor]]":
+        for expert in sources.experts:
+            rest = expert if recipe.rest == "average" else sources.first
+            own = {name: expert if ".mlp." in name else rest for name in expert.files}
+            yield {name: torch.cat(list(each.pieces(name))) for name, each in own.items()}
+
+    model = mixtral(states(), gates, sizes, rotary, recipe.experts_per_token)
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(weight.to(getattr(torch, sources.dtype)))
