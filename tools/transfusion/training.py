@@ -1,17 +1,15 @@
 """Training on a folder of pictures with texts: the autoencoder, then the generator; both go on where they stopped."""
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from models.config import Optimisation
 from tasks.base.errors import UserError
 from tasks.base.files import write_json
+from tasks.learning.checkpoints import checkpoints
 from tasks.transfusion.arms import PICTURES
 from tasks.transfusion.autoencoders import CONTINUOUS, FILE, AutoencoderTraining
 from tasks.transfusion.autoencoders import learn as learn_autoencoder
@@ -131,18 +129,3 @@ def _same_as_before(pairs: Pairs, out: Path, steps: int, seed: int) -> None:
     if note.is_file() and note.read_text() != digest.hexdigest():
         raise UserError(f"{out} holds a training of other pictures, texts or settings: give another --out.")
     note.write_text(digest.hexdigest())
-
-
-@contextmanager
-def checkpoints(folder: Path) -> Iterator[None]:
-    """Let the training loop keep its checkpoint here."""
-    before: Any = os.environ.get("TENFOLD_CHECKPOINTS")
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ["TENFOLD_CHECKPOINTS"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TENFOLD_CHECKPOINTS"]
-        else:
-            os.environ["TENFOLD_CHECKPOINTS"] = before
