@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Clone, runs_of, wait_for
+from minis import Minis
 
 from flows.engine import catalogue
 from flows.engine.processes import ForkServer
@@ -71,13 +72,22 @@ def test_what_another_project_left_in_the_environment_reaches_nothing(untouched:
     assert (clone.root / ".tenfold/prefect/prefect.db").exists()
 
 
+IMPATIENT = """
+import sys
+from flows.engine import server
+from tools.__main__ import main
+server.ANSWER_SECONDS = 0.5
+sys.argv = ["tenfold", "reproduce"]
+main()
+"""
+
+
 def test_a_dead_server_of_theirs_is_named(clone: Clone) -> None:
-    ended = with_variables(clone, PREFECT_API_URL=f"{DEAD}/api").tenfold("reproduce", check=False)
+    ended = with_variables(clone, PREFECT_API_URL=f"{DEAD}/api").run("-c", IMPATIENT, check=False)
     assert_one_sentence(ended, f"{DEAD}/api, which PREFECT_API_URL names", "unset PREFECT_API_URL")
 
 
 def test_our_server_that_cannot_start_is_not_waited_for(clone: Clone) -> None:
-    (clone.root / ".tenfold/prefect").mkdir(parents=True)
     (clone.root / ".tenfold/prefect/prefect.db").write_text("no database, by a good margin of letters" * 99)
     assert_one_sentence(with_variables(clone).tenfold("reproduce", check=False), "ended", "server.log", "--plain")
 
@@ -229,16 +239,16 @@ def test_a_checkout_of_another_user(untouched: Clone) -> None:
     assert "safe.directory" in theirs.tenfold("doctor", check=False).stdout
 
 
-def test_a_disk_that_is_full_is_a_sentence(clone: Clone) -> None:
+def test_a_disk_that_is_full_is_a_sentence(minis: Minis) -> None:
     limited = 'ulimit -f 2; exec "$0" -m tools reproduce --plain'
-    alone = with_variables(clone)
+    mini = minis.untouched()
     ended = subprocess.run(
-        ["bash", "-c", limited, sys.executable], cwd=clone.root, env=alone.environment, capture_output=True, text=True
+        ["bash", "-c", limited, sys.executable], cwd=mini.root, env=mini.environment, capture_output=True, text=True
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stdout + ended.stderr
     assert "the disk is full" in (ended.stdout + ended.stderr).lower()
-    alone.tenfold("reproduce", "--plain")
+    assert mini.reproduce().code == 0
 
 
 @pytest.mark.parametrize(
