@@ -1,4 +1,4 @@
-"""Code, settings and inputs that are edited or replaced while a stage runs: its result is of neither state, and not kept."""
+"""Code, settings and inputs that are replaced while a stage runs: its result is of neither state, and not kept."""
 
 import json
 import os

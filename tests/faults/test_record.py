@@ -1,4 +1,4 @@
-"""The record, which Tenfold and DVC share: they agree on it after every kind of change, and bytes are held against it."""
+"""The record, which Tenfold and DVC share: both agree on it after every change, and bytes are held against it."""
 
 import re
 import shutil
