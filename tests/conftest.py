@@ -305,6 +305,25 @@ def comparable(clone: Clone) -> dict[str, str]:
     return {path: digest for path, digest in clone.digests().items() if not path.endswith(CLOCKED)}
 
 
+def begun_to_clean(clone: Clone) -> subprocess.Popen[str]:
+    """A reproduction of a clone in which all is done, at the moment when the only stage that has to run has begun.
+
+    It sleeps for as long as whatever is to happen to it may take.
+    """
+    clone.edit("flows/tiny.py", lambda code: code.replace("milliseconds=400", "milliseconds=100_000"))
+    process = clone.start("reproduce")
+    spool = clone.root / ".tenfold/tracking"
+    began = '"stage": "cleaned"'
+    wait_for(lambda: any(began in path.read_text() for path in spool.glob("2*/*.jsonl")), "the stage's beginning")
+    return process
+
+
+def newest_statuses(clone: Clone) -> dict[str, str]:
+    """The status of the last run of each stage of the tiny paper, and of its last "reproduction"."""
+    runs = reversed(runs_of(clone)["tiny"])
+    return {"reproduction" if run["name"].startswith("quick ") else run["name"]: run["status"] for run in runs}
+
+
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """The first true value of `condition`."""
     deadline = time.monotonic() + seconds

@@ -7,7 +7,7 @@ from typing import Any
 
 from minis import Minis
 
-STOPPED: dict[str, Any] = {"who": "drawn-0", "what": "stop", "at": 10}
+STOPPED: dict[str, Any] = {"who": "drawn-0", "what": "stop", "at": 8}
 """The stage stands still once it has read what its code is, and before it reads that again."""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Clone, runs_of, wait_for
+from conftest import Clone, begun_to_clean, newest_statuses, runs_of, wait_for
 from minis import Minis
 
 from flows.engine import catalogue
@@ -178,23 +178,24 @@ def test_a_killed_run_does_not_stay_running_in_prefect(clone: Clone) -> None:
     assert sorted(set(after["tasks"])) == ["Completed", "Crashed"], after
 
 
-def test_a_reproduction_whose_server_is_killed_ends(clone: Clone) -> None:
+def test_a_reproduction_whose_server_is_killed_ends(done: Clone) -> None:
     """It asked the dead server for minutes, with pages of Prefect's errors."""
-    alone = with_variables(clone)
-    process = alone.start("reproduce")
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("● tiny/line-0"):
-            break
-    known = json.loads((clone.root / ".tenfold/prefect/server.json").read_text().splitlines()[-1])
+    alone = with_variables(done)
+    process = begun_to_clean(alone)
+    known = json.loads((alone.root / ".tenfold/prefect/server.json").read_text().splitlines()[-1])
     os.kill(int(known["process"].partition("-")[0]), signal.SIGKILL)
     said = process.communicate(timeout=120)[0]
     assert process.returncode == 1, said
     assert "The Prefect server of this repository was killed" in said
     assert "EventsWorker" not in said
+    wait_for(lambda: not list((alone.root / ".tenfold/tracking").glob("2*")), "the push of what was said")
+    assert newest_statuses(alone)["reproduction"] == "KILLED"
+    alone.edit("flows/tiny.py", lambda code: code.replace("milliseconds=100_000", "milliseconds=100"))
     again = alone.tenfold("reproduce").stdout
+    assert "✓ tiny/cleaned" in again
     assert "works; 2 of 2 controls pass" in again
-    assert {run["status"] for run in runs_of(alone)["tiny"] if "reproduction" in run["tags"]} == {"KILLED", "FINISHED"}
+    status = newest_statuses(alone)
+    assert (status["reproduction"], status["cleaned"]) == ("FINISHED", "FINISHED")
 
 
 def test_an_interrupt_at_the_fork_is_not_forgotten() -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Clone, client_of, read_json, runs_of, wait_for
+from conftest import ROOT, Clone, begun_to_clean, client_of, newest_statuses, read_json, runs_of, wait_for
 
 from flows.engine.publication import read_file
 from flows.engine.server import answers, free_port
@@ -144,17 +144,13 @@ def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[
         process.wait()
 
 
-def test_a_killed_reproduction_is_marked(clone: Clone) -> None:
-    process = clone.start("reproduce")
-    spool = clone.root / ".tenfold/tracking"
-    wait_for(lambda: any('"stage": "line-0"' in path.read_text() for path in spool.glob("2*/*.jsonl")), "line-0")
+def test_a_killed_reproduction_is_marked(done: Clone) -> None:
+    process = begun_to_clean(done)
     process.kill()
     process.wait()
-    wait_for(lambda: not list(spool.glob("2*")), "the push of what was said")
-    status = {str(run["name"]): run["status"] for run in runs_of(clone)["tiny"]}
-    assert status["line-0"] == "KILLED"
-    assert next(status[name] for name in status if name.startswith("quick ")) == "KILLED"
-    shutil.rmtree(clone.root / "data")
+    wait_for(lambda: not list((done.root / ".tenfold/tracking").glob("2*")), "the push of what was said")
+    status = newest_statuses(done)
+    assert (status["reproduction"], status["cleaned"]) == ("KILLED", "KILLED")
 
 
 def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
