@@ -19,6 +19,10 @@ import yaml
 
 from flows.engine.server import free_port
 
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    # A worker a core, as stages run: threads that wait for each other spin, and twice the CPU seconds go by.
+    os.environ.setdefault(_name, "1")
+
 if TYPE_CHECKING:
     from minis import Minis
     from playwright.sync_api import Browser, Page
@@ -203,7 +207,14 @@ def untouched(environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def finished(untouched: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which everything has run once, undisturbed. Copy it, do not change it."""
-    made = made_once(tmp_path_factory, "finished", lambda root: untouched.copy(root).tenfold("reproduce"))
+
+    def make(root: Path) -> None:
+        clone = untouched.copy(root)
+        clone.tenfold("reproduce")
+        # On a machine that is busy, MLflow may not have got all by then.
+        wait_for(lambda: not list(root.glob(".tenfold/tracking/2*")), "the push of what was said", 300)
+
+    made = made_once(tmp_path_factory, "finished", make)
     # Commands that read it leave notes in it, and so each worker has its own.
     return Clone(made, untouched.environment).copy(tmp_path_factory.mktemp("finished") / "clone")
 
