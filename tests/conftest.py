@@ -322,10 +322,13 @@ def begun_to_clean(clone: Clone) -> subprocess.Popen[str]:
     It sleeps for as long as whatever is to happen to it may take.
     """
     clone.edit("flows/tiny.py", lambda code: code.replace("milliseconds=400", "milliseconds=100_000"))
-    process = clone.start("reproduce")
     spool = clone.root / ".tenfold/tracking"
+    before = {*spool.glob("2*/*.jsonl")}
+    process = clone.start("reproduce")
     began = '"stage": "cleaned"'
-    wait_for(lambda: any(began in path.read_text() for path in spool.glob("2*/*.jsonl")), "the stage's beginning")
+    wait_for(
+        lambda: any(began in path.read_text() for path in {*spool.glob("2*/*.jsonl")} - before), "the stage's beginning"
+    )
     return process
 
 
