@@ -212,7 +212,7 @@ def finished(untouched: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clon
         clone = untouched.copy(root)
         clone.tenfold("reproduce")
         # On a machine that is busy, MLflow may not have got all by then.
-        wait_for(lambda: not list(root.glob(".tenfold/tracking/2*")), "the push of what was said", 300)
+        wait_for(lambda: not list(root.glob(".tenfold/tracking/2*")), "the push of what was said")
 
     made = made_once(tmp_path_factory, "finished", make)
     # Commands that read it leave notes in it, and so each worker has its own.
@@ -338,7 +338,7 @@ def newest_statuses(clone: Clone) -> dict[str, str]:
     return {"reproduction" if run["name"].startswith("quick ") else run["name"]: run["status"] for run in runs}
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 240) -> Any:
     """The first true value of `condition`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
