@@ -1,8 +1,10 @@
 """Temporary clones in which the engine runs for real, on a paper small enough for a test."""
 
+import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,10 +19,16 @@ import yaml
 
 from flows.engine.server import free_port
 
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    # A worker a core, as stages run: threads that wait for each other spin, and twice the CPU seconds go by.
+    os.environ.setdefault(_name, "1")
+
 if TYPE_CHECKING:
     from minis import Minis
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
     from world import Oracle
+
+    from mlflow import MlflowClient
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = Path(__file__).parent / "tiny"
@@ -116,15 +124,51 @@ def own_environment() -> dict[str, str]:
     return made
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A file or folder that the first of pytest's workers to want it makes for all of them; nobody may change it."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made = shared / f"{name}.made"
+    with open(shared / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make(shared / name)
+            made.touch()
+    return shared / name
+
+
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of every command: this interpreter first, and one Prefect server for all tests."""
+def prefect_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of Prefect's that holds nothing yet; its tables take longer to make than a server to start."""
+
+    def make(path: Path) -> None:
+        named = {
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}",
+            "PREFECT_HOME": f"{path}.home",
+        }
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+        subprocess.run(command, env=own_environment() | named, check=True, stdout=subprocess.DEVNULL)
+        with sqlite3.connect(path) as database:  # no journal beside it, which a copy would lack
+            database.execute("pragma wal_checkpoint(truncate)")
+
+    return made_once(tmp_path_factory, "prefect.db", make)
+
+
+def with_prefect_tables(clone: "Clone", tables: Path) -> "Clone":
+    (clone.root / ".tenfold/prefect").mkdir(parents=True)
+    shutil.copy(tables, clone.root / ".tenfold/prefect/prefect.db")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory, prefect_tables: Path) -> Iterator[dict[str, str]]:
+    """The environment of every command: this interpreter first, and one Prefect server for all tests of a worker."""
     made = own_environment()
-    home = tmp_path_factory.mktemp("prefect") / "clone"
-    new_clone(home, made)  # a server of its own, beside that of this checkout
+    home = with_prefect_tables(new_clone(tmp_path_factory.mktemp("prefect") / "clone", made), prefect_tables)
     keeper = subprocess.Popen(
         [sys.executable, "-c", KEEP_SERVER],
-        cwd=home,
+        cwd=home.root,
         env=made,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -149,20 +193,30 @@ with server.prefect_server(lean=False) as address:
 
 
 @pytest.fixture(scope="session")
-def untouched(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which nothing has run; the tracking store's tables exist. Copy it, do not change it."""
-    clone = new_clone(tmp_path_factory.mktemp("untouched") / "clone", environment)
-    clone.tenfold("compile")
-    clone.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()", check=True)
-    return clone
+def untouched(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory, prefect_tables: Path) -> Clone:
+    """A clone in which nothing has run; the tables of both stores exist. Copy it, do not change it."""
+
+    def make(root: Path) -> None:
+        clone = with_prefect_tables(new_clone(root, environment), prefect_tables)
+        clone.tenfold("compile")
+        clone.run("-c", "from tasks.running.pusher import Pusher; Pusher().push()", check=True)
+
+    return Clone(made_once(tmp_path_factory, "untouched", make), environment)
 
 
 @pytest.fixture(scope="session")
 def finished(untouched: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which everything has run once, undisturbed. Copy it, do not change it."""
-    clone = untouched.copy(tmp_path_factory.mktemp("finished") / "clone")
-    clone.tenfold("reproduce")
-    return clone
+
+    def make(root: Path) -> None:
+        clone = untouched.copy(root)
+        clone.tenfold("reproduce")
+        # On a machine that is busy, MLflow may not have got all by then.
+        wait_for(lambda: not list(root.glob(".tenfold/tracking/2*")), "the push of what was said")
+
+    made = made_once(tmp_path_factory, "finished", make)
+    # Commands that read it leave notes in it, and so each worker has its own.
+    return Clone(made, untouched.environment).copy(tmp_path_factory.mktemp("finished") / "clone")
 
 
 @pytest.fixture
@@ -229,27 +283,27 @@ def tracked_minis(environment: dict[str, str], tmp_path_factory: pytest.TempPath
     made.close()
 
 
-RUNS = (
-    "import json, os, mlflow\n"
-    "client = mlflow.MlflowClient(os.environ.get('MLFLOW_TRACKING_URI', 'sqlite:///mlflow/mlflow.db'))\n"
-    "found = {}\n"
-    "for experiment in client.search_experiments():\n"
-    "    for run in client.search_runs([experiment.experiment_id]):\n"
-    "        found.setdefault(experiment.name, []).append({\n"
-    "            'name': run.info.run_name, 'status': run.info.status, 'tags': run.data.tags,\n"
-    "            'params': run.data.params, 'metrics': run.data.metrics, 'id': run.info.run_id,\n"
-    "            'folder': run.info.artifact_uri,\n"
-    "            'took': (run.info.end_time or 0) - run.info.start_time,\n"
-    "            'curve': [m.step for m in client.get_metric_history(run.info.run_id, 'loss')],\n"
-    "            'inputs': {d.dataset.name: d.dataset.digest for d in run.inputs.dataset_inputs},\n"
-    "            'files': [f.path for f in client.list_artifacts(run.info.run_id)],\n"
-    "            'about': experiment.tags.get('mlflow.note.content', '')})\n"
-    "print(json.dumps(found))"
-)
+def client_of(clone: Clone) -> "MlflowClient":
+    """MLflow's client for a clone's store, in this process: each other one would import MLflow anew."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(clone.environment.get("MLFLOW_TRACKING_URI", f"sqlite:///{clone.root}/mlflow/mlflow.db"))
 
 
 def runs_of(clone: Clone) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = json.loads(clone.run("-c", RUNS).stdout)
+    """All that MLflow holds of each run, by experiment."""
+    client = client_of(clone)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for experiment in client.search_experiments():
+        for run in client.search_runs([experiment.experiment_id]):
+            one = {"name": run.info.run_name, "status": run.info.status, "id": run.info.run_id}
+            one |= {"tags": run.data.tags, "params": run.data.params, "metrics": run.data.metrics}
+            one |= {"folder": run.info.artifact_uri, "about": experiment.tags.get("mlflow.note.content", "")}
+            one["took"] = (run.info.end_time or 0) - run.info.start_time
+            one["curve"] = [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
+            one["inputs"] = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+            one["files"] = [file.path for file in client.list_artifacts(run.info.run_id)]
+            found.setdefault(experiment.name, []).append(one)
     return found
 
 
@@ -262,7 +316,29 @@ def comparable(clone: Clone) -> dict[str, str]:
     return {path: digest for path, digest in clone.digests().items() if not path.endswith(CLOCKED)}
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def begun_to_clean(clone: Clone) -> subprocess.Popen[str]:
+    """A reproduction of a clone in which all is done, at the moment when the only stage that has to run has begun.
+
+    It sleeps for as long as whatever is to happen to it may take.
+    """
+    clone.edit("flows/tiny.py", lambda code: code.replace("milliseconds=400", "milliseconds=100_000"))
+    spool = clone.root / ".tenfold/tracking"
+    before = {*spool.glob("2*/*.jsonl")}
+    process = clone.start("reproduce")
+    began = '"stage": "cleaned"'
+    wait_for(
+        lambda: any(began in path.read_text() for path in {*spool.glob("2*/*.jsonl")} - before), "the stage's beginning"
+    )
+    return process
+
+
+def newest_statuses(clone: Clone) -> dict[str, str]:
+    """The status of the last run of each stage of the tiny paper, and of its last "reproduction"."""
+    runs = reversed(runs_of(clone)["tiny"])
+    return {"reproduction" if run["name"].startswith("quick ") else run["name"]: run["status"] for run in runs}
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 240) -> Any:
     """The first true value of `condition`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -306,18 +382,25 @@ SHOTS = os.environ.get("TENFOLD_SHOTS")
 """A folder to keep screenshots in, for a person to look at."""
 
 
-@pytest.fixture
-def page() -> "Iterator[Page]":
-    """A page of Debian's Chromium, which the tests need as they need git."""
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Debian's Chromium, which the tests need as they need git; started once for all tests of a file."""
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium")
     assert browser_path, "install chromium (apt-get install chromium)"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """A page of a person with nothing stored in the browser yet."""
+    page = browser.new_page(viewport={"width": 1500, "height": 950})
+    yield page
+    page.context.close()
 
 
 def shoot(page: "Page", name: str) -> None:

@@ -39,10 +39,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         **inputs(folder, "corpora", "benchmark", "candidates"), config=Mining(passages=4), out=folder / "negatives"
     )
     plateau = Plateau(gain=1e-9, steps=150)
-    optimisation = Optimisation(steps=75, batch=64, learning_rate=3e-3, warmup=5)
+    optimisation = Optimisation(steps=50, batch=32, learning_rate=3e-3, warmup=5)
     training = RetrieverTraining(seed=1, data="mixed", optimisation=optimisation, plateau=plateau, hidden=64)
     train_retriever(**inputs(folder, *TRAINING), config=training, out=folder / "retriever")
-    optimisation = Optimisation(steps=150, batch=16, learning_rate=5e-3, warmup=10)
+    optimisation = Optimisation(steps=120, batch=16, learning_rate=5e-3, warmup=10)
     reading = ReaderTraining(seed=1, optimisation=optimisation, plateau=plateau, width=32)
     train_reader(**inputs(folder, *TRAINING), config=reading, out=folder / "reader")
     search(folder, folder / "mdr-mixed")

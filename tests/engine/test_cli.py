@@ -1,8 +1,11 @@
 """What the command says: help with examples, and one plain sentence for whatever is wrong."""
 
+import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,17 +18,58 @@ from flows.engine.discover import papers
 from flows.engine.variant import settings, variant
 from tasks.base.errors import UserError
 
+SERVER = """
+import json, os, sys
+from flows.engine.discover import papers
+from tools.__main__ import main
+papers()
+for line in sys.stdin:
+    arguments, printed, complained = json.loads(line)
+    if not os.fork():
+        for path, number in ((os.devnull, 0), (printed, 1), (complained, 2)):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+        sys.argv = ["tenfold", *arguments]
+        try:
+            main()
+        finally:
+            print("loaded", sorted({"torch", "prefect", "mlflow"} & set(sys.modules)), file=sys.stderr)
+        sys.exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+"""Forks a process for each command once the papers are imported, which takes as long as a command itself."""
 
-def tenfold(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = (
-        "import sys; from tools.__main__ import main\n"
-        f"sys.argv = {['tenfold', *arguments]!r}\n"
-        "try:\n"
-        "    main()\n"
-        "finally:\n"
-        "    print('loaded', sorted({'torch', 'prefect', 'mlflow'} & set(sys.modules)), file=sys.stderr)"
+
+@dataclass
+class Ended:
+    """How a command ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Tenfold = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def tenfold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenfold]:
+    """The command in this checkout, which says last what large libraries it has loaded."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert server.stdin
+    assert server.stdout
+    requests, answers = server.stdin, server.stdout
+
+    def run(*arguments: str) -> Ended:
+        folder = tmp_path_factory.mktemp("command")
+        printed, complained = folder / "stdout", folder / "stderr"
+        print(json.dumps([arguments, str(printed), str(complained)]), file=requests, flush=True)
+        return Ended(int(answers.readline()), printed.read_text(), complained.read_text())
+
+    yield run
+    requests.close()
+    server.wait()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +91,7 @@ def tenfold(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["ui", "--mlflow-port", "0"], "greater than or equal to 1"),
     ],
 )
-def test_bad_input_is_one_sentence_before_any_work(arguments: list[str], said: str) -> None:
+def test_bad_input_is_one_sentence_before_any_work(tenfold: Tenfold, arguments: list[str], said: str) -> None:
     ended = tenfold(*arguments)
     assert ended.returncode != 0
     assert said in ended.stderr
@@ -59,7 +103,7 @@ def test_bad_input_is_one_sentence_before_any_work(arguments: list[str], said: s
 @pytest.mark.parametrize(
     "command", ["reproduce", "list", "status", "why", "data", "compile", "ui", "doctor", "verify", "new"]
 )
-def test_help_has_an_example(command: str) -> None:
+def test_help_has_an_example(tenfold: Tenfold, command: str) -> None:
     ended = tenfold(command, "--help")
     assert ended.returncode == 0
     assert f"tenfold {command}" in ended.stdout.split("Example", 1)[1]
@@ -75,7 +119,7 @@ LONG = ("reproduce", "ui", "publish", "new")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_examples_of_the_help_work(command: str, tmp_path: Path) -> None:
+def test_the_examples_of_the_help_work(tenfold: Tenfold, command: str, tmp_path: Path) -> None:
     """Or say in one sentence what has to run before: an example with a stage or a setting that is not there teaches
     nothing."""
     (shown,) = (one.callback.__doc__ or "" for one in app.registered_commands if one.callback and named(one) == command)
@@ -128,13 +172,13 @@ def test_a_broken_tool_names_itself_and_stops_no_command(done: Clone) -> None:
     assert "SUPPORTED" in ended.stdout
 
 
-def test_debug_shows_the_traceback() -> None:
+def test_debug_shows_the_traceback(tenfold: Tenfold) -> None:
     ended = tenfold("--debug", "reproduce", "bxt")
     assert ended.returncode != 0
     assert "Traceback" in ended.stderr
 
 
-def test_doctor_and_data_and_list() -> None:
+def test_doctor_and_data_and_list(tenfold: Tenfold) -> None:
     assert "✓ git" in tenfold("doctor").stdout
     assert "CC BY-SA 4.0" in tenfold("data").stdout
     assert "2403.07816" in tenfold("list").stdout

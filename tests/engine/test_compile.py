@@ -41,20 +41,32 @@ def test_no_python_file_shadows_mlflow() -> None:
     assert not (ROOT / "mlflow.py").exists()
 
 
+LOADED = """
+import importlib, os, pathlib, sys
+import numpy, pydantic, yaml  # which most of them load: once, before the forks
+for module in sys.argv[1:]:
+    if not os.fork():
+        importlib.import_module(module)
+        files = [pathlib.Path(file) for m in list(sys.modules.values()) if (file := getattr(m, "__file__", None))]
+        own = [file.relative_to(os.getcwd()) for file in files if file.is_relative_to(os.getcwd())]
+        print(module, *[file for file in own if ".venv" not in file.parts], flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, module
+"""
+"""What importing each module loads of this repository, in a process of its own that has loaded none of it before."""
+
+
 @pytest.mark.parametrize("name", sorted(papers()))
 def test_the_closure_holds_every_module_that_loading_a_stage_loads(name: str) -> None:
     """Against the interpreter itself: what import really loads must be in the list that was read from the text."""
     modules = {stage.function.__module__ for stage in papers()[name].stages.values()}
-    for module in sorted(modules):
-        code = (
-            f"import sys, pathlib; import {module}\n"
-            "for m in list(sys.modules.values()):\n"
-            "    f = getattr(m, '__file__', None)\n"
-            "    if f and f.startswith(str(pathlib.Path.cwd())) and '.venv' not in f:\n"
-            "        print(pathlib.Path(f).relative_to(pathlib.Path.cwd()))"
-        )
-        loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert set(loaded.stdout.split()) <= set(import_closure(module))
+    command = [sys.executable, "-c", LOADED, *sorted(modules)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {line.split()[0]: set(line.split()[1:]) for line in ended.stdout.splitlines()}
+    assert set(loaded) == modules
+    for module, files in loaded.items():
+        assert files, f"{module} is a file itself"
+        assert files <= set(import_closure(module))
 
 
 def test_an_edit_reruns_exactly_the_stages_that_import_the_module(done: Clone) -> None:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from conftest import ROOT, Clone, read_json
+from conftest import ROOT, Clone, read_json, runs_of
 
 SHARED = ("flows/engine/", "tasks/", "tools/__main__.py", "models/", "pyproject.toml")
 COMMANDS = 'set -e\ntenfold() { python -m tools "$@"; }\npytest() { python -m pytest "$@"; }\n'
@@ -66,21 +66,15 @@ def test_what_the_walk_through_adds_shows_up_everywhere(done: Clone) -> None:
     assert not any(claim["post_hoc"] for claim in judged["claims"])
     assert {control["kind"]: control["passed"] for control in judged["controls"]} == {"planted": True, "shuffled": True}
 
-    output = done.tenfold("reproduce").stdout
+    output = done.tenfold("reproduce", "--plain").stdout
     assert "✓ report/report" in output
     assert "✓ tiny/" not in output, "the other papers are left alone"
     assert "vowels: Bits a letter" in (done.root / "data/report/report.md").read_text()
     done.tenfold("report", "vowels")
     assert "Two letters of context foretell a letter" in (done.root / "report/vowels.html").read_text()
-    query = (
-        "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
-        "experiment = client.get_experiment_by_name('vowels')\n"
-        "for run in client.search_runs([experiment.experiment_id]):\n"
-        "    print(run.info.run_name, run.info.status, sorted(run.data.metrics))"
-    )
-    runs = done.run("-c", query).stdout
-    assert "counts-1 FINISHED ['letters']" in runs
-    assert "bits/context-2/held-out" in runs
+    runs = runs_of(done)["vowels"]
+    assert ("counts-1", "FINISHED", ["letters"]) in [(run["name"], run["status"], [*run["metrics"]]) for run in runs]
+    assert any("bits/context-2/held-out" in run["metrics"] for run in runs)
 
     assert shell(done, ask).stdout == "e\n"
     done.edit("tasks/vowels/letters.py", lambda code: code.replace("def count(", "# Counted.\ndef count("))

@@ -7,10 +7,10 @@ from conftest import Clone, opened_pages, shoot
 from playwright.sync_api import Page
 
 
-@pytest.fixture
-def pages(done: Clone) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="module")
+def pages(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The links that `tenfold ui` prints."""
-    with opened_pages(done) as links:
+    with opened_pages(finished.copy(tmp_path_factory.mktemp("pages") / "clone")) as links:
         yield links
 
 

@@ -118,7 +118,7 @@ def test_what_is_not_current_is_not_published(done: Clone) -> None:
 def test_a_paper_whose_control_fails_is_not_published(done: Clone) -> None:
     """The planted effect is taken out: its control must notice."""
     done.edit("flows/tiny.py", lambda code: code.replace("test=greater(half, third)),", "test=greater(third, half)),"))
-    done.tenfold("reproduce")
+    done.tenfold("reproduce", "--plain")
     verdicts = read_json(done.root / "data/quick/tiny/verdicts/verdicts.json")["claims"]
     assert {claim["verdict"] for claim in verdicts} == {"FAILED", "INCONCLUSIVE", "NOT TESTED"}
     commit(done)

@@ -212,7 +212,7 @@ def test_reading_verdicts_loads_nothing_heavy(finished: Clone, arguments: list[s
 
 
 def test_compare_shows_what_a_setting_changes(done: Clone) -> None:
-    done.tenfold("reproduce", "-S", "cleaned.keep=aeiou")
+    done.tenfold("reproduce", "--plain", "-S", "cleaned.keep=aeiou")
     said = done.tenfold("compare", "quick", "quick+cleaned.keep=aeiou").stdout
     assert "cleaned.keep" in said
     assert "tiny: 0 of 6 verdicts differ" in said

@@ -132,6 +132,17 @@ class Mini(Clone):
         path = Path(self.environment["TENFOLD_TEST_COMPUTED"])
         return path.read_text().split() if path.exists() else []
 
+    def stopped(self) -> int:
+        """The process of a stage that stands still at its fault, once it does."""
+        found: list[int] = []
+
+        def find() -> bool:
+            found[:] = [pid for pid in self.processes() if state(pid) == "T"]
+            return bool(found)
+
+        until(find, "the stop of the stage")
+        return found[0]
+
     def processes(self) -> list[int]:
         """The processes that are at work in the mini, but for its zygote."""
         return [pid for pid in _processes_in(self.root) if pid != self.zygote._process.pid]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from damage import FILES, FOLDERS, KINDS, TO_FILES, TO_OUTPUTS, lose
-from minis import Minis, state, until
+from minis import Minis, until
 from world import Oracle, World
 
 
@@ -42,7 +42,7 @@ def test_damage(world: World, kind: str, how: str) -> None:
     [
         pytest.param([("reproduce", None)], id="another"),
         pytest.param([("reproduce", None), ("reproduce", None)], id="two-others", marks=pytest.mark.slow),
-        pytest.param([("dvc", None)], id="dvc", marks=pytest.mark.slow),
+        pytest.param([("dvc", None)], id="dvc"),
         pytest.param([("edit", ("keep", 11))], id="edit"),
         pytest.param([("edit", ("version", 2)), ("reproduce", None)], id="edit-and-another"),
     ],
@@ -76,14 +76,7 @@ def test_the_server_of_the_stages_dies(minis: Minis, oracle: Oracle) -> None:
     """A sentence, no stage that goes on, and the same command again."""
     world = World(minis.untouched(), oracle)
     ours = world.mini.begin("reproduce", "--plain", fault={"who": "cleaned", "what": "stop", "at": 5})
-    stopped: list[int] = []
-
-    def find() -> bool:
-        stopped[:] = [pid for pid in world.mini.processes() if state(pid) == "T"]
-        return bool(stopped)
-
-    until(find, "the stop of the stage")
-    server = int(Path(f"/proc/{stopped[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    server = int(Path(f"/proc/{world.mini.stopped()}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(server, signal.SIGKILL)
     ended = ours.wait()
     assert ended.code == 1, ended.output

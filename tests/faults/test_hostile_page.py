@@ -195,7 +195,7 @@ def test_only_the_token_opens(links: dict[str, str], authorization: str) -> None
 
 
 def test_programs_of_ours_are_let_in(links: dict[str, str], untouched: Clone) -> None:
-    """MLflow's client shows the token as a password; Prefect's are tried with a worker in test_reproduce.py."""
+    """MLflow's client shows the token as a password; Prefect's are tried with a worker in test_deployment.py."""
     code = "import mlflow; print([each.name for each in mlflow.MlflowClient().search_experiments()])"
     token = links["mlflow"].partition("token=")[2].partition("#")[0]
     named = {"MLFLOW_TRACKING_URI": origins(links)[1], "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, RUNS, Clone, read_json, runs_of, wait_for
+from conftest import ROOT, Clone, begun_to_clean, client_of, newest_statuses, read_json, runs_of, wait_for
 
 from flows.engine.publication import read_file
-from flows.engine.server import free_port
+from flows.engine.server import answers, free_port
 from tasks.running.pusher import accepted_name
 
 
@@ -72,9 +72,12 @@ def test_a_final_model_is_registered_and_loads(finished: Clone) -> None:
 @pytest.mark.parametrize("same", [True, False])
 def test_only_the_model_that_a_run_made_is_logged_under_it(done: Clone, same: bool) -> None:
     """Where the server was down, the stage may have run again, with other settings, before it was back."""
-    count = "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
-    count += "print(len(client.search_model_versions(\"name = 'tiny-line'\")))"
-    before = int(done.run("-c", count).stdout)
+    client = client_of(done)
+
+    def versions() -> int:
+        return len(client.search_model_versions("name = 'tiny-line'"))
+
+    before = versions()
     made = read_json(next((done.root / ".tenfold/published").glob("*line-0")))["identity"]
     start = {"kind": "start", "out": "data/quick/tiny/line-0", "process": "1-0", "commit": "0", "flow_run": ""}
     start |= {"pipeline": "pipelines/quick/tiny", "stage": "line-0", "function": "tasks.tiny_fitting:fit"}
@@ -88,7 +91,7 @@ def test_only_the_model_that_a_run_made_is_logged_under_it(done: Clone, same: bo
         (late / f"{name}.jsonl").write_text("".join(json.dumps({**event, "time": 1.0}) + "\n" for event in events))
     done.run("-m", "tasks.running.tracking")
     assert not late.exists()
-    assert int(done.run("-c", count).stdout) == before + same
+    assert versions() == before + same
 
 
 def test_a_cached_stage_names_the_run_that_made_it(done: Clone) -> None:
@@ -105,23 +108,20 @@ def test_a_cached_stage_names_the_run_that_made_it(done: Clone) -> None:
     assert cached["run"] == first["line-0"]
 
 
-def test_dvc_repro_is_tracked_too(clone: Clone) -> None:
-    clone.dvc("repro")
-    wait_for(lambda: not list((clone.root / ".tenfold/tracking").glob("dvc-*")), "the push of what dvc's stages said")
-    runs = {run["name"]: run for run in runs_of(clone)["tiny"]}
-    (parent,) = [run for name, run in runs.items() if str(name).startswith("quick ")]
-    assert parent["tags"]["engine"] == "dvc repro"
-    assert parent["status"] == "FINISHED"
-    assert len(runs["line-1"]["curve"]) == 50
-
-
 @pytest.fixture
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+def mlflow_server(untouched: Clone, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     """An address, and the command that serves MLflow there."""
     port = free_port()
     home = tmp_path_factory.mktemp("server")
+    for path in (untouched.root / "mlflow").glob("mlflow.db*"):  # the tables take long to make
+        shutil.copy(path, home)
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{home}/db", "--artifacts-destination", str(home / "artifacts")]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{home}/mlflow.db",
+        "--artifacts-destination",
+        str(home / "artifacts"),
+    ]
     return f"http://127.0.0.1:{port}", command
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[
     assert list((clone.root / ".tenfold/tracking").glob("2*/*.jsonl")), "what could not be pushed is kept"
     process = subprocess.Popen(command, cwd=clone.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: clone.run("-c", RUNS, check=False).returncode == 0, "the server's start")
+        wait_for(lambda: answers(f"{address}/health"), "the server's start")
         clone.run("-m", "tasks.running.tracking")
         assert not list((clone.root / ".tenfold/tracking").glob("2*"))
         runs = {run["name"]: run for run in runs_of(clone)["tiny"]}
@@ -144,17 +144,13 @@ def test_a_server_that_is_down_loses_nothing(clone: Clone, mlflow_server: tuple[
         process.wait()
 
 
-def test_a_killed_reproduction_is_marked(clone: Clone) -> None:
-    process = clone.start("reproduce")
-    spool = clone.root / ".tenfold/tracking"
-    wait_for(lambda: any('"stage": "line-0"' in path.read_text() for path in spool.glob("2*/*.jsonl")), "line-0")
+def test_a_killed_reproduction_is_marked(done: Clone) -> None:
+    process = begun_to_clean(done)
     process.kill()
     process.wait()
-    wait_for(lambda: not list(spool.glob("2*")), "the push of what was said")
-    status = {str(run["name"]): run["status"] for run in runs_of(clone)["tiny"]}
-    assert status["line-0"] == "KILLED"
-    assert next(status[name] for name in status if name.startswith("quick ")) == "KILLED"
-    shutil.rmtree(clone.root / "data")
+    wait_for(lambda: not list((done.root / ".tenfold/tracking").glob("2*")), "the push of what was said")
+    status = newest_statuses(done)
+    assert (status["reproduction"], status["cleaned"]) == ("KILLED", "KILLED")
 
 
 def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
@@ -171,8 +167,10 @@ def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
 
 def test_one_bad_item_and_a_deleted_experiment_stop_nothing(done: Clone) -> None:
     """What MLflow refuses is set aside and said; the experiment that a page's bin holds is put back."""
-    client = "import mlflow; client = mlflow.MlflowClient('sqlite:///mlflow/mlflow.db')\n"
-    done.run("-c", client + "client.delete_experiment(client.get_experiment_by_name('tiny').experiment_id)")
+    client = client_of(done)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
     said = '    spool.note("The texts are clean.")'
     done.edit("tasks/tiny.py", lambda code: code.replace(
         said, said + '\n    spool.metric("bad", float("nan"), step=2**70)\n    spool.metric("good, too", 1.0)'
@@ -187,7 +185,7 @@ def test_one_bad_item_and_a_deleted_experiment_stop_nothing(done: Clone) -> None
 
 def test_a_store_that_cannot_be_used_is_said_and_loses_nothing(done: Clone) -> None:
     (done.root / "mlflow/mlflow.db").write_text("no database")
-    done.edit("tasks/tiny.py", lambda code: code.replace('c in config.keep + " "', "c in config.keep"))
+    done.edit("flows/tiny.py", lambda code: code.replace("tiny.Counting())\nhalf", "tiny.Counting(repeats=2))\nhalf"))
     ended = done.tenfold("reproduce")
     assert "The tracking store did not take all that was said" in ended.stdout
     assert "mlflow.db" in ended.stdout

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ARGUMENTS, ROOT, shoot, wait_for
+from conftest import ROOT, shoot, wait_for
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from flows.engine.server import free_port
 from tools.annotate import agreement
@@ -29,23 +28,6 @@ SCRIPTED = (
 ALTS = "image,alt\n1-hut.png,Alpine hut 1923\n2-lake.jpg,lake\n3-tick.svg,tick\n"
 
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, started once for all of these tests."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of a person with nothing stored in the browser yet."""
-    page = browser.new_page(viewport={"width": 1500, "height": 950})
-    yield page
-    page.context.close()
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""The record, which Tenfold and DVC share: both agree on it after every change, and bytes are held against it."""
+
+import re
+import shutil
+
+import yaml
+from conftest import comparable
+from minis import Ended, Mini, Minis
+
+
+def new_parameter(mini: Mini) -> None:
+    mini.edit("flows/mini.py", lambda code: code.replace("keep=10", "keep=11"))
+
+
+def new_source(mini: Mini) -> None:
+    (mini.root / "texts/c.txt").write_text("sphinx of black quartz judge my vow")
+
+
+def new_code(mini: Mini) -> None:
+    mini.edit("tasks/mini.py", lambda code: code.replace("VERSION = 1", "VERSION = 2"))
+
+
+def new_command(mini: Mini) -> None:
+    mini.edit("flows/mini.py", lambda code: code.replace('each={"seed": (0, 1)}', 'each={"seed": (1, 2)}'))
+
+
+def lost_output(mini: Mini) -> None:
+    for path in (mini.root / "data/quick/mini/cleaned").iterdir():
+        path.unlink()
+
+
+def nothing(mini: Mini) -> None:
+    pass
+
+
+def well(ended: Ended) -> str:
+    assert ended.code == 0, ended.output
+    return ended.output
+
+
+def test_dvc_and_tenfold_give_the_same_digests_after_every_kind_of_change(minis: Minis) -> None:
+    """And each takes what the other has recorded. Of a training: test_dvc_repro.py."""
+    ours, theirs = minis.done("ours"), minis.done("theirs")
+    for change in (nothing, new_parameter, new_source, new_code, new_command, lost_output):
+        change(ours)
+        change(theirs)
+        before = len(ours.computed()), len(theirs.computed())
+        well(ours.reproduce())
+        well(theirs.do("compile"))
+        well(theirs.do("repro", program="dvc"))
+        assert comparable(ours) == comparable(theirs), f"after {change.__name__}"
+        assert (len(ours.computed()) > before[0]) == (change not in (nothing, lost_output)), "the change is none"
+        assert len(theirs.computed()) - before[1] >= len(ours.computed()) - before[0], "dvc did not run it"
+        well(theirs.reproduce())
+        assert "Nothing to do" in well(theirs.reproduce()), f"tenfold trusts what dvc did: {change.__name__}"
+        status = well(ours.do("repro", program="dvc"))
+        described = (":code'", ":environment'", ":machine'")
+        ran = [line for line in status.splitlines() if "Running" in line and not any(d in line for d in described)]
+        assert ran == [], f"dvc trusts what tenfold did: {change.__name__}"
+    assert (ours.root / "data/sources/texts/c.txt").exists(), "a folder of one's own is read again when it changes"
+
+
+def test_a_run_says_whether_its_bytes_are_those_on_record(minis: Minis) -> None:
+    """A stranger's first run confirms the record stage by stage, or names what differs on that machine."""
+    mini = minis.done()
+    lock = mini.root / "pipelines/quick/mini/dvc.lock"
+
+    def again() -> str:
+        for folder in (".dvc/cache", "data/quick/mini"):
+            shutil.rmtree(mini.root / folder)
+        said = well(mini.reproduce())
+        return next(line for line in said.splitlines() if line.startswith("Bytes as on record"))
+
+    compared = re.fullmatch(r"Bytes as on record: (\d+) of (\d+) stages", again())
+    assert compared is not None
+    assert compared[1] == compared[2] > "1"
+    recorded = yaml.safe_load(lock.read_text())
+    out = recorded["stages"]["drawn-1"]["outs"][0]
+    out["md5"] = "0" * 32 + ".dir"
+    lock.write_text(yaml.safe_dump(recorded))
+    assert again().endswith("; not mini/drawn-1"), "a measuring stage is never compared"
