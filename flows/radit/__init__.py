@@ -133,5 +133,5 @@ paper = Paper(
         "Retrieval helps is near certain here: an answer stands in a passage by construction for 111 of 120 questions. "
         "Reasoning (no arm answers any) and unanswerable questions, 18 of 120, tell arms hardly apart.",
     ],
-    findings=["both-steps-are-better-than-either", "passages-in-tuning-help"],
+    findings=["divergence-as-printed-teaches-more", "retrieval-helps"],
 )
