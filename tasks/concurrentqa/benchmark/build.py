@@ -96,10 +96,11 @@ def build(
     """Filter and split the candidates, and write the benchmark.
 
     `vectors` are the shards of the passages' features by number: passage i is in shard i mod (number of shards).
-    Writes questions.parquet (the candidates' columns, `id` and `split`) and the same split by split; unfiltered.parquet,
-    questions as those of test, of which none was rejected for what a search finds, nor by a language model; for readers
-    of the original CQA_{train,dev,test}_all.json and corpora/{private,public,combined}_corpus.json; datasheet.json and
-    datasheet.md; and metrics.json. Where candidates are too few the splits are smaller, and the datasheet says so.
+    Writes questions.parquet (the candidates' columns, `id` and `split`) and the same split by split; unfiltered.parquet
+    with questions as those of test, none of them rejected for what a search finds or a language model knows; for
+    readers of the original CQA_{train,dev,test}_all.json and corpora/{private,public,combined}_corpus.json;
+    datasheet.json and datasheet.md; and metrics.json. Where candidates are too few the splits are smaller, and the
+    datasheet says so.
     """
     passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
     made = read_candidates(candidates / "candidates.parquet")

@@ -31,7 +31,7 @@ FLAWS = (
     "A question is unambiguous as far as these corpora say; the world may have other answers.",
     "Passages of one mail may be gold in different splits; how many are is said below.",
     "The filters use the searches that are evaluated later (BM25, MiniLM): what these find is low by choice. The "
-    "unfiltered sample (unfiltered.parquet) is for comparing them with others; some of its questions need one hop only.",
+    "unfiltered sample (unfiltered.parquet) is for comparing them with others; one hop finds some of its questions.",
 )
 
 
@@ -179,7 +179,7 @@ def markdown(sheet: Mapping[str, Any]) -> str:
         "",
         "## Splits",
         "",
-        "No bridge entity, no sender and no wording is in two splits, and none of dev or test was in dev or test of the "
+        "No bridge entity, no sender and no wording is in two splits, and none of dev or test was in that of the "
         "benchmark that the project published first: these are for training. "
         + "; ".join(
             f"{split}: {sheet['splits'][split]['wordings']} wordings, "

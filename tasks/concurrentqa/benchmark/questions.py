@@ -18,7 +18,7 @@ WRITTEN: tuple[Split, ...] = ("train", "dev", "test", "unfiltered")
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions, each with its split: one of the benchmark, its unfiltered sample (which shares questions with test), or
+    """Questions, each with its split: one of the benchmark, its unfiltered sample (which may share some with test), or
     "extra" for more to train on, which has no id."""
 
     questions: list[Candidate]

@@ -10,7 +10,7 @@ from tasks.base import spool
 from tasks.base.measures import measures
 from tasks.concurrentqa.benchmark.questions import Questions, Split, read_questions
 from tasks.concurrentqa.questions.candidates import CHAINS
-from tasks.concurrentqa.retrieval.evaluation import means, shown, write
+from tasks.concurrentqa.retrieval.evaluation import means, write
 from tasks.concurrentqa.retrieval.reader import Reading, prompt
 from tasks.encyclopedia.passages import read_passages
 from tasks.language.smollm2 import Precision, SmolLM2
@@ -72,7 +72,6 @@ def read_found(
     candidates: Path,
     model: Path,
     reader: Path,
-    bm25: Path,
     mixed: dict[str, Path],
     public: dict[str, Path],
     config: Answering,
@@ -88,7 +87,7 @@ def read_found(
     passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
     every = read_questions(benchmark, candidates)
     asked = config.sample.rows(every)[config.shard :: config.shards]
-    found = best_chains(bm25, mixed, public, asked)
+    found = best_chains(mixed, public, asked)
     wanted = sorted(
         {(row, chain) for by in found.values() for row, chain in by.items()}
         | {(row, every.questions[row].passages) for row in asked}
@@ -124,7 +123,6 @@ def score_answers(
     candidates: Path,
     reader: Path,
     answers: dict[str, Path],
-    bm25: Path,
     mixed: dict[str, Path],
     public: dict[str, Path],
     config: Scoring,
@@ -132,7 +130,7 @@ def score_answers(
 ) -> None:
     """Score what the reader says to the best chain of each search; write metrics.json and examples.parquet.
 
-    Arms: bm25, mdr-mixed, mdr-public, and oracle, which reads the gold chains. Where the reader cannot read, every row
+    Arms: mdr-mixed, mdr-public, and oracle, which reads the gold chains. Where the reader cannot read, every row
     says so, and no claim is judged by it.
     """
     from pyarrow import parquet
@@ -151,12 +149,10 @@ def score_answers(
     metrics: list[Row] = []
     examples: list[Row] = []
     for seed in sorted(mixed, key=int):
-        found = best_chains(bm25, {seed: mixed[seed]}, {seed: public[seed]}, asked)
+        found = best_chains({seed: mixed[seed]}, {seed: public[seed]}, asked)
         by = {(arm, policy): chains for (arm, policy, _), chains in found.items()}
         by["oracle", "none"] = {row: every.questions[row].passages for row in asked}
-        mine = [
-            row for condition, chains in sorted(by.items()) for row in _examples(condition, chains, every, said)
-        ]
+        mine = [row for condition, chains in sorted(by.items()) for row in _examples(condition, chains, every, said)]
         scores = means(mine, ("f1", "em"))
         rows = [*scores, *_lacking(scores), *_selective(mine)]
         metrics += [{**row, **_shown(row), **note, "seed": int(seed)} for row in rows]
@@ -166,17 +162,16 @@ def score_answers(
 
 
 def best_chains(
-    bm25: Path, mixed: Mapping[str, Path], public: Mapping[str, Path], asked: Sequence[int]
+    mixed: Mapping[str, Path], public: Mapping[str, Path], asked: Sequence[int]
 ) -> dict[tuple[str, str, str], dict[int, Chain]]:
     """The best chain of each question by arm, policy and seed; where nothing was found it is empty."""
     found: dict[tuple[str, str, str], dict[int, Chain]] = {}
-    searches = [("bm25", "", bm25), *(("mdr-mixed", *each) for each in mixed.items())]
-    searches += [("mdr-public", *each) for each in public.items()]
-    for arm, seed, folder in searches:
-        for policy, row, chain in _first(folder):
-            found.setdefault((arm, policy, seed), dict.fromkeys(asked, ()))
-            if row in found[arm, policy, seed]:
-                found[arm, policy, seed][row] = chain
+    for arm, searches in (("mdr-mixed", mixed), ("mdr-public", public)):
+        for seed, folder in searches.items():
+            for policy, row, chain in _first(folder):
+                by = found.setdefault((arm, policy, seed), dict.fromkeys(asked, ()))
+                if row in by:
+                    by[row] = chain
     return found
 
 
@@ -218,9 +213,7 @@ def _examples(
 
 def _shown(row: Row) -> Row:
     """In which row of the paper's tables a measurement stands."""
-    if "coverage" in row or "aurc" in row:
-        return {"curve": f"{row['arm']}, {row['policy']}"}
-    return {"setting": f"{row['arm']}, {row['policy']}"} if row["arm"] == "oracle" else shown(row)
+    return {"curve" if "coverage" in row or "aurc" in row else "read": f"{row['arm']}, {row['policy']}"}
 
 
 def _lacking(scores: Sequence[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Evaluation of retrieval: what every retriever finds, by policy and by type of chain, and what the public index saw."""
+"""Evaluation of retrieval: what every retriever finds, by policy and type of chain, and what the public index saw."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,9 @@ class Evaluation:
     seed: Index
     split: Split = "test"
     arm: str = "mdr-mixed"
-    examples: tuple[str, ...] = ("bm25", "mdr-mixed", "mdr-public", "mdr-mixed-public-first", "mdr-mixed-slice")
+    examples: tuple[str, ...] = (
+        "bm25", "minilm", "mdr-mixed", "mdr-public", "mdr-mixed-public-first", "mdr-mixed-slice",
+    )  # fmt: skip
 
 
 @measures(
@@ -52,9 +54,7 @@ class Evaluation:
     sent_bytes="bytes sent to the public index",
     same_as_single="questions whose chains are the same, in order, as those of one index over both corpora",
 )
-def evaluate(
-    *, benchmark: Path, candidates: Path, retrieved: dict[str, Path], config: Evaluation, out: Path
-) -> None:
+def evaluate(*, benchmark: Path, candidates: Path, retrieved: dict[str, Path], config: Evaluation, out: Path) -> None:
     """Score what each arm of `retrieved` found; write metrics.json and examples.parquet.
 
     Arms are the labels of `retrieved`, with the mode after them where that is not "overall" (mdr-mixed-quota), and the
@@ -79,7 +79,7 @@ def evaluate(
         examples += _examples(("shuffled", "none"), ids, questions, other, main)
     examples = _with_won_back(examples)
     metrics = [*means(examples, (*QUANTITIES, "won_back")), *_audits(retrieved), *_identical(found)]
-    metrics = [{**row, **shown(row), "seed": config.seed} for row in metrics]
+    metrics = [{**row, **_shown(row, config.split), "seed": config.seed} for row in metrics]
     write(metrics, [{**each, "seed": config.seed} for each in examples if each["arm"] in config.examples], out)
     spool.table("retrieval", [row for row in metrics if "p_em" in row])
 
@@ -99,16 +99,6 @@ def means(examples: Sequence[Row], quantities: Sequence[str]) -> list[Row]:
     ]
 
 
-def shown(row: Row) -> Row:
-    """In which row of the paper's tables a measurement stands: that of an arm under a policy, or of a way to search."""
-    arm, policy, places = row["arm"], row["policy"], {}
-    if arm in PLAIN:
-        places["setting"] = f"{arm}, {policy}"
-    if row["domain"] == "all" and arm.startswith("mdr-mixed"):
-        places["way"] = policy + arm.removeprefix("mdr-mixed").replace("-", ", ", 1)
-    return places
-
-
 def write(metrics: Sequence[Row], examples: Sequence[Row], out: Path) -> None:
     """Write metrics.json and examples.parquet; what an example lacks is empty there."""
     from pyarrow import Table, parquet
@@ -119,6 +109,18 @@ def write(metrics: Sequence[Row], examples: Sequence[Row], out: Path) -> None:
         Table.from_pylist([{name: example.get(name) for name in columns} for example in examples]),
         out / "examples.parquet",
     )
+
+
+def _shown(row: Row, split: Split) -> Row:
+    """In which row of the paper's tables a measurement stands: that of an arm under a policy, or of a way to search."""
+    arm, policy, places = row["arm"], row["policy"], {}
+    if split == "unfiltered":
+        return {"unfiltered": f"{arm}, {policy}"}
+    if arm in PLAIN:
+        places["setting"] = f"{arm}, {policy}"
+    if row["domain"] == "all" and arm.startswith("mdr-mixed"):
+        places["way"] = policy + arm.removeprefix("mdr-mixed").replace("-", ", ", 1)
+    return places
 
 
 def _retrieved(folders: Mapping[str, Path], questions: Mapping[int, Candidate]) -> dict[Condition, Found]:

@@ -54,6 +54,7 @@ def convert_model(*, smollm2: Path, config: Conversion, out: Path) -> None:
 @measures(
     gold_f1="token F1 of the reader's answers on dev, given the gold passages, 0 to 1",
     gold_em="its answers there equal to the gold one after normalisation, 0 to 1",
+    blind_f1="token F1 of its answers on dev to the question alone, 0 to 1",
     shown="questions of dev whose answer is in what is shown of the gold passages, 0 to 1",
 )
 def train_reader(
@@ -78,8 +79,11 @@ def train_reader(
 
     dev = [every.questions[row] for row in every.rows("dev")]
     prompts = [prompt(each, each.passages, passages, config.reading) for each in dev]
-    said = SmolLM2(model, precision=config.precision, adapter=out).complete(prompts, config.reading.answer_tokens)
-    rows = [{**row, "seed": config.seed} for row in read_well(dev, prompts, said)]
+    blind = [prompt(each, (), passages, config.reading) for each in dev]
+    said = SmolLM2(model, precision=config.precision, adapter=out).complete(
+        [*prompts, *blind], config.reading.answer_tokens
+    )
+    rows = [{**row, "seed": config.seed} for row in read_well(dev, prompts, said[: len(dev)], said[len(dev) :])]
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
     (out / "reader.json").write_text(json.dumps({"withheld": withheld(rows)}) + "\n")
     spool.table("reader", rows)
@@ -92,19 +96,22 @@ def prompt(question: Candidate, chain: Sequence[str], passages: Mapping[str, Pas
     return f"{background}Question: {question.question}\nAnswer:"
 
 
-def read_well(questions: Sequence[Candidate], prompts: Sequence[str], said: Sequence[Said]) -> list[dict[str, Any]]:
-    """What the reader makes of gold passages, by the type of chain and by where the answers are."""
+def read_well(
+    questions: Sequence[Candidate], prompts: Sequence[str], said: Sequence[Said], blind: Sequence[Said]
+) -> list[dict[str, Any]]:
+    """What the reader makes of gold passages, and of none, by the type of chain and by where the answers are."""
     from models.retrieval.scoring import exact_match, token_f1
 
     groups = {**ENDS, **{chain: (chain,) for chain in CHAINS}, "all": get_args(Chain)}
     rows: list[dict[str, Any]] = []
     for domain, chains in groups.items():
-        mine = [each for each in zip(questions, prompts, said, strict=True) if each[0].chain in chains]
+        mine = [each for each in zip(questions, prompts, said, blind, strict=True) if each[0].chain in chains]
         if mine:
             means = {
-                "gold_f1": [token_f1(answer.text, question.answer) for question, _, answer in mine],
-                "gold_em": [exact_match(answer.text, question.answer) for question, _, answer in mine],
-                "shown": [float(question.answer in text) for question, text, _ in mine],
+                "gold_f1": [token_f1(answer.text, question.answer) for question, _, answer, _ in mine],
+                "gold_em": [exact_match(answer.text, question.answer) for question, _, answer, _ in mine],
+                "blind_f1": [token_f1(guess.text, question.answer) for question, _, _, guess in mine],
+                "shown": [float(question.answer in text) for question, text, _, _ in mine],
             }
             rows.append({"domain": domain, **{name: sum(values) / len(mine) for name, values in means.items()}})
     return rows
