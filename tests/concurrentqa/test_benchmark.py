@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 from tiny_models import save_bert, save_llama
 
 from tasks.base.errors import UserError
+from tasks.concurrentqa.benchmark import splits
 from tasks.concurrentqa.benchmark.asked import asked_before, digest
 from tasks.concurrentqa.benchmark.build import Benchmark, build, select, take_unfiltered
 from tasks.concurrentqa.benchmark.original import read_original
@@ -37,6 +39,14 @@ from tasks.language.tables import read_table
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
 SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False)
 NAMES = st.sampled_from(["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_moves() -> Iterator[None]:
+    """The search for splits tries each part a hundred times: worlds are small here, and disjoint whatever is tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits, "MOVES", 100)
+        yield
 
 
 @st.composite
