@@ -84,8 +84,8 @@ paper = Paper(
         "Tables and sections of the paper are named by what they show, for their numbers are from memory.",
         "The trained retrievers ask for the second hop with the frozen features of the question and of the first "
         "passage, which the encoder read apart; the arm minilm encodes their joint text.",
-        "The filters rejected what BM25 and MiniLM find in one step: on test both are weak by choice. BM25 is compared "
-        "on the unfiltered sample alone, MiniLM on test.",
+        "The filters rejected what BM25 and MiniLM find in one step: on test both are weak by choice. Both are "
+        "compared on the unfiltered sample alone; the table of test has BM25 for what the filters did to it.",
         "One reader reads for all: verdicts on answers are about it, over new questions and new retrievers. It learned "
         "from all types of chains, the paper's from public ones. It reads the best chain of each search and no other, "
         "so that the answers' F1 is bounded by how often that is right. Where its F1 on dev, given the gold passages, "

@@ -178,15 +178,15 @@ CLAIMS = [
     ),
     Claim(
         "training-beats-the-frozen-encoder",
-        says="The trained retriever finds both gold passages of more questions than the frozen encoder whose features "
-        "it reads, although that reads question and first passage as one text",
+        says="On questions that no search has filtered, the trained retriever finds both gold passages more often than "
+        "the frozen encoder whose features it reads, although that reads question and first passage as one text",
         source="the retriever is trained there; our encoder is frozen",
         evidence="R",
         paper_value="not measured there",
         whose="ours",
-        test=greater(p_em(), p_em(arm="minilm"), **NEW),
+        test=greater(p_em(stage=evaluation_unfiltered), p_em(arm="minilm", stage=evaluation_unfiltered), **NEW),
         expected="holds",
-        seen=f"{BEFORE}: in F1, 0.093 against 0.051; MiniLM filtered these questions, too",
+        seen="on questions that MiniLM had filtered, as published, in F1: 0.093 against 0.051; of others nothing",
     ),
     Claim(
         "privacy-costs-accuracy",

@@ -131,7 +131,7 @@ public_retriever = retriever("public")
 
 
 # 7. Retrieval under every policy, the public index being a service that logs what it sees; and without a policy also of
-# the sample that no search has filtered, where BM25 can be compared with others.
+# the sample that no search has filtered, where BM25 and MiniLM can be compared with others.
 def searched(profile: str, split: Split = "test") -> Search:
     """A narrower beam in the quick profile."""
     return Search(split=split, beam=2, top=3, fetch=20) if profile == "quick" else Search(split=split)
@@ -148,10 +148,10 @@ def by_words(split: Split) -> Stage:
 
 bm25 = by_words("test")
 bm25_unfiltered = by_words("unfiltered")
-minilm = Stage(
+minilm_unfiltered = Stage(
     retrieve_frozen,
     inputs={**ENCODED, "minilm": MINILM},
-    config=profiles(lambda p: FrozenSearch(search=searched(p))),
+    config=profiles(lambda p: FrozenSearch(search=searched(p, "unfiltered"))),
 )
 
 
@@ -178,14 +178,17 @@ evaluation = Stage(
     evaluate,
     inputs={
         **QUESTIONS,
-        "retrieved": {"bm25": bm25, "minilm": minilm, "mdr-mixed": mdr_mixed, "mdr-public": mdr_public},
+        "retrieved": {"bm25": bm25, "mdr-mixed": mdr_mixed, "mdr-public": mdr_public},
     },
     config=Evaluation(seed=0),
     each={"seed": SEEDS},
 )
 evaluation_unfiltered = Stage(
     evaluate,
-    inputs={**QUESTIONS, "retrieved": {"bm25": bm25_unfiltered, "mdr-mixed": mdr_mixed_unfiltered}},
+    inputs={
+        **QUESTIONS,
+        "retrieved": {"bm25": bm25_unfiltered, "minilm": minilm_unfiltered, "mdr-mixed": mdr_mixed_unfiltered},
+    },
     config=Evaluation(seed=0, split="unfiltered", arm=""),
     each={"seed": SEEDS},
 )

@@ -15,6 +15,7 @@ from models.config import Optimisation
 from tasks.concurrentqa.benchmark.questions import WRITTEN
 from tasks.concurrentqa.questions.candidates import read_candidates
 from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate
+from tasks.concurrentqa.retrieval.leakage import AskingFirst, ask_first
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
 from tasks.concurrentqa.retrieval.retrieve import Search, SparseSearch, TrainedSearch, retrieve_sparse, retrieve_trained
 from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
@@ -151,6 +152,23 @@ def test_means_are_of_the_examples(scored: dict[Any, dict[str, Any]], world: Pat
     assert {key[0] for key in values} == set(EVALUATION.examples) - {"minilm", "mdr-public"}
     for key, own in values.items():
         assert scored[key]["p_em"] == pytest.approx(np.mean(own))
+
+
+def test_what_asking_first_sends_is_counted_by_the_service_question_by_question(world: Path, tmp_path: Path) -> None:
+    """A count of what was masked and not of what was sent, or one that our own search does not pass either."""
+    config = AskingFirst(seed=1, questions=16, beam=4)
+    ask_first(**inputs(world, *SEARCHING, "retriever"), config=config, out=tmp_path)
+    examples = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
+    found = {(row["arm"], row["question"]): row["private_share"] for row in examples}
+    assert len(found) == 32
+    assert all(share == 0 for (arm, _), share in found.items() if arm == "ours")
+    # One query of the question alone, and one for each of four first passages, some of them mails.
+    masked = [share for (arm, _), share in found.items() if arm == "masked-afterwards"]
+    assert all(round(5 * share, 6) in (0, 1, 2, 3, 4) for share in masked)
+    assert np.mean(masked) > 0.2
+    rows = {row["arm"]: row for row in json.loads((tmp_path / "metrics.json").read_text())}
+    assert rows["both"]["same_chains"] == 1.0
+    assert rows["masked-afterwards"]["private_share"] == pytest.approx(np.mean(masked))
 
 
 def test_without_labels_retrieval_stays(world: Path, tmp_path: Path) -> None:
