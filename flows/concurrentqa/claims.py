@@ -25,9 +25,9 @@ def p_em(policy: str = "none", chain: str = "all", arm: str = "mdr-mixed", stage
     return _by_question(stage["p_em"], arm, policy, chain)
 
 
-def f1(policy: str = "none", chain: str = "all", arm: str = "mdr-mixed") -> Measurement:
+def f1(policy: str = "none", chain: str = "all") -> Measurement:
     """Token F1 of the reader's answers, question by question; withheld where the reader cannot read."""
-    return _by_question(answers["f1"], arm, policy, chain)
+    return _by_question(answers["f1"], "mdr-mixed", policy, chain)
 
 
 def _by_question(measured: Measurement, arm: str, policy: str, chain: str) -> Measurement:
@@ -54,6 +54,8 @@ def shares(arm: str) -> Measurement:
 BEFORE = "on other questions, as published"
 """What was known beforehand: everything below was measured once, on questions that are for training now."""
 READ = "another reader's answers, which read mails with an F1 of 0.12 given the gold passages; of this reader nothing"
+
+UNREAD = "An hour does not hold the reading of two retrievers' chains; what they find is compared in "
 
 CLAIMS = [
     Claim(
@@ -247,9 +249,8 @@ CLAIMS = [
         evidence="M✓",
         paper_value="49.5 (ConcurrentQA-MDR) against 28.7 (HotpotQA-MDR); from memory, not read again",
         whose="paper, with a number",
-        test=greater(f1("none", "EE"), f1("none", "EE", "mdr-public"), size=0.208, **NEW),
-        expected="holds",
-        seen=READ,
+        test=NotTested(UNREAD + "mixed-training-finds-more-of-private-chains."),
+        expected="not tested",
     ),
     Claim(
         "mixed-training-costs-public-chains",
@@ -258,9 +259,8 @@ CLAIMS = [
         evidence="M✓",
         paper_value="68.3 (ConcurrentQA-MDR) against 81.3 (HotpotQA-MDR); from memory, not read again",
         whose="paper, with a number",
-        test=less(f1("none", "WW"), f1("none", "WW", "mdr-public"), size=-0.130, **NEW),
-        expected="does not hold at this scale",
-        seen=READ,
+        test=NotTested(UNREAD + "mixed-training-finds-less-of-public-chains."),
+        expected="not tested",
     ),
     Claim(
         "mixed-training-is-better-overall",
@@ -269,9 +269,8 @@ CLAIMS = [
         evidence="M✓",
         paper_value="56.5 (ConcurrentQA-MDR) against 53.0 (HotpotQA-MDR, from memory)",
         whose="paper, with a number",
-        test=greater(f1(), f1(arm="mdr-public"), size=0.035, **NEW),
-        expected="holds",
-        seen=READ,
+        test=NotTested(UNREAD + "mixed-training-finds-more-overall."),
+        expected="not tested",
     ),
     Claim(
         "bm25-wins-by-the-second-hop",

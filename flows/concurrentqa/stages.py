@@ -69,8 +69,8 @@ features = Stage(
     each={"shard": (0, 1)},
 )
 
-# 4. The benchmark: filters, splits that share neither bridge, sender nor wording, and a datasheet. A language model
-# tells which questions can be answered without any passage; it is the reader later.
+# 4. The benchmark: filters, splits that share neither bridge, sender nor wording, and a datasheet. Where there is time, a
+# language model tells which questions can be answered without any passage (1 of 100); it is the reader later.
 model = Stage(convert_model, inputs={"smollm2": Source("smollm2")}, config=Conversion())
 benchmark = Stage(
     build,
@@ -83,7 +83,7 @@ benchmark = Stage(
     },
     config=Profiles(
         quick=Benchmark(seed=0, test=8, dev=4, train=16, most_test=8, most_train=24, unfiltered=8, closed_book=False),
-        cpu=Benchmark(seed=0),
+        cpu=Benchmark(seed=0, closed_book=False),
         gpu=Benchmark(seed=0),
     ),
 )
@@ -253,17 +253,16 @@ def sample(profile: str) -> Sample:
     return Sample(questions={"quick": 1, "cpu": 40, "gpu": 425}[profile])
 
 
-SEARCHES = {"mixed": mdr_mixed, "public": mdr_public}
 read = Stage(
     read_found,
-    inputs={"corpora": corpora, **QUESTIONS, "model": model, "reader": reader, **SEARCHES},
+    inputs={"corpora": corpora, **QUESTIONS, "model": model, "reader": reader, "searches": mdr_mixed},
     config=profiles(lambda p: Answering(shards=1 if p == "quick" else 2, sample=sample(p), reading=reading(p))),
     each={"shard": Profiles((0,), (0, 1), (0, 1))},
     native=True,
 )
 answers = Stage(
     score_answers,
-    inputs={**QUESTIONS, "reader": reader, "answers": read, **SEARCHES},
+    inputs={**QUESTIONS, "reader": reader, "answers": read, "searches": mdr_mixed},
     config=profiles(lambda p: Scoring(sample=sample(p))),
 )
 

@@ -54,11 +54,11 @@ class Benchmark:
     """
 
     seed: Index
-    test: Count = 400
+    test: Count = 300
     dev: Count = 30
-    train: Count = 600
+    train: Count = 400
     mixed: Fraction = 2 / 3
-    most_test: Count = 425
+    most_test: Count = 350
     most_train: Count = 1500
     unfiltered: Count = 200
     cap: Fraction = 0.1

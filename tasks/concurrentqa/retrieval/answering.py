@@ -22,7 +22,10 @@ Row = dict[str, Any]
 Chain = tuple[str, ...]
 """The ids of a chain's two passages; empty where nothing was found."""
 
+ARM = "mdr-mixed"
 RESTRICTED = ("document", "query")
+READ = ("none", *RESTRICTED)
+"""Policies under which what is found is read."""
 
 COVERAGES = range(10, 101, 10)
 """Percent."""
@@ -72,14 +75,13 @@ def read_found(
     candidates: Path,
     model: Path,
     reader: Path,
-    mixed: dict[str, Path],
-    public: dict[str, Path],
+    searches: dict[str, Path],
     config: Answering,
     out: Path,
 ) -> None:
     """Read the best chain that each search found for a question, and the gold one, each once; write answers.parquet.
 
-    `mixed` and `public` are searches by seed. The file has one row a question and chain: question (its row among all),
+    `searches` are those of one retriever by seed. The file has one row a question and chain: question (its row among all),
     passage1, passage2 (empty where nothing was found), answer and confidence.
     """
     from pyarrow import Table, parquet
@@ -87,7 +89,7 @@ def read_found(
     passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
     every = read_questions(benchmark, candidates)
     asked = config.sample.rows(every)[config.shard :: config.shards]
-    found = best_chains(mixed, public, asked)
+    found = best_chains(searches, asked)
     wanted = sorted(
         {(row, chain) for by in found.values() for row, chain in by.items()}
         | {(row, every.questions[row].passages) for row in asked}
@@ -123,14 +125,13 @@ def score_answers(
     candidates: Path,
     reader: Path,
     answers: dict[str, Path],
-    mixed: dict[str, Path],
-    public: dict[str, Path],
+    searches: dict[str, Path],
     config: Scoring,
     out: Path,
 ) -> None:
     """Score what the reader says to the best chain of each search; write metrics.json and examples.parquet.
 
-    Arms: mdr-mixed, mdr-public, and oracle, which reads the gold chains. Where the reader cannot read, every row
+    Arms: mdr-mixed, and oracle, which reads the gold chains. Where the reader cannot read, every row
     says so, and no claim is judged by it.
     """
     from pyarrow import parquet
@@ -148,9 +149,9 @@ def score_answers(
     }
     metrics: list[Row] = []
     examples: list[Row] = []
-    for seed in sorted(mixed, key=int):
-        found = best_chains({seed: mixed[seed]}, {seed: public[seed]}, asked)
-        by = {(arm, policy): chains for (arm, policy, _), chains in found.items()}
+    for seed in sorted(searches, key=int):
+        found = best_chains({seed: searches[seed]}, asked)
+        by = {(ARM, policy): chains for (policy, _), chains in found.items()}
         by["oracle", "none"] = {row: every.questions[row].passages for row in asked}
         mine = [row for condition, chains in sorted(by.items()) for row in _examples(condition, chains, every, said)]
         scores = means(mine, ("f1", "em"))
@@ -161,17 +162,15 @@ def score_answers(
     spool.table("f1", [row for row in metrics if "f1" in row])
 
 
-def best_chains(
-    mixed: Mapping[str, Path], public: Mapping[str, Path], asked: Sequence[int]
-) -> dict[tuple[str, str, str], dict[int, Chain]]:
-    """The best chain of each question by arm, policy and seed; where nothing was found it is empty."""
-    found: dict[tuple[str, str, str], dict[int, Chain]] = {}
-    for arm, searches in (("mdr-mixed", mixed), ("mdr-public", public)):
-        for seed, folder in searches.items():
-            for policy, row, chain in _first(folder):
-                by = found.setdefault((arm, policy, seed), dict.fromkeys(asked, ()))
-                if row in by:
-                    by[row] = chain
+def best_chains(searches: Mapping[str, Path], asked: Sequence[int]) -> dict[tuple[str, str], dict[int, Chain]]:
+    """The best chain of each question by policy and seed; where nothing was found it is empty."""
+    found: dict[tuple[str, str], dict[int, Chain]] = {
+        (policy, seed): dict.fromkeys(asked, ()) for policy in READ for seed in searches
+    }
+    for seed, folder in searches.items():
+        for policy, row, chain in _first(folder):
+            if row in found[policy, seed]:
+                found[policy, seed][row] = chain
     return found
 
 
@@ -180,7 +179,7 @@ def _first(folder: Path) -> Iterator[tuple[str, int, Chain]]:
     from pyarrow import parquet
 
     for row in parquet.read_table(folder / "chains.parquet", filters=[("rank", "=", 0)]).to_pylist():
-        if row["mode"] == "overall" and row["policy"] in ("none", *RESTRICTED):
+        if row["mode"] == "overall" and row["policy"] in READ:
             yield row["policy"], row["question"], (row["passage1"], row["passage2"])
 
 
