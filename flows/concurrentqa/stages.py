@@ -69,8 +69,8 @@ features = Stage(
     each={"shard": (0, 1)},
 )
 
-# 4. The benchmark: filters, splits that share neither bridge, sender nor wording, and a datasheet. Where there is time, a
-# language model tells which questions can be answered without any passage (1 of 100); it is the reader later.
+# 4. The benchmark: filters, splits that share neither bridge, sender nor wording, and a datasheet. Where there is time,
+# a language model tells which questions can be answered without any passage (1 of 100); it is the reader later.
 model = Stage(convert_model, inputs={"smollm2": Source("smollm2")}, config=Conversion())
 benchmark = Stage(
     build,

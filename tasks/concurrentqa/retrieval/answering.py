@@ -81,8 +81,8 @@ def read_found(
 ) -> None:
     """Read the best chain that each search found for a question, and the gold one, each once; write answers.parquet.
 
-    `searches` are those of one retriever by seed. The file has one row a question and chain: question (its row among all),
-    passage1, passage2 (empty where nothing was found), answer and confidence.
+    `searches` are those of one retriever by seed. The file has one row a question and chain: question (its row among
+    all), passage1, passage2 (empty where nothing was found), answer and confidence.
     """
     from pyarrow import Table, parquet
 
