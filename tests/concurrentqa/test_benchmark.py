@@ -4,7 +4,6 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from safetensors.numpy import save_file
 from tiny_models import save_bert, save_llama
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.benchmark import splits
 from tasks.concurrentqa.benchmark.asked import asked_before, digest
 from tasks.concurrentqa.benchmark.build import Benchmark, build, select, take_unfiltered
 from tasks.concurrentqa.benchmark.original import read_original
@@ -37,16 +35,8 @@ from tasks.encyclopedia.passages import read_passages, write_passages
 from tasks.language.tables import read_table
 
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
-SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False)
+SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False, moves=100)
 NAMES = st.sampled_from(["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_moves() -> Iterator[None]:
-    """The search for splits tries each part a hundred times: worlds are small here, and disjoint whatever is tried."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(splits, "MOVES", 100)
-        yield
 
 
 @st.composite
@@ -74,7 +64,7 @@ def test_splits_share_no_bridge_no_sender_and_no_wording(candidates: list[Candid
     """A bridge in train and test makes a retriever look as if it could find what it was shown."""
     config = replace(SMALL, seed=seed)
     wording_split = split_wordings((each.wording for each in candidates), config.shares(), seed)
-    part_split = assign(candidates, wording_split, config.wanted(), config.cap, seed)
+    part_split = assign(candidates, wording_split, config.wanted(), config.cap, seed, config.moves)
     questions, fell = select(candidates, part_split, wording_split, None, config)
     for shared in (lambda each: parts(each), lambda each: {each.wording}):
         seen = {split: {part for each in questions if each.split == split for part in shared(each)} for split in SPLITS}
@@ -100,11 +90,11 @@ def test_the_same_person_written_otherwise_is_the_same_person() -> None:
 def test_what_has_nothing_in_common_is_not_lost(chain: str) -> None:
     """A search that leaves most candidates between the splits would still be disjoint."""
     candidates = [each for each in world(40)[1] if each.chain == chain]
-    config = replace(SMALL, test=40, dev=40, train=40, mixed=1.0)
+    config = replace(SMALL, test=40, dev=40, train=40, mixed=1.0, moves=1000)
     wording_split = split_wordings((each.wording for each in candidates), config.shares(), 0)
-    part_split = assign(candidates, wording_split, config.wanted(), config.cap, 0)
+    part_split = assign(candidates, wording_split, config.wanted(), config.cap, 0, config.moves)
     assert all(split_of(each, part_split, wording_split) == wording_split[each.wording] for each in candidates)
-    assert part_split == assign(candidates[::-1], wording_split, config.wanted(), config.cap, 0)
+    assert part_split == assign(candidates[::-1], wording_split, config.wanted(), config.cap, 0, config.moves)
 
 
 @given(sizes=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 12), max_size=6))
@@ -128,7 +118,7 @@ def test_what_was_asked_before_is_asked_in_train_alone(
     wordings, asked = sorted({each.wording for each in candidates}), {name.lower() for name in before} | {"rome"}
     known = wordings[::2]
     wording_split = split_wordings(wordings, SMALL.shares(), seed, known)
-    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, seed, asked)
+    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, seed, SMALL.moves, asked)
     for each in select(candidates, part_split, wording_split, None, SMALL)[0]:
         if each.split != "train":
             assert not parts(each) & asked
@@ -153,7 +143,7 @@ def test_the_unfiltered_sample_has_what_searches_reject_and_nothing_of_train() -
     _, candidates = world(60)
     kept = candidates[::2]
     wording_split = split_wordings((each.wording for each in candidates), SMALL.shares(), 0)
-    part_split = assign(kept, wording_split, SMALL.wanted(), SMALL.cap, 0)
+    part_split = assign(kept, wording_split, SMALL.wanted(), SMALL.cap, 0, SMALL.moves)
     questions, _ = select(kept, part_split, wording_split, None, SMALL)
     unfiltered = take_unfiltered(candidates, part_split, wording_split, replace(SMALL, unfiltered=30))
     assert {each.question for each in unfiltered} - {each.question for each in kept}
@@ -214,7 +204,7 @@ def test_more_than_is_wanted_is_taken_as_far_as_the_bound() -> None:
     """A bound that is not read, or one that moves what is in which split."""
     _, candidates = world(60)
     wording_split = split_wordings((each.wording for each in candidates), SMALL.shares(), 0)
-    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, 0)
+    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, 0, SMALL.moves)
     few, many = (
         select(candidates, part_split, wording_split, None, replace(SMALL, most_test=most))[0] for most in (8, 9)
     )
@@ -235,7 +225,7 @@ def test_what_a_model_knows_by_heart_is_in_neither_dev_nor_test() -> None:
         asked.extend(batch)
         return [len(each.answer) % 2 == 0 for each in batch]
 
-    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, 0)
+    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, 0, SMALL.moves)
     questions, fell = select(candidates, part_split, wording_split, knows, SMALL)
     heldout = [each for each in questions if each.split != "train"]
     bridges = [each for each in heldout if each.type == "bridge"]

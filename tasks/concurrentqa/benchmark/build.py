@@ -50,7 +50,8 @@ class Benchmark:
     the sample that no search has filtered.
 
     `cap` is the largest share that an answer may have of a family in a split. `closed_book` asks SmolLM2 every bridge
-    question that would become one of dev or test, and drops those that it knows.
+    question that would become one of dev or test, and drops those that it knows. With `unasked` nothing that an
+    earlier benchmark asked about is in dev or test (see `asked`). The search for splits moves each part `moves` times.
     """
 
     seed: Index
@@ -63,6 +64,8 @@ class Benchmark:
     unfiltered: Count = 200
     cap: Fraction = 0.1
     closed_book: bool = True
+    unasked: bool = True
+    moves: Count = 3000
 
     def wanted(self) -> dict[str, dict[Split, int]]:
         """How many questions of each chain each split should have."""
@@ -106,7 +109,9 @@ def build(
     made = read_candidates(candidates / "candidates.parquet")
     random.Random(config.seed).shuffle(made)
     wordings = (candidate.wording for candidate in made)
-    wording_split = split_wordings(wordings, config.shares(), config.seed, asked.WORDINGS)
+    wording_split = split_wordings(
+        wordings, config.shares(), config.seed, asked.WORDINGS if config.unasked else frozenset()
+    )
     stored = read_vectors(vectors)
     if len(stored) != len(passages):
         raise UserError(f"There are {len(stored)} vectors of {len(passages)} passages: encode these corpora.")
@@ -114,8 +119,9 @@ def build(
     before = [check.name for check in checks].index(SEARCHES[0])
     sound, fell = sift(made, checks[:before])
     kept, fell_of_these = sift(sound, checks[before:])
-    before_now = asked.asked_before({part for candidate in sound for part in parts(candidate)})
-    part_split = assign(kept, wording_split, config.wanted(), config.cap, config.seed, before_now)
+    about = {part for candidate in sound for part in parts(candidate)}
+    before_now = asked.asked_before(about) if config.unasked else set()
+    part_split = assign(kept, wording_split, config.wanted(), config.cap, config.seed, config.moves, before_now)
     knows = closed_book(SmolLM2(smollm2, THREADS)) if config.closed_book else None
     questions, fell_later = select(kept, part_split, wording_split, knows, config)
     unasked, _ = sift(sound, [check for check in checks[before:] if check.name not in SEARCHES])

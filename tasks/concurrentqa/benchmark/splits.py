@@ -29,8 +29,6 @@ WEIGHTS: dict[Split, float] = {"train": 1, "dev": 1, "test": 2}
 """What all the wanted questions of a chain are worth in each split."""
 SURPLUS = 0.02
 """What a train question above the wanted number is worth, a wanted one being worth 1."""
-MOVES = 3000
-"""How often each part is moved, or is left where it is after all."""
 HOTTEST, COLDEST = 0.01, 0.0001
 """Temperatures, in the value of all wanted questions of a chain in a split."""
 
@@ -86,13 +84,14 @@ def assign(
     wanted: Mapping[str, Mapping[Split, int]],
     cap: float,
     seed: int,
+    moves: int,
     asked: Collection[str] = (),
 ) -> dict[str, Split]:
     """The split of every bridge and sender, so that as many of the questions `wanted` of each chain are whole.
 
-    Those in `asked` are for training.
+    Each is moved `moves` times, or is left where it is after all; those in `asked` are for training.
     """
-    return _Search(candidates, wording_split, wanted, cap).run(random.Random(seed), asked)
+    return _Search(candidates, wording_split, wanted, cap).run(random.Random(seed), moves, asked)
 
 
 def split_of(candidate: Candidate, part_split: Mapping[str, Split], wording_split: Mapping[str, Split]) -> Split | None:
@@ -215,7 +214,7 @@ class _Search:
             for name in answers
         ]
 
-    def run(self, rng: random.Random, asked: Collection[str]) -> dict[str, Split]:
+    def run(self, rng: random.Random, moves: int, asked: Collection[str]) -> dict[str, Split]:
         """Anneal from a random state, and return the split of every part; those in `asked` stay in train."""
         train = SPLITS.index("train")
         self.split = [train if part in asked else rng.randrange(len(SPLITS)) for part in self.parts]
@@ -226,7 +225,7 @@ class _Search:
         for item, place in enumerate(self.place):
             if place >= 0:
                 self.put(item, place, 1)
-        steps = MOVES * len(free)
+        steps = moves * len(free)
         for step in range(steps):
             temperature = HOTTEST * (COLDEST / HOTTEST) ** (step / steps)
             part = rng.choice(free)

@@ -91,10 +91,16 @@ def plant(
     def second_texts(rows: "Integers", places: "Integers") -> "Values":
         return [f"{asked[row]} {texts[place]}" for row, place in zip(rows.tolist(), places.tolist(), strict=True)]
 
-    rows = [
-        *_compared("text", asked, second_texts, Corpus(passages, None, texts), config.beam),
-        *_compared("vectors", first, second_vectors, Corpus(passages, indexed, None), config.beam),
-    ]
+    public = Corpus(passages, indexed, texts).only("public")
+    with TemporaryDirectory() as folder:
+        served = Path(folder) / "served.jsonl"
+        with serve(served, public.ids, public.vectors, public.texts) as address:
+            rows = [
+                *_compared("text", asked, second_texts, Corpus(passages, None, texts), config.beam, address, served),
+                *_compared(
+                    "vectors", first, second_vectors, Corpus(passages, indexed, None), config.beam, address, served
+                ),
+            ]
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
     spool.table("leakage", rows)
 
@@ -182,41 +188,39 @@ def canary(passage: Passage) -> str:
     return f"canary{passage.id.replace('_', '')}yranac " if passage.scope == "private" else ""
 
 
-def _compared(domain: str, first: "Values", second: "Second", corpus: Corpus, beam: int) -> list[dict[str, Any]]:
-    """Both searches under every policy, each with what the service saw of it."""
+def _compared(
+    domain: str, first: "Values", second: "Second", corpus: Corpus, beam: int, address: str, served: Path
+) -> list[dict[str, Any]]:
+    """Both searches under every policy, each with what the service at `address` saw of it, which logs in `served`."""
     from models.retrieval.index import Remembering
     from models.retrieval.search import Local
 
     rows: list[dict[str, Any]] = []
-    public = corpus.only("public")
     own = corpus.only("private")
     here, planted = Local(Remembering(own.index())), {canary(passage).strip() for passage in own.passages}
-    with TemporaryDirectory() as folder:
-        served = Path(folder) / "served.jsonl"
-        with serve(served, public.ids, public.vectors, public.texts) as address:
-            for policy in POLICIES:
-                chains = {}
-                for arm in (OURS, MASKED):
-                    private = set(digests(first)) if policy in ("query", "private-only") else set[str]()
-                    sent = Path(folder) / "sent.jsonl"
-                    paths = _searched(arm, policy, first, second, corpus, here, beam, address, sent, private)
-                    chains[arm] = _allowed(paths, policy, len(first), beam)
-                    saw = seen(served)
-                    served.unlink(missing_ok=True)  # so that the next search has a log of its own
-                    words = {word for text in saw.texts for word in text.split()}
-                    rows.append(
-                        {
-                            "arm": arm,
-                            "domain": domain,
-                            "policy": policy,
-                            "leaks": saw.among(private),
-                            "canaries": len(words & planted),
-                            "public_queries": saw.queries,
-                            "search": f"{arm}, {domain}, {policy}",
-                        }
-                    )
-                same = sum(chains[OURS][at] == chains[MASKED][at] for at in range(len(first))) / len(first)
-                rows.append({"arm": "both", "domain": domain, "policy": policy, "same_chains": same})
+    for policy in POLICIES:
+        chains = {}
+        for arm in (OURS, MASKED):
+            private = set(digests(first)) if policy in ("query", "private-only") else set[str]()
+            sent = served.with_name("sent.jsonl")
+            paths = _searched(arm, policy, first, second, corpus, here, beam, address, sent, private)
+            chains[arm] = _allowed(paths, policy, len(first), beam)
+            saw = seen(served)
+            served.unlink(missing_ok=True)  # so that the next search has a log of its own
+            words = {word for text in saw.texts for word in text.split()}
+            rows.append(
+                {
+                    "arm": arm,
+                    "domain": domain,
+                    "policy": policy,
+                    "leaks": saw.among(private),
+                    "canaries": len(words & planted),
+                    "public_queries": saw.queries,
+                    "search": f"{arm}, {domain}, {policy}",
+                }
+            )
+        same = sum(chains[OURS][at] == chains[MASKED][at] for at in range(len(first))) / len(first)
+        rows.append({"arm": "both", "domain": domain, "policy": policy, "same_chains": same})
     return rows
 
 
