@@ -125,8 +125,8 @@ def build(
     knows = closed_book(SmolLM2(smollm2, THREADS)) if config.closed_book else None
     questions, fell_later = select(kept, part_split, wording_split, knows, config)
     unasked, _ = sift(sound, [check for check in checks[before:] if check.name not in SEARCHES])
-    elsewhere = dict.fromkeys(before_now, "train") | part_split
-    unfiltered = take_unfiltered(unasked, elsewhere, wording_split, config)
+    known: dict[str, Split] = dict.fromkeys(before_now, "train")
+    unfiltered = take_unfiltered(unasked, known | part_split, wording_split, config)
     write(questions, unfiltered, [*fell, *fell_of_these, *fell_later], passages, config, out)
 
 

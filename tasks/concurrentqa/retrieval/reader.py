@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from models.config import Count, Index, Optimisation, config
 from tasks.base import spool
@@ -102,7 +102,7 @@ def read_well(
     """What the reader makes of gold passages, and of none, by the type of chain and by where the answers are."""
     from models.retrieval.scoring import exact_match, token_f1
 
-    groups = {**ENDS, **{chain: (chain,) for chain in CHAINS}, "all": get_args(Chain)}
+    groups: dict[str, tuple[Chain, ...]] = {**ENDS, **{chain: (chain,) for chain in CHAINS}, "all": CHAINS}
     rows: list[dict[str, Any]] = []
     for domain, chains in groups.items():
         mine = [each for each in zip(questions, prompts, said, blind, strict=True) if each[0].chain in chains]
