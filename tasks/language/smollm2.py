@@ -58,12 +58,12 @@ class SmolLM2:
         `instruction` is the system message that all prompts share (without it, the model's own).
         """
         chats = [self._chat(prompt, instruction) for prompt in prompts]
-        return [said.text for said in self._said(chats, max_new_tokens, self.tokenizer.eos_token_id, batch)]
+        return [said.text for said in self._said(chats, max_new_tokens, [], batch)]
 
     def complete(self, prompts: Sequence[str], max_new_tokens: int = 16, batch: int = 16) -> list[Said]:
         """How the model goes on after each prompt, which is no message, up to the end of the line."""
-        (end,) = self.tokenizer(END, add_special_tokens=False)["input_ids"]
-        return self._said(prompts, max_new_tokens, end, batch)
+        ends = self.tokenizer(END, add_special_tokens=False)["input_ids"]
+        return self._said(prompts, max_new_tokens, ends, batch)
 
     def log_likelihood(self, prompt: str, answer: str) -> float:
         """The natural logarithm of the probability that the model's answer to `prompt` begins with `answer`."""
@@ -76,9 +76,11 @@ class SmolLM2:
             logs = self.model(input_ids=ids).logits[0, len(before) - 1 : -1].log_softmax(-1)
         return float(logs.gather(1, ids[0, len(before) :, None]).sum())
 
-    def _said(self, texts: Sequence[str], longest: int, end: int, batch: int) -> list[Said]:
+    def _said(self, texts: Sequence[str], longest: int, ends: list[int], batch: int) -> list[Said]:
+        """What comes after each text, up to one of the tokens `ends` or the model's own end."""
         import torch
 
+        ends = [*ends, self.tokenizer.eos_token_id]
         lengths = [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
         order = sorted(range(len(texts)), key=lambda row: (lengths[row], row))
         said = [Said("", 0.0)] * len(texts)
@@ -96,19 +98,18 @@ class SmolLM2:
                     top_p=None,
                     top_k=None,
                     pad_token_id=self.tokenizer.pad_token_id,
-                    eos_token_id=end,
+                    eos_token_id=ends,
                     output_scores=True,
                     return_dict_in_generate=True,
                 )
             new = made.sequences[:, tokens["input_ids"].shape[1] :]
             logs = torch.stack(made.scores, 1).float().log_softmax(-1).gather(2, new[..., None])[..., 0]
             # What follows the first end is padding.
-            ended = (new == end).cumsum(1)
-            counts = (ended - (new == end).long()) == 0
+            is_end = torch.isin(new, torch.tensor(ends, device=new.device)).long()
+            counts = is_end.cumsum(1) - is_end == 0
             means = ((logs * counts).sum(1) / counts.sum(1)).tolist()
-            for row, one, mean in zip(rows, new, means, strict=True):
-                text = self.tokenizer.decode(one[counts[rows.index(row)]], skip_special_tokens=True)
-                said[row] = Said(text.strip(), mean)
+            for row, tokens_said, own, mean in zip(rows, new, counts, means, strict=True):
+                said[row] = Said(self.tokenizer.decode(tokens_said[own], skip_special_tokens=True).strip(), mean)
         return said
 
     def _chat(self, prompt: str, instruction: str = "") -> str:
