@@ -124,7 +124,7 @@ def convert(folder: Path, out: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    model, tokenizer = _read(folder, torch.bfloat16)
+    model, tokenizer = _read(folder, torch.float32)
     # `transformers` writes no model that came from a GGUF file, though its weights are plain numbers by now.
     tied = model.config.tie_word_embeddings
     state = {
