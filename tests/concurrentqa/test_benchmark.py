@@ -35,7 +35,9 @@ from tasks.encyclopedia.passages import read_passages, write_passages
 from tasks.language.tables import read_table
 
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
-SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False, moves=100)
+SMALL = Benchmark(
+    seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False, unasked=False, moves=100
+)
 NAMES = st.sampled_from(["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"])
 
 

@@ -105,6 +105,10 @@ def build(
     datasheet.json and datasheet.md; and metrics.json. Where candidates are too few the splits are smaller, and the
     datasheet says so.
     """
+    if config.unasked and not asked.WORDINGS:
+        raise UserError(
+            "data/concurrentqa/asked.yaml is empty: say there what was asked before, or set unasked to false."
+        )
     passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
     made = read_candidates(candidates / "candidates.parquet")
     random.Random(config.seed).shuffle(made)
