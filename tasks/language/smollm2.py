@@ -80,6 +80,8 @@ class SmolLM2:
         """What comes after each text, up to one of the tokens `ends` or the model's own end."""
         import torch
 
+        if not texts:
+            return []
         ends = [*ends, self.tokenizer.eos_token_id]
         lengths = [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
         order = sorted(range(len(texts)), key=lambda row: (lengths[row], row))
