@@ -275,9 +275,17 @@ def built(inputs: dict[str, Path], out: Path) -> Path:
     return out
 
 
-def test_the_stage_writes_the_same_bytes_and_reads_them_again(inputs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def made(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the stage writes."""
+    return built(inputs, tmp_path_factory.mktemp("made") / "out")
+
+
+def test_the_stage_writes_the_same_bytes_and_reads_them_again(
+    inputs: dict[str, Path], made: Path, tmp_path: Path
+) -> None:
     """Ids by position or by hash(), questions in another split's file, gold lost on the way to the authors' format."""
-    one, two = built(inputs, tmp_path / "one"), built(inputs, tmp_path / "two")
+    one, two = made, built(inputs, tmp_path / "two")
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     assert len(files) == 14
     for file in files:
@@ -300,24 +308,21 @@ def test_the_stage_writes_the_same_bytes_and_reads_them_again(inputs: dict[str, 
     ]
 
 
-def test_the_datasheet_and_the_metrics_say_what_is_missing_and_what_fell(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_datasheet_and_the_metrics_say_what_is_missing_and_what_fell(inputs: dict[str, Path], made: Path) -> None:
     """A chain without candidates that crashes the stage, or that nobody is told of."""
-    out = built(inputs, tmp_path / "out")
-    sheet = json.loads((out / "datasheet.json").read_text())
+    sheet = json.loads((made / "datasheet.json").read_text())
     assert sheet["short"]["WE test"] == {"wanted": SMALL.test, "found": 0}
-    page = (out / "datasheet.md").read_text()
+    page = (made / "datasheet.md").read_text()
     assert "- WE test: 0 of 8" in page
-    counts = Counter(row["split"] for row in pyarrow.parquet.read_table(out / "questions.parquet").to_pylist())
+    counts = Counter(row["split"] for row in pyarrow.parquet.read_table(made / "questions.parquet").to_pylist())
     assert sheet["total"] == counts
     assert f"| all | {counts['train']} | {counts['dev']} | {counts['test']} | {counts.total()} |" in page
-    rows = json.loads((out / "metrics.json").read_text())
-    made = Counter(each.chain for each in read_candidates(inputs["candidates"] / "candidates.parquet"))
+    rows = json.loads((made / "metrics.json").read_text())
+    candidates = Counter(each.chain for each in read_candidates(inputs["candidates"] / "candidates.parquet"))
     for chain in ("EE", "EW", "WW"):
         fell = sum(row["rejected"] for row in rows if row["domain"] == chain and "rejected" in row)
         kept = [row for row in rows if row["domain"] == chain and "questions" in row]
-        assert fell + sum(row["questions"] for row in kept if row["split"] != "unfiltered") == made[chain]
+        assert fell + sum(row["questions"] for row in kept if row["split"] != "unfiltered") == candidates[chain]
         assert [row["questions"] for row in kept if row["split"] == "unfiltered"] == [sheet["unfiltered"][chain]]
         assert all(row["seed"] == 0 for row in rows)
 
