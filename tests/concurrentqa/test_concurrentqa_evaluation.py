@@ -14,7 +14,7 @@ from two_hop_world import inputs, write_split, write_world
 from models.config import Optimisation
 from tasks.concurrentqa.benchmark.questions import WRITTEN
 from tasks.concurrentqa.questions.candidates import read_candidates
-from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate
+from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate, with_won_back
 from tasks.concurrentqa.retrieval.leakage import AskingFirst, ask_first
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
 from tasks.concurrentqa.retrieval.retrieve import Search, SparseSearch, TrainedSearch, retrieve_sparse, retrieve_trained
@@ -133,13 +133,16 @@ def test_controls_move_as_they_must(scored: dict[Any, dict[str, Any]]) -> None:
 
 def test_what_is_won_back_is_counted_from_what_the_policy_costs(scored: dict[Any, dict[str, Any]]) -> None:
     """A third of the cost that is added and not taken off, or a cost against another policy, would win back more."""
-    free, private, first = (
-        scored[arm, policy, "EW"]["p_em"]
-        for arm, policy in (("mdr-mixed", "none"), ("mdr-mixed", "document"), ("mdr-mixed-public-first", "document"))
-    )
-    assert free >= first > private
-    won = scored["mdr-mixed-public-first", "document", "EW"]["won_back"]
-    assert won == pytest.approx((first - private) - (free - private) / 3)
+    row = scored["mdr-mixed-public-first", "document", "all"]
+    free, private = (scored["mdr-mixed", policy, "all"]["p_em"] for policy in ("none", "document"))
+    assert row["won_back"] == pytest.approx(row["p_em"] - private - (free - private) / 3)
+    arms = (("mdr-mixed", "none", 1.0), ("mdr-mixed", "document", 0.0), ("mdr-mixed", "query", 0.0))
+    for first, won in ((1.0, 2 / 3), (0.0, -1 / 3)):
+        rows = [
+            {"arm": arm, "policy": policy, "question": "EW-1", "p_em": p_em}
+            for arm, policy, p_em in (*arms, ("mdr-mixed-public-first", "document", first))
+        ]
+        assert [each["won_back"] for each in with_won_back(rows) if "won_back" in each] == [pytest.approx(won)]
 
 
 def test_means_are_of_the_examples(scored: dict[Any, dict[str, Any]], world: Path, tmp_path: Path) -> None:

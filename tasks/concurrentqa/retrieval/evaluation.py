@@ -77,7 +77,7 @@ def evaluate(*, benchmark: Path, candidates: Path, retrieved: dict[str, Path], c
     if config.arm:
         other = _shuffled(questions, config.seed)
         examples += _examples(("shuffled", "none"), ids, questions, other, main)
-    examples = _with_won_back(examples)
+    examples = with_won_back(examples)
     metrics = [*means(examples, (*QUANTITIES, "won_back")), *_audits(retrieved), *_identical(found)]
     metrics = [{**row, **_shown(row, config.split), "seed": config.seed} for row in metrics]
     write(metrics, [{**each, "seed": config.seed} for each in examples if each["arm"] in config.examples], out)
@@ -169,7 +169,7 @@ def _examples(
     return rows
 
 
-def _with_won_back(examples: Sequence[Row]) -> list[Row]:
+def with_won_back(examples: Sequence[Row]) -> list[Row]:
     """What public hops first win back, question by question: claims on a share of a cost need both in one number."""
     p_em = {(each["arm"], each["policy"], each["question"]): each["p_em"] for each in examples}
     return [
