@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ def affine(batches: Sequence[float], latencies: Sequence[float]) -> Affine:
     Raises:
         ValueError: fewer than three batches.
     """
+    import numpy as np
+
     if len(set(batches)) < 3:
         raise ValueError("an affine fit needs three batches")
     return _line(np.array(batches, float), np.array(latencies, float))
@@ -74,6 +78,8 @@ def regimes(batches: Sequence[float], latencies: Sequence[float]) -> Regimes:
     Raises:
         ValueError: fewer than four batches.
     """
+    import numpy as np
+
     if len(set(batches)) < 4:
         raise ValueError("a fit of both regimes needs four batches")
     b, t = np.array(batches, float), np.array(latencies, float)
@@ -93,15 +99,16 @@ def regimes(batches: Sequence[float], latencies: Sequence[float]) -> Regimes:
     return best
 
 
-def _line(b: np.ndarray, t: np.ndarray) -> Affine:
+def _line(b: "np.ndarray", t: "np.ndarray") -> Affine:
     """The affine fit of two points or more."""
+    import numpy as np
     from scipy.optimize import nnls
 
     (fixed, each), _ = nnls(np.stack([1 / t, b / t], axis=1), np.ones(len(t)))
     return Affine(float(fixed), float(each), float(np.sqrt(np.mean(((fixed + each * b) / t - 1) ** 2))))
 
 
-def _level(t: np.ndarray) -> float:
+def _level(t: "np.ndarray") -> float:
     """The level with the least squares of relative errors."""
     return float((1 / t).sum() / (1 / t**2).sum())
 
@@ -119,5 +126,7 @@ def knee(batches: Sequence[int], latencies: Sequence[float], slack: float = 0.1)
 
 def elasticity(work: Sequence[float], latencies: Sequence[float]) -> float:
     """d log latency / d log work, the slope of a line through two points or more."""
+    import numpy as np
+
     slope: float = np.polyfit(np.log(work), np.log(latencies), 1)[0]
     return float(slope)

@@ -60,3 +60,6 @@ TOLERANCE = 1e-4
 """How far an output in float32 may be from the reference's, relative to the root of their mean square."""
 LOW_TOLERANCE = 0.3
 """The same in fewer bits: products that are wrong are off by their own size."""
+
+LEAST_WARM_UP = 3
+"""Calls before any that counts, beside those that last until `settle` seconds have passed."""

@@ -11,8 +11,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from tasks.framework_tax.arms import ARMS, LOW_TOLERANCE, TOLERANCE
-from tasks.framework_tax.worker import LEAST_WARM_UP
+from tasks.framework_tax.arms import ARMS, LEAST_WARM_UP, LOW_TOLERANCE, TOLERANCE
 
 Record = Mapping[str, Any]
 Timed = Mapping[str, Any]

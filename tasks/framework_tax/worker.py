@@ -21,12 +21,10 @@ from typing import Any
 import numpy as np
 
 from tasks.base.errors import UserError
-from tasks.framework_tax.arms import ARMS
+from tasks.framework_tax.arms import ARMS, LEAST_WARM_UP
 from tasks.framework_tax.networks import Wanted
 from tasks.framework_tax.runtimes import Call, Runtime, start
 
-LEAST_WARM_UP = 3
-"""Calls before any that counts, beside those that last until `settle` seconds have passed."""
 MOST_CALLS = 2000
 SMALLEST = 1e-3
 """The least size of outputs that their errors are relative to."""

@@ -42,7 +42,7 @@ def test_damage(world: World, kind: str, how: str) -> None:
     [
         pytest.param([("reproduce", None)], id="another"),
         pytest.param([("reproduce", None), ("reproduce", None)], id="two-others", marks=pytest.mark.slow),
-        pytest.param([("dvc", None)], id="dvc"),
+        pytest.param([("dvc", None)], id="dvc", marks=pytest.mark.slow),
         pytest.param([("edit", ("keep", 11))], id="edit"),
         pytest.param([("edit", ("version", 2)), ("reproduce", None)], id="edit-and-another"),
     ],
