@@ -353,8 +353,9 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package"}
-"""Tests that may be skipped where what they need is missing; any other skip fails the run."""
+LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package", "test_fed_rags_loss_does_not_reach_its_retriever"}
+"""Tests that may be skipped where what they need is missing (npm; a package of somebody else's that is no dependency);
+any other skip fails the run."""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
