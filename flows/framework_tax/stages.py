@@ -3,7 +3,7 @@
 from typing import Any
 
 from flows.engine.paper import Handle, Profiles, Source, Stage
-from tasks.framework_tax import building, counting, curves, measuring, summary, taxing
+from tasks.framework_tax import building, counting, curves, measuring, points, summary, taxing
 from tasks.framework_tax.measuring import Measuring, Part
 
 ALL = ("torchscript", "compile", "aotinductor", "onnxruntime", "openvino", "jax")
@@ -69,7 +69,7 @@ measured = Stage(
 )
 
 # 5. Templates of the paper over widths and depths, fewer bits, and controls.
-SMALL = summary.SMALL
+SMALL = points.SMALL
 PLANTED = ("eager", "eager, again", "eager, hooked", "eager, delayed")
 AGAIN = tuple(f"encoder-64-4, batch {batch}" for batch in SMALL)
 """Where eager is timed in two processes, at every profile."""

@@ -6,33 +6,26 @@ Every row of a record that is not sound, or of a busy machine, says so and withh
 
 import json
 import math
-import random
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 from models.config import Count, Fraction, Index, config
 from tasks.base.files import write_json
 from tasks.base.measures import measures
-from tasks.framework_tax import record as records
 from tasks.framework_tax.arms import ARMS, REFERENCE, RUNTIMES
 from tasks.framework_tax.blocks import read
+from tasks.framework_tax.controls import again, equality, orders, planted
 from tasks.framework_tax.measuring import untimed, why_withheld
 from tasks.framework_tax.networks import DEEP, WIDE
-from tasks.framework_tax.record import Record, Timed, log_ratios, sound
-from tasks.framework_tax.taxing import MISFIT
-
-Row = dict[str, Any]
-Points = dict[tuple[str, str, int], Timed]
+from tasks.framework_tax.points import ORDER, Points, Row, fits, networks, of
+from tasks.framework_tax.record import Record, log_ratios, sound
 
 OPERATED = ("eager", "onnxruntime")
 """The runtimes whose latency is held against operations, network by network."""
 LEAST_NETWORKS = 4
 """Fewer tell nothing of whether operations tell latency."""
-ORDER = ("eager", "torchscript", "onnxruntime")
-"""The paper's three runtimes, the slowest first."""
 LEADS = (("torchscript", "aotinductor"), ("torchscript", "openvino"), ("compile", "onnxruntime"))
 """Pairs of which the second should be faster. Each network has its own row, so that one that is missing spoils none."""
 
@@ -124,7 +117,7 @@ def summarise(
     for record in probes:
         points = sound(record)
         made = [*_widths(points, flops), *_depths(points), *_ends(points), *_precisions(points)]
-        made += [*_threads(points), *_makers(points), *_planted(points), *_again(points)]
+        made += [*_threads(points), *_makers(points), *planted(points), *again(points)]
         if not record.get("bfloat16"):
             made = [row | _without_bfloat16(row) for row in made]
         rows += [row | why_withheld(record) for row in made]
@@ -132,29 +125,20 @@ def summarise(
     rows += _operations(zoo, flops)
     rows += _left_out(zoo)
     rows += _methods(taxes)
-    rows += _orders(zoo, config)
-    rows += _equality([*zoo, *probes])
+    rows += orders(zoo, config.shuffles, config.seed)
+    rows += equality([*zoo, *probes])
     rows += _untimed(rows)
     write_json(out / "metrics.json", rows + untimed(summarise, rows))
-
-
-def _of(points: Points, network: str, arm: str) -> dict[int, Timed]:
-    """A network's points on an arm, by batch."""
-    return {b: point for (n, a, b), point in sorted(points.items()) if (n, a) == (network, arm)}
-
-
-def _networks(points: Points) -> list[str]:
-    return list(dict.fromkeys(network for network, _, _ in points))
 
 
 def _gaps(points: Points) -> Iterable[Row]:
     """How much faster than eager each runtime is, batch by batch, and how that changes with the batch."""
     from scipy.stats import spearmanr
 
-    for network in _networks(points):
-        eager = _of(points, network, REFERENCE)
+    for network in networks(points):
+        eager = of(points, network, REFERENCE)
         for runtime in RUNTIMES[1:]:
-            own = _of(points, network, runtime)
+            own = of(points, network, runtime)
             logs = {batch: log_ratios(own[batch], eager[batch]) for batch in own if batch in eager}
             labels = {"network": network, "runtime": runtime, "series": f"{network}, {runtime}"}
             for batch, values in logs.items():
@@ -182,8 +166,8 @@ def _elasticities(points: Points, flops: Mapping[str, int], taxes: list[Row], co
     """Slopes over batches; which regime a batch is in says the profile, which is another measurement."""
     from models.framework_tax.fits import elasticity
 
-    for network in _networks(points):
-        eager = _of(points, network, REFERENCE)
+    for network in networks(points):
+        eager = of(points, network, REFERENCE)
         shares: dict[int, list[float]] = {}
         for row in taxes:
             if "tax" in row and row["network"] == network and row["method"] == "profile":
@@ -303,8 +287,8 @@ def _untimed(rows: list[Row]) -> Iterable[Row]:
 
 def _work(points: Points, flops: Mapping[str, int]) -> Iterable[Row]:
     """Operations and latency of every call in eager, for a figure."""
-    for network in _networks(points):
-        for batch, point in _of(points, network, REFERENCE).items():
+    for network in networks(points):
+        for batch, point in of(points, network, REFERENCE).items():
             if flops.get(network):
                 figures = {"mflops_at": flops[network] * batch / 1e6, "latency_at": 1e3 * median(point["cpu"])}
                 yield {"call": f"{network}, batch {batch}"} | figures
@@ -345,30 +329,14 @@ def _ends(points: Points) -> Iterable[Row]:
                 yield {"block": block, quantity: math.exp(ratio)}
 
 
-SMALL = (1, 2, 4, 8, 16)
-"""The batches of affine fits, block by block."""
-
-
-def _fits(points: Points, network: str, arm: str) -> list[Any]:
-    """Affine fits of processor time over small batches, a block each; none where a batch is missing or they misfit."""
-    from models.framework_tax.fits import affine
-
-    own = _of(points, network, arm)
-    if not set(SMALL) <= set(own):
-        return []
-    blocks = range(len(own[1]["cpu"]))
-    fits = [affine(SMALL, [own[batch]["cpu"][block] for batch in SMALL]) for block in blocks]
-    return fits if median(fit.error for fit in fits) <= MISFIT else []
-
-
 def _precisions(points: Points) -> Iterable[Row]:
     """Where half of a call grows with the batch, in fewer bits, and how fast it grows."""
-    for network in _networks(points):
-        plain = _fits(points, network, REFERENCE)
+    for network in networks(points):
+        plain = fits(points, network, REFERENCE)
         for arm, kind in ARMS.items():
             if kind.precision == "float32":
                 continue
-            for block, (own, other) in enumerate(zip(_fits(points, network, arm), plain, strict=False)):
+            for block, (own, other) in enumerate(zip(fits(points, network, arm), plain, strict=False)):
                 labels = {"network": network, "precision": kind.precision, "block": block}
                 labels |= {"reduced": f"{network}, {kind.precision}"}
                 figures = {
@@ -384,33 +352,6 @@ def _without_bfloat16(row: Row) -> Row:
     return {"unavailable": "this processor has no instructions for bfloat16"}
 
 
-def _planted(points: Points) -> Iterable[Row]:
-    """Whether a planted delay is found, and in the right part; it is held against hooks that do nothing."""
-    for network in _networks(points):
-        hooked = _fits(points, network, "eager, hooked")
-        each = median(fit.each for fit in hooked) if hooked else 0.0
-        if not each:
-            continue
-        for block, (own, plain) in enumerate(zip(hooked, _fits(points, network, REFERENCE), strict=False)):
-            yield {"network": network, "block": block, "hooks_ms": 1e3 * (own.fixed - plain.fixed)}
-        for arm, size in (("eager, delayed", "large"), ("eager, little delayed", "as the framework's")):
-            found = _of(points, network, arm)
-            for block, (delayed, plain) in enumerate(zip(_fits(points, network, arm), hooked, strict=False)):
-                planted = 1e-6 * found[1]["facts"]["planted_us"]
-                change = (delayed.each - plain.each) / each
-                attributed = (delayed.fixed - plain.fixed) / planted
-                labels = {"network": network, "planted": size, "block": block}
-                yield labels | {"attributed": attributed, "kernel_change": change}
-
-
-def _again(points: Points) -> Iterable[Row]:
-    """Eager against eager in another process: labels without a difference."""
-    for (network, arm, batch), point in points.items():
-        if arm == "eager, again" and (network, REFERENCE, batch) in points:
-            for block, ratio in enumerate(log_ratios(point, points[network, REFERENCE, batch])):
-                yield {"again": f"{network}, batch {batch}", "block": block, "again_ratio": ratio}
-
-
 THREADS = {1: REFERENCE, 2: "eager, two threads"}
 """The arms that differ in threads alone."""
 
@@ -419,8 +360,8 @@ def _threads(points: Points) -> Iterable[Row]:
     """Tax by the wall clock: what a call at batch 1 takes beyond its part of the step between two large batches."""
     for threads, arm in THREADS.items():
         per_block: dict[int, list[float]] = {}
-        for network in _networks(points):
-            own, others = _of(points, network, arm), _of(points, network, THREADS[2])
+        for network in networks(points):
+            own, others = of(points, network, arm), of(points, network, THREADS[2])
             shared = sorted(set(own) & set(others))
             if len(shared) < 3 or 1 not in shared:
                 continue
@@ -438,58 +379,3 @@ def _makers(points: Points) -> Iterable[Row]:
         if ARMS[arm].intel and (network, REFERENCE, batch) in points:
             for block, ratio in enumerate(log_ratios(points[network, REFERENCE, batch], point)):
                 yield {"product": f"{network}, batch {batch}", "block": block, "intel_ratio": math.exp(ratio)}
-
-
-def _orders(zoo: list[Record], config: Summary) -> Iterable[Row]:
-    """In how many blocks the three runtimes stand in the paper's order; and what the judge finds in shuffled labels."""
-    draw = random.Random(config.seed)
-    by_network: list[list[tuple[float, ...]]] = []
-    for record in zoo:
-        points = sound(record)
-        for network in _networks(points):
-            triple = [points.get((network, arm, 1)) for arm in ORDER]
-            if all(triple):
-                by_network.append(list(zip(*(point["cpu"] for point in triple if point), strict=True)))
-    withheld = next(filter(None, map(why_withheld, zoo)), {})
-    if by_network:
-        yield {"labels": "as measured", "in_order": mean(_falls(s) for own in by_network for s in own)} | withheld
-    if len(by_network) >= 2:
-        alarms = [_alarm(by_network, draw) for _ in range(config.shuffles)]
-        yield {"labels": "drawn anew", "false_alarms": mean(alarms)} | withheld
-
-
-def _alarm(by_network: list[list[tuple[float, ...]]], draw: random.Random) -> bool:
-    """Whether the first step of the order has an interval over networks without 0, its labels drawn in each block."""
-    import numpy as np
-
-    from tasks.judging.intervals import of_pairs
-
-    steps = []
-    for blocks in by_network:
-        shuffled = [draw.sample(seconds, len(seconds)) for seconds in blocks]
-        steps.append(mean(math.log(slower / faster) for slower, faster, *_ in shuffled))
-    low, high = of_pairs(np.array(steps)).interval(0.95)
-    return low > 0 or high < 0
-
-
-def _falls(seconds: Iterable[float]) -> bool:
-    return all(a > b for a, b in pairwise(seconds))
-
-
-def _equality(found: list[Record]) -> Iterable[Row]:
-    """How many points count, and how many medians are as certain as they should be."""
-    every = [point for record in found for point in record["points"]]
-    ran = [point for point in every if not point["failed"]]
-    plain = [point for point in ran if ARMS[point["arm"]].precision == "float32"]
-    voids = [point for point in plain if records.wrong(point)]
-    withheld = next(filter(None, map(why_withheld, found)), {})
-    yield {
-        "over": "all points",
-        "void_points": len(voids),
-        "equal_points": len(plain) - len(voids),
-        "failed_points": len(every) - len(ran),
-    } | withheld
-    for clock in ("cpu", "wall"):
-        widths = [records.half_width(p[clock]) for p in ran if len(p[clock]) >= records.LEAST_BLOCKS]
-        if widths:
-            yield {"clock": clock, "precise_points": mean(width <= 0.05 for width in widths)} | withheld

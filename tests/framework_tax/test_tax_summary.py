@@ -10,7 +10,8 @@ import pytest
 from conftest import ROOT, read_json
 
 from tasks.framework_tax.curves import Curves, fit_curves
-from tasks.framework_tax.summary import SMALL, Summary, summarise
+from tasks.framework_tax.points import SMALL
+from tasks.framework_tax.summary import Summary, summarise
 from tests.framework_tax.made_records import point, record
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
