@@ -220,7 +220,7 @@ CLAIMS = [
         whose="ours",
         test=all_of(nearer(error("30% of words deleted, stars everywhere"), error("30% of words deleted, no star"))),
         expected="holds",
-        seen="nothing",
+        seen="its smallest profile, where they made errors larger: .087 s against .077 s",
     ),
     Claim(
         "stars-take-the-place-of-missing-words",
