@@ -77,6 +77,7 @@ PROBES = (
     Part(networks="widths", arms=ORDER, batches=(1,)),
     Part(networks="ffn-4096-4", arms=("eager",), batches=(1,)),
     Part(networks="depths", arms=ORDER, batches=(1,)),
+    Part(networks="lengths", arms=ORDER, batches=(1,)),
     Part(networks="encoder-512-4", arms=("eager", "onnxruntime"), batches=(64,)),
     Part(networks="encoder-512-4", arms=("eager", "openvino", "openvino, static"), batches=(1, 4)),
     Part(networks="encoder-64-4 conv-64-4", arms=(*PLANTED, "eager, little delayed"), batches=SMALL),

@@ -1,6 +1,7 @@
 """The networks that are timed: the paper's templates, small networks of real families, real ones, and a user's own.
 
-A network is named `KIND-WIDTH-LAYERS` (one of the paper's templates, such as `ffn-64-4`) or by a name of FAMILIES.
+A network is named `KIND-WIDTH-LAYERS` (one of the paper's templates, such as `ffn-64-4`), `KIND-WIDTH-LAYERS-TOKENS`
+where its texts have another length, or by a name of FAMILIES.
 Weights are drawn from a seed; only those of TRAINED were trained.
 """
 
@@ -52,6 +53,9 @@ WIDTHS = {
 }
 """The widths of the templates, each of four layers."""
 
+LENGTHS = (4, 64, 256)
+"""Tokens of a text, besides the default."""
+
 DEEP, WIDE = "ffn-64-16", "ffn-256-1"
 """Two networks of 16 × 64² = 1 × 256² products."""
 
@@ -59,8 +63,9 @@ GROUPS = {
     "few": "encoder-64-4 conv-32-4",
     "widths": " ".join(f"{kind}-{width}-4" for kind, widths in WIDTHS.items() for width in widths),
     "depths": f"{DEEP} {WIDE}",
+    "lengths": " ".join(f"encoder-64-4-{tokens}" for tokens in LENGTHS),
 }
-GROUPS["templates"] = f"{GROUPS['widths']} {GROUPS['depths']}"
+GROUPS["templates"] = f"{GROUPS['widths']} {GROUPS['depths']} {GROUPS['lengths']}"
 """Networks that are built or timed together, by the name of a group."""
 
 
@@ -116,11 +121,15 @@ def network(asked: Wanted) -> Network:
         raise UserError(f"{asked.name} holds no PyTorch module.")
     if asked.name in FAMILIES:
         return _of_family(asked)
-    match = re.fullmatch(r"(\w+)-(\d+)-(\d+)", asked.name)
+    match = re.fullmatch(r"(\w+)-(\d+)-(\d+)(?:-(\d+))?", asked.name)
     if not match or match[1] not in TEMPLATES:
         known = ", ".join([*FAMILIES, *(f"{kind}-64-4" for kind in TEMPLATES)])
         raise UserError(f"There is no network {asked.name}; there are {known}.")
     module, shape = TEMPLATES[match[1]](int(match[2]), int(match[3]))
+    if match[4]:
+        if shape[0] != TOKENS or len(shape) != 2:
+            raise UserError(f"{asked.name}: a {match[1]} reads no text, so it cannot have {match[4]} tokens.")
+        shape = (int(match[4]), shape[1])
     return Network(module.eval(), _normal(shape))
 
 

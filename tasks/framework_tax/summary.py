@@ -18,7 +18,7 @@ from tasks.framework_tax.arms import ARMS, REFERENCE, RUNTIMES
 from tasks.framework_tax.blocks import read
 from tasks.framework_tax.controls import again, equality, orders, planted
 from tasks.framework_tax.measuring import untimed, why_withheld
-from tasks.framework_tax.networks import DEEP, WIDE
+from tasks.framework_tax.networks import DEEP, LENGTHS, TOKENS, WIDE
 from tasks.framework_tax.points import ORDER, Points, Row, fits, networks, of
 from tasks.framework_tax.record import Record, log_ratios, sound
 
@@ -61,6 +61,7 @@ class Summary:
     deep_ratio="latency of the deep and thin network over that of the wide one with as many operations, block by block",
     small_speedup="eager's latency over ONNX Runtime's, encoder of width 64, batch 1, block by block",
     large_speedup="the same at width 512, batch 64",
+    length_speedup="eager's latency over the runtime's at batch 1, encoder of width 64, by tokens, block by block",
     fixed_share_change="share of a call at batch 1 that does not grow with the batch, less that in float32, by affine "
     "fits, block by block: above 0 where half of a call grows with the batch only at a larger one",
     each_change_ms="milliseconds that one more example takes, less those in float32",
@@ -116,7 +117,7 @@ def summarise(
     probes: list[Record] = [read(folder / "record.json") for folder in probed.values()]
     for record in probes:
         points = sound(record)
-        made = [*_widths(points, flops), *_depths(points), *_ends(points), *_precisions(points)]
+        made = [*_widths(points, flops), *_depths(points), *_ends(points), *_lengths(points), *_precisions(points)]
         made += [*_threads(points), *_makers(points), *planted(points), *again(points)]
         if not record.get("bfloat16"):
             made = [row | _without_bfloat16(row) for row in made]
@@ -264,6 +265,7 @@ EXPECTED: tuple[tuple[str, Row], ...] = (
     *((name, {"runtime": runtime}) for name in ("flops_miss_change",) for runtime in ("eager", "onnxruntime")),
     ("small_speedup", {}),
     ("large_speedup", {}),
+    *(("length_speedup", {"tokens": tokens, "runtime": "onnxruntime"}) for tokens in (TOKENS, max(LENGTHS))),
     ("width_cost", {"widened": "16 to 64", "runtime": "onnxruntime"}),
     *(("deep_ratio", {"runtime": runtime}) for runtime in ("eager", "onnxruntime")),
     *(
@@ -327,6 +329,17 @@ def _ends(points: Points) -> Iterable[Row]:
         if eager and own:
             for block, ratio in enumerate(log_ratios(own, eager)):
                 yield {"block": block, quantity: math.exp(ratio)}
+
+
+def _lengths(points: Points) -> Iterable[Row]:
+    """The speed-up over eager by the length of a text."""
+    named = {TOKENS: "encoder-64-4"} | {tokens: f"encoder-64-4-{tokens}" for tokens in LENGTHS}
+    for tokens, network in sorted(named.items()):
+        for arm in ORDER[1:]:
+            eager, own = points.get((network, REFERENCE, 1)), points.get((network, arm, 1))
+            if eager and own:
+                for block, ratio in enumerate(log_ratios(own, eager)):
+                    yield {"tokens": tokens, "runtime": arm, "block": block, "length_speedup": math.exp(ratio)}
 
 
 def _precisions(points: Points) -> Iterable[Row]:

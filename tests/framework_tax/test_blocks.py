@@ -192,6 +192,14 @@ def test_inputs_follow_the_batch_and_are_the_same_each_time() -> None:
         assert len(made.module(*made.inputs(3))) == 3
 
 
+def test_texts_may_have_another_length() -> None:
+    """A length that changed nothing would make every curve over lengths flat."""
+    shapes = [network(Wanted(name)).inputs(2)[0].shape for name in ("encoder-16-1", "encoder-16-1-256")]
+    assert shapes == [(2, 16, 16), (2, 256, 16)]
+    with pytest.raises(UserError, match="a ffn reads no text, so it cannot have 256 tokens"):
+        network(Wanted("ffn-16-1-256"))
+
+
 def test_groups_and_names_may_be_mixed() -> None:
     assert names_of("depths ffn-64-16 bert-tiny") == ["ffn-64-16", "ffn-256-1", "bert-tiny"]
     assert set(FAMILIES).isdisjoint(names_of("templates"))
