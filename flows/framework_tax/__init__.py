@@ -59,7 +59,7 @@ paper = Paper(
             title="Speed-up over eager by tokens, encoder of width 64 at batch 1",
             rows="runtime",
             quantities=("length_speedup",),
-            columns="tokens",
+            columns="length",
         ),
         Table(title="Latency against operations", rows="call", quantities=("mflops_at", "at_best_rate", "latency_at")),
         Table(

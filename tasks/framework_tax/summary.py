@@ -1,7 +1,8 @@
 """What the timings say together: who is faster by how much, where FLOPs tell latency, what width and depth cost.
 
-Ratios are of processor time, block by block, of points that were timed in the same block, network and batch alike.
-Every row of a record that is not sound, or of a busy machine, says so and withholds the verdicts that rest on it.
+Ratios are of processor time, block by block, of points that were timed in the same block, network and batch alike. A
+network whose record is not sound, or of a busy machine, is left out and named where others count. Where none counts,
+every row says why, and withholds the verdicts that rest on it.
 """
 
 import json
@@ -107,8 +108,10 @@ def summarise(
     """
     flops = json.loads((counted / "flops.json").read_text())
     taxes = [row for folder in taxed.values() for row in json.loads((folder / "metrics.json").read_text())]
+    taxes = [row for row in taxes if "network" in row]  # the others say what a stage did not time
     rows: list[Row] = []
-    zoo: list[Record] = [read(folder / "record.json") for folder in measured.values()]
+    every: list[Record] = [read(folder / "record.json") for folder in measured.values()]
+    zoo = [record for record in every if not why_withheld(record)] or every
     for record in zoo:
         withheld = why_withheld(record)
         points = sound(record)
@@ -124,10 +127,10 @@ def summarise(
         rows += [row | why_withheld(record) for row in made]
     _at_best(rows)
     rows += _operations(zoo, flops)
-    rows += _left_out(zoo)
+    rows += _left_out(every)
     rows += _methods(taxes)
     rows += orders(zoo, config.shuffles, config.seed)
-    rows += equality([*zoo, *probes])
+    rows += equality([*every, *probes])
     rows += _untimed(rows)
     write_json(out / "metrics.json", rows + untimed(summarise, rows))
 
@@ -223,7 +226,7 @@ def _left_out(zoo: list[Record]) -> Iterable[Row]:
         missing = []
         for record, network in every:
             timed = {point["arm"] for point in record["points"] if point["network"] == network}
-            points = sound(record)
+            points = {} if why_withheld(record) else sound(record)
             if {slower, faster} <= timed and not {(network, slower, 1), (network, faster, 1)} <= set(points):
                 missing.append(network)
         labels = {"compared": f"{slower} over {faster}", "missing": ", ".join(sorted(missing)) or "none"}
@@ -240,7 +243,7 @@ def _at_best(rows: list[Row]) -> None:
 
 def _busy(taxes: list[Row]) -> Row:
     """Why nothing may rest on the taxes; nothing where it may."""
-    return next(({"unavailable": row["unavailable"]} for row in taxes if "unavailable" in row and "network" in row), {})
+    return next(({"unavailable": row["unavailable"]} for row in taxes if "unavailable" in row), {})
 
 
 def _methods(taxes: list[Row]) -> Iterable[Row]:
@@ -284,7 +287,8 @@ def _untimed(rows: list[Row]) -> Iterable[Row]:
     """A row that says so for each of these that is not there: its claim is not tested, rather than failed."""
     for quantity, labels in EXPECTED:
         if not any(quantity in row and labels.items() <= row.items() for row in rows):
-            yield labels | {quantity: 0.0, "unavailable": f"{quantity.replace('_', ' ')}: not timed in this run"}
+            reason = f"{quantity.replace('_', ' ')}: not timed in this run, or no fit to it is close enough"
+            yield labels | {quantity: 0.0, "unavailable": reason}
 
 
 def _work(points: Points, flops: Mapping[str, int]) -> Iterable[Row]:
@@ -339,7 +343,8 @@ def _lengths(points: Points) -> Iterable[Row]:
             eager, own = points.get((network, REFERENCE, 1)), points.get((network, arm, 1))
             if eager and own:
                 for block, ratio in enumerate(log_ratios(own, eager)):
-                    yield {"tokens": tokens, "runtime": arm, "block": block, "length_speedup": math.exp(ratio)}
+                    labels = {"tokens": tokens, "length": f"{tokens} tokens", "runtime": arm, "block": block}
+                    yield labels | {"length_speedup": math.exp(ratio)}
 
 
 def _precisions(points: Points) -> Iterable[Row]:

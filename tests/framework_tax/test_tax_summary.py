@@ -52,11 +52,16 @@ def probes() -> dict[str, Any]:
         for b in SMALL
     ]
     made += [point("eager, Intel's kernels", 1, 1.0, "encoder-256-4")]
+    made += [point(arm, 1, ms, "encoder-64-4-256") for arm, ms in (("eager", 5.0), ("onnxruntime", 4.0))]
     return record(*made)
 
 
 def summed(
-    folder: Path, measured: Mapping[str, Any], probed: Mapping[str, Any], more: Mapping[str, int] | None = None
+    folder: Path,
+    measured: Mapping[str, Any],
+    probed: Mapping[str, Any],
+    more: Mapping[str, int] | None = None,
+    second: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     counted, taxed, out = folder / "counted", folder / "taxed", folder / "out"
     for one in (counted, taxed, out):
@@ -66,9 +71,11 @@ def summed(
     taxes = [
         {"network": "net", "method": "profile", "batch": str(b), "block": 0, "tax": 1 / (1 + 0.1 * b)} for b in BATCHES
     ]
+    untimed = ("in_kernels", "tax_apart")  # as a stage writes what it declares and did not time
+    taxes += [{quantity: 0.0, "unavailable": f"{quantity}: not timed in this run"} for quantity in untimed]
     (taxed / "metrics.json").write_text(json.dumps(taxes))
     summarise(
-        measured={"net": written(folder / "zoo", measured)},
+        measured={name: written(folder / name, each) for name, each in (("zoo", measured), ("second", second)) if each},
         probed={"few": written(folder / "probes", probed)},
         taxed={"net": taxed},
         counted=counted,
@@ -101,6 +108,14 @@ def test_speed_ups_are_those_put_in_and_fall_with_the_batch(rows: list[dict[str,
     assert rank < -0.9
     (step,) = values(rows, "log_step", pair="torchscript over onnxruntime")
     assert step == pytest.approx(math.log(0.7 / 0.3), abs=0.02)
+
+
+def test_speed_ups_by_tokens_are_those_put_in(rows: list[dict[str, Any]]) -> None:
+    """The default length has no number in the network's name, and must be one of the lengths all the same."""
+    found = {t: values(rows, "length_speedup", tokens=t, runtime="onnxruntime") for t in (16, 256)}
+    assert [len(each) for each in found.values()] == [20, 20]
+    assert found[16] == pytest.approx([1.4 / 0.5] * 20, rel=0.05)
+    assert found[256] == pytest.approx([5.0 / 4.0] * 20, rel=0.05)
 
 
 def test_an_order_is_there_and_is_gone_when_labels_are_drawn_anew(tmp_path: Path) -> None:
@@ -194,7 +209,17 @@ def test_the_makers_kernels_are_set_against_those_that_are_taken(rows: list[dict
     assert values(rows, "intel_ratio") == pytest.approx([0.5] * 20, abs=0.02)
 
 
-def test_a_record_that_is_not_sound_withholds_all_that_rests_on_it(tmp_path: Path) -> None:
+def test_a_network_whose_record_is_not_sound_is_left_out_and_named(tmp_path: Path) -> None:
+    """Else one would leave no verdict on any, or be compared all the same."""
+    good, spoilt = (record(*(point(arm, 1, ms, name) for arm, ms in (("eager", 2.0), *FASTER))) for name in "ab")
+    spoilt["points"][0]["facts"]["threads"] = 2
+    found = summed(tmp_path, good, probes(), second=spoilt)
+    assert len(values(found, "log_step", pair="eager over torchscript")) == 1
+    assert not any(row.get("network") == "b" for row in found)
+    assert values(found, "left_out", compared="eager over torchscript", missing="b") == [1]
+
+
+def test_where_no_record_is_sound_all_that_rests_on_them_is_withheld(tmp_path: Path) -> None:
     spoilt = zoo()
     spoilt["points"][0]["facts"]["threads"] = 2
     found = summed(tmp_path, spoilt, probes())
