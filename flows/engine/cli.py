@@ -320,16 +320,19 @@ def _plan(papers: list[str] | None, chosen: "Variant", *, record: bool = False) 
 
 
 def _show_summary(planned: "Plan", chosen: "Variant") -> None:
-    """Say what came of the papers, and write the report; what was just brought up to date is read anew."""
+    """Say what came of the papers, and write the report, unless it is there; what has just run is read anew."""
     from flows.engine.discover import papers as all_papers
     from flows.engine.evidence import gather
-    from flows.engine.report import write_report
+    from flows.engine.report import INDEX, is_current, write_report
     from flows.engine.stages import REPORT, SOURCES
     from flows.engine.summary import show_page, show_summary
 
     papers = sorted({stage.paper for stage in planned.stages} - {SOURCES, REPORT})
     found = gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes])
     show_summary(found)
+    if not planned.work and is_current(REPORT_FOLDER):
+        show_page(REPORT_FOLDER / INDEX)
+        return
     others = [name for name in all_papers() if name not in papers]
     every = [*found, *(gather(others, None, []) if others else [])]
     show_page(write_report(sorted(every, key=lambda evidence: evidence.name), REPORT_FOLDER))

@@ -104,6 +104,7 @@ def compare(stages: list[ConcreteStage], store: Store) -> Plan:
     """Compare the stages with the record, code and machine as they were last described."""
     with store.digests.at_a_glance():
         reasons = {stage.out: [] if stage.kind == "environment" else store.reasons(stage) for stage in stages}
+    store.digests.save()  # hard links of another checkout change a time by which files are known
     touched: set[str] = set()
     for stage in stages:
         if reasons[stage.out] or touched & set(stage.input_folders):

@@ -157,7 +157,7 @@ CLAIMS = [
         source=REVIEW,
         evidence="WEB",
         paper_value="flat up to the knee, growing beyond it",
-        whose="paper, direction only",
+        whose="foregone",
         test=less(
             summed["width_elasticity"].where(widened="16 to 64", runtime="eager"),
             summed["width_elasticity"].where(widened="256 to 512", runtime="eager"),

@@ -72,6 +72,8 @@ class Summary:
     "which it takes here, block by block",
     methods_apart="share that does not grow with the batch less that outside kernels at batch 1, median over blocks, "
     "by network",
+    ceiling="how much faster eager would be at batch 1 without all that is outside its kernels, by the method that "
+    "tells them; and how much faster ONNX Runtime is",
     attributed="what the affine fit's fixed part grows by with a planted delay over empty hooks, as a share of the "
     "delay, block by block",
     hooks_ms="milliseconds by which empty hooks lengthen the fixed part, block by block",
@@ -129,6 +131,7 @@ def summarise(
     rows += _operations(zoo, flops)
     rows += _left_out(every)
     rows += _methods(taxes)
+    rows += _ceilings(taxes, rows)
     rows += orders(zoo, config.shuffles, config.seed)
     rows += equality([*every, *probes])
     rows += _untimed(rows)
@@ -259,6 +262,27 @@ def _methods(taxes: list[Row]) -> Iterable[Row]:
         yield {"network": network, "cost": cost, "methods_apart": median(values)} | _busy(taxes)
     for method, values in planted.items():
         yield {"method": method, "taken_for_kernels": median(values)} | _busy(taxes)
+
+
+def _ceilings(taxes: list[Row], rows: list[Row]) -> list[Row]:
+    """What taking away the framework's share could give at most, beside what ONNX Runtime gives."""
+    shares: dict[tuple[str, str], list[float]] = {}
+    for row in taxes:
+        if "tax" in row and "taxed" in row and row["batch"] == "1":
+            shares.setdefault((row["network"], f"by {row['method']}"), []).append(row["tax"])
+    found = [
+        {"network": network, "by": by, "ceiling": 1 / (1 - median(values))} | _busy(taxes)
+        for (network, by), values in shares.items()
+        if median(values) < 1
+    ]
+    seen = [row for row in rows if "speedup" in row and row["runtime"] == "onnxruntime" and row["batch"] == "1"]
+    taxed = {network for network, _ in shares}
+    return found + [
+        {"network": row["network"], "by": "ONNX Runtime, seen", "ceiling": row["speedup"]}
+        | ({"unavailable": row["unavailable"]} if "unavailable" in row else {})
+        for row in seen
+        if row["network"] in taxed
+    ]
 
 
 EXPECTED: tuple[tuple[str, Row], ...] = (

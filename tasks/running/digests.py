@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
@@ -119,9 +119,10 @@ class Digests:
         return str(found["md5"]) if found else ""
 
     def save(self) -> None:
-        """Remember what was hashed, for the next process."""
+        """Remember what was hashed, for the next process; where that cannot be written, it hashes again."""
         if self._new:
-            remember(REMEMBERED, self._known)
+            with suppress(OSError):
+                remember(REMEMBERED, self._known)
             self._new = False
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import md5
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,6 +45,8 @@ REFUSALS = (
     "INVALID_STATE",
 )
 """MLflow's codes that say something of one item; any other says something of the store."""
+LONGEST_NAME, LONGEST_PART = 250, 80
+"""MLflow's limit, and ours for what stands between two slashes: a quantity, an arm and a column fit."""
 UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises for a value that does not fit."""
 
@@ -63,9 +66,18 @@ def _is_the_items(problem: Exception) -> bool:
 
 
 def accepted_name(name: str) -> str:
-    """A metric's or parameter's name with what MLflow does not accept in it replaced."""
+    """A metric's or parameter's name with what MLflow does not accept in it replaced.
+
+    A part too long is cut by itself, and keeps apart from others that begin alike by a digest at its end.
+    """
     plain = re.sub(r"[^\w\-. :/]+", " -", name)
-    return "/".join(part.strip(" .") or "-" for part in plain.split("/"))[:250]
+    return "/".join(_short(part.strip(" .") or "-") for part in plain.split("/"))[:LONGEST_NAME]
+
+
+def _short(part: str) -> str:
+    if len(part) <= LONGEST_PART:
+        return part
+    return f"{part[: LONGEST_PART - 9]}-{md5(part.encode(), usedforsecurity=False).hexdigest()[:8]}"
 
 
 class Pusher:

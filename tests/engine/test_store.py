@@ -5,12 +5,14 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Clone, comparable, wait_for
 
+from tasks.base.remembered import remembered
 from tasks.running.digests import Digests
 
 
@@ -28,6 +30,18 @@ def test_why_names_what_changed(done: Clone) -> None:
 def test_the_digest_of_a_folder_is_dvcs(done: Clone) -> None:
     for path, digest in done.digests().items():
         assert Digests(fresh=True).digest(str(done.root / path)) == digest
+
+
+def test_a_file_that_another_checkout_links_to_is_hashed_once_and_not_by_every_command(done: Clone) -> None:
+    """Finding nothing to do hashed 22,905 files each time, for a checkout beside shared the cache by hard links."""
+    text = "data/quick/tiny/cleaned/a.txt"
+    time.sleep(0.1)  # what changed a moment ago is not remembered, for it may change again
+    os.link(done.root / text, done.root / ".tenfold/link")
+    time.sleep(0.1)
+    assert "up to date" in done.tenfold("status").stdout
+    status = (done.root / text).stat()
+    stamp, _ = remembered(done.root / ".tenfold/digests.json")[text]
+    assert stamp == [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def test_lock_files_are_sorted_whatever_finished_first(done: Clone) -> None:

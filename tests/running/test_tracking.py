@@ -165,6 +165,15 @@ def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
     assert len({accepted_name(name) for name in real}) == len(real), "two figures would be one curve"
 
 
+def test_a_long_label_leaves_the_rest_of_its_name() -> None:
+    """A label of all that was timed once took the whole name, and two arms that began alike were one."""
+    labels = [", ".join(f"encoder-{width}-4" for width in range(n)) for n in (40, 41)]
+    names = [accepted_name(f"lag/{label}/median") for label in labels]
+    assert names[0] != names[1]
+    for name, label in zip(names, labels, strict=True):
+        assert name == f"lag/{accepted_name(label)}/median"
+
+
 def test_one_bad_item_and_a_deleted_experiment_stop_nothing(done: Clone) -> None:
     """What MLflow refuses is set aside and said; the experiment that a page's bin holds is put back."""
     client = client_of(done)

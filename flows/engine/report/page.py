@@ -54,6 +54,17 @@ class Part:
     grid: shown.Grid
 
 
+def is_current(folder: Path) -> bool:
+    """Whether the report was written after all that it shows, and after the code that writes it."""
+    shows = ("pipelines/*/*/dvc.lock", "published/*", "flows/**/*.py", "flows/**/*.jinja", "flows/**/*.css")
+    written = _changed(folder / INDEX)
+    return written > 0 and all(_changed(path) < written for pattern in shows for path in ROOT.glob(pattern))
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def write_report(every: Sequence[Evidence], folder: Path) -> Path:
     """Write the pages into a folder that any web host can serve; returns the front page."""
     folder.mkdir(parents=True, exist_ok=True)
