@@ -38,7 +38,7 @@ def test_a_file_that_another_checkout_links_to_is_hashed_once_and_not_by_every_c
     time.sleep(0.1)  # what changed a moment ago is not remembered, for it may change again
     os.link(done.root / text, done.root / ".tenfold/link")
     time.sleep(0.1)
-    assert "up to date" in done.tenfold("status").stdout
+    assert "✓ tiny/cleaned" in done.tenfold("status").stdout
     status = (done.root / text).stat()
     stamp, _ = remembered(done.root / ".tenfold/digests.json")[text]
     assert stamp == [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
