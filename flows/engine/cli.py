@@ -21,8 +21,11 @@ from tasks.base.files import ROOT, STATE, slug
 from tasks.running import failures
 
 if TYPE_CHECKING:
+    from flows.engine.discover import Experiment
+    from flows.engine.evidence import Evidence
     from flows.engine.plan import Plan
     from flows.engine.stages import ConcreteStage
+    from flows.engine.store import Store
     from flows.engine.variant import Variant
 
 app = typer.Typer(
@@ -72,15 +75,16 @@ def reproduce(
 
         tenfold reproduce btx -S expert.general=0.05 --jobs 1
     """
+    from flows.engine.evidence import gather, of_plan
     from flows.engine.plain import reproduce as run_plainly
     from flows.engine.terminal import show_plan
     from flows.engine.variant import variant
 
     chosen = variant(profile, settings or [])
-    planned = _plan(papers, chosen, record=True)
+    known, store, planned = _plan(papers, chosen, record=True)
     if not planned.work:
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
-        _show_summary(planned, chosen)
+        _show_summary(of_plan(known, planned, chosen, store), ran=False)
         return
     show_plan(planned, jobs or cores())
     if plain:
@@ -92,7 +96,9 @@ def reproduce(
 
             wait_until_up(address)
             engine.reproduce(papers or [], profile, settings or [], jobs or cores())
-    _show_summary(planned, chosen)
+    # What has just been brought up to date is read anew.
+    names = sorted({stage.paper for stage in planned.stages} & set(known))
+    _show_summary(gather(names, chosen.base, [f"{key}={value}" for key, value in chosen.changes]), ran=True)
 
 
 @app.command("list")
@@ -128,7 +134,7 @@ def status(papers: Papers = None, profile: Profile = "quick", settings: Settings
     from flows.engine.terminal import show_status
     from flows.engine.variant import variant
 
-    planned = _plan(papers, variant(profile, settings or []))
+    _, _, planned = _plan(papers, variant(profile, settings or []))
     show_status(planned)
 
 
@@ -147,7 +153,7 @@ def why(
     from flows.engine.plan import find_stage
     from flows.engine.variant import variant
 
-    planned = _plan(None, variant(profile, settings or []))
+    _, _, planned = _plan(None, variant(profile, settings or []))
     chosen = find_stage(stage, planned.stages)
     reasons = planned.reasons[chosen.out]
     for reason in reasons:
@@ -309,31 +315,32 @@ def doctor() -> None:
         raise UserError(f"{len(broken)} of {len(checks)} checks failed: {'; '.join(check.advice for check in broken)}.")
 
 
-def _plan(papers: list[str] | None, chosen: "Variant", *, record: bool = False) -> "Plan":
+def _plan(
+    papers: list[str] | None, chosen: "Variant", *, record: bool = False
+) -> "tuple[dict[str, Experiment], Store, Plan]":
+    """All papers, the record, and the stages of these papers as compared with it."""
     from flows.engine.plan import compile_papers, plan, select
     from flows.engine.store import Store
 
     known, changed = compile_papers(chosen, papers or [])
     if changed:
         console.print(f"Compiled {len(changed)} files: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}")
-    return plan(select(papers or [], chosen, known), Store(), record=record)
+    store = Store()
+    return known, store, plan(select(papers or [], chosen, known), store, record=record)
 
 
-def _show_summary(planned: "Plan", chosen: "Variant") -> None:
-    """Say what came of the papers, and write the report, unless it is there; what has just run is read anew."""
+def _show_summary(found: "list[Evidence]", *, ran: bool) -> None:
+    """Say what came of the papers, and write the report, unless nothing ran and it is current."""
     from flows.engine.discover import papers as all_papers
     from flows.engine.evidence import gather
     from flows.engine.report import INDEX, is_current, write_report
-    from flows.engine.stages import REPORT, SOURCES
     from flows.engine.summary import show_page, show_summary
 
-    papers = sorted({stage.paper for stage in planned.stages} - {SOURCES, REPORT})
-    found = gather(papers, chosen.base, [f"{key}={value}" for key, value in chosen.changes])
     show_summary(found)
-    if not planned.work and is_current(REPORT_FOLDER):
+    if not ran and is_current(REPORT_FOLDER):
         show_page(REPORT_FOLDER / INDEX)
         return
-    others = [name for name in all_papers() if name not in papers]
+    others = sorted(set(all_papers()) - {evidence.name for evidence in found})
     every = [*found, *(gather(others, None, []) if others else [])]
     show_page(write_report(sorted(every, key=lambda evidence: evidence.name), REPORT_FOLDER))
 

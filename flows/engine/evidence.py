@@ -174,6 +174,17 @@ def gather(names: list[str], profile: str | None, changes: list[str]) -> list[Ev
     return [_largest(known, name, store) for name in chosen]
 
 
+def of_plan(known: dict[str, Experiment], planned: Plan, chosen: Variant, store: Store) -> list[Evidence]:
+    """The evidence of all papers of a plan, as it has just been compared with the record."""
+    names = sorted({stage.paper for stage in planned.stages} & set(known))
+    return [_of(known[name], chosen, _part(planned, select([name], chosen, known)), store) for name in names]
+
+
+def _part(planned: Plan, stages: list[ConcreteStage]) -> Plan:
+    outs = {stage.out for stage in stages}
+    return Plan(stages, {out: planned.reasons[out] for out in outs}, planned.waiting & outs)
+
+
 def _largest(known: dict[str, Experiment], name: str, store: Store) -> Evidence:
     for profile in reversed(PROFILES):
         if (_folder(name, Variant(profile)) / VERDICTS).exists():  # else there is nothing to compare with the record
@@ -188,10 +199,12 @@ def _folder(name: str, chosen: Variant) -> Path:
 
 
 def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: Store) -> Evidence:
-    stages = select([name], chosen, known)
-    planned = compare(stages, store)
-    judged = None if planned.work else _judged(known[name], chosen, stages, store)
-    return Evidence(known[name], chosen, planned, read(name), judged)
+    return _of(known[name], chosen, compare(select([name], chosen, known), store), store)
+
+
+def _of(experiment: Experiment, chosen: Variant, planned: Plan, store: Store) -> Evidence:
+    judged = None if planned.work else _judged(experiment, chosen, planned.stages, store)
+    return Evidence(experiment, chosen, planned, read(experiment.name), judged)
 
 
 def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:

@@ -1,6 +1,7 @@
 """What the command says: help with examples, and one plain sentence for whatever is wrong."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -197,3 +198,17 @@ def test_help_waits_for_no_large_library() -> None:
     code = "import sys, tools.__main__ as tenfold; tenfold.command_line(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"pydantic", "yaml", "numpy", "prefect", "mlflow", "dvc", "torch"} & set(ended.stdout.split())
+
+
+def test_a_report_that_is_current_is_not_written_anew(done: Clone) -> None:
+    """Writing it takes longer than finding out that there is nothing to do; but what it shows may have changed."""
+    page = done.root / "report/index.html"
+
+    def written() -> int:
+        assert "Report: report/index.html" in done.tenfold("reproduce").stdout
+        return page.stat().st_mtime_ns
+
+    first = written()
+    assert written() == first
+    os.utime(done.root / "flows/tiny.py")
+    assert written() > first
