@@ -100,7 +100,10 @@ class Executor:
             raise
 
     def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
-        """Try until what it reads and writes stands still: a `dvc repro` beside us removes what it makes anew."""
+        """Try until what it reads and writes stands still: a `dvc repro` beside us removes what it makes anew.
+
+        Other code is another plan; an input that was made anew meanwhile is just another input.
+        """
         for left in reversed(range(REPLACED_TIMES)):
             refresh_code(stage)
             before = self._snapshot(stage)
@@ -109,7 +112,7 @@ class Executor:
             try:
                 return self._made(stage, before)
             except (FileNotFoundError, EditedWhileRunning):
-                if not left or self._snapshot(stage) != before:
+                if not left or self._was_edited(stage, before):
                     raise
         raise AssertionError("the last try returns or raises")
 
@@ -123,8 +126,7 @@ class Executor:
         _check_settings(stage)
         cpu_seconds = self._run_command(stage)
         self._snapshot(stage)
-        _check_made_from(stage, before)
-        same = self.store.commit(stage, before)
+        same = self.store.commit(stage, before, _made_from(stage, before))
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
         return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same)
@@ -166,7 +168,7 @@ class Executor:
         """Run it until it has ended well; returns the CPU seconds of every try."""
         log = STATE / "logs" / f"{slug(stage.out)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        pauses, cpu_seconds = iter(RETRY_SECONDS), 0.0
+        pauses, cpu_seconds, replaced = iter(RETRY_SECONDS), 0.0, 0
         while True:
             inputs = _versions(stage)
             code, cpu = self._wait_for(stage, log)
@@ -175,8 +177,9 @@ class Executor:
                 return cpu_seconds
             if self._stopping.is_set():
                 raise Interrupted("Interrupted.")
-            if _versions(stage) != inputs:
+            if replaced < REPLACED_TIMES and _versions(stage) != inputs:
                 # A `dvc repro` beside us replaces an output by removing it first: then its reader tries again.
+                replaced += 1
                 self._snapshot(stage)
             elif code != os.EX_TEMPFAIL or (pause := next(pauses, None)) is None:
                 break
@@ -215,6 +218,22 @@ class Executor:
             if self._stopping.wait(TURN_SECONDS):
                 break
         return found
+
+    def _was_edited(self, stage: ConcreteStage, before: list[str]) -> bool:
+        """Whether its code or an input is not what it was, for another reason than that a stage made it anew.
+
+        What a stage has made anew is given a while to get into the record.
+        """
+        until = time.monotonic() + REPLACED_SECONDS
+        while True:
+            now = zip(stage.dependencies, before, self._snapshot(stage), strict=True)
+            changed = [(path, digest) for path, was, digest in now if digest != was]
+            if all(self.store.is_recorded(path, digest) for path, digest in changed):
+                return False
+            if not all(digest == published(path).get("digest") for path, digest in changed):
+                return True
+            if time.monotonic() > until or self._stopping.wait(TURN_SECONDS):
+                return True
 
     def _tell(self, outcome: Outcome) -> Outcome:
         for listener in self.listeners:
@@ -263,20 +282,19 @@ def _check_settings(stage: ConcreteStage) -> None:
         )
 
 
-def _check_made_from(stage: ConcreteStage, before: list[str]) -> None:
-    """Compare what the output was made from, by its stage's own word, with what the record is going to say.
+def _made_from(stage: ConcreteStage, before: list[str]) -> str:
+    """The digest of the output that was made from this, by its stage's own word, as the record is going to say.
 
     Raises:
         EditedWhileRunning: something was replaced while the stage ran, if only for a moment.
     """
-    command = parse(shlex.split(stage.command)[3:])
-    if published(stage.out).get("identity") != identity(
-        command, stage.settings, dict(zip(stage.dependencies, before, strict=True))
-    ):
+    command, made = parse(shlex.split(stage.command)[3:]), published(stage.out)
+    if made.get("identity") != identity(command, stage.settings, dict(zip(stage.dependencies, before, strict=True))):
         raise EditedWhileRunning(
             f"{stage.title}: its code, its settings or an input was edited while it ran, so its result is not kept. "
             "Run the same command again."
         )
+    return made["digest"]
 
 
 def _ending(code: int) -> str:

@@ -86,9 +86,15 @@ class Store:
             return found + self._output_reasons(recorded)
 
     def snapshot(self, stage: ConcreteStage) -> list[str]:
-        """The dependencies' digests now, to hand to `commit` after the stage has run."""
+        """The dependencies' digests now, to hand to `commit` after the stage has run.
+
+        They are read while no DVC beside us takes a folder apart or puts it together, which it does holding its lock.
+        """
         with self._guard:
-            return [self.digests.digest(path) for path in stage.dependencies]
+            for path in stage.dependencies:
+                self.digests.digest(path)  # what is large is hashed before others have to wait for us
+            with dvc_lock():
+                return [self.digests.digest(path) for path in stage.dependencies]
 
     def restore(self, stage: ConcreteStage) -> bool:
         """Put the output in place from the cache if this command has run on these inputs before.
@@ -129,14 +135,14 @@ class Store:
             keep(member.digest, ROOT / stage.out / member.name)
         keep(folder_entry(members)["md5"], listing(members))
 
-    def commit(self, stage: ConcreteStage, before: list[str]) -> bool | None:
+    def commit(self, stage: ConcreteStage, before: list[str], made: str = "") -> bool | None:
         """Record the output that the stage has just published, and keep its bytes in the cache.
 
-        Returns whether its bytes are those on record for the same command, code, settings and inputs; None where there
-        is no such record.
+        `made` is its digest by the stage's own word. Returns whether its bytes are those on record for the same
+        command, code, settings and inputs; None where there is no such record.
 
         Raises:
-            EditedWhileRunning: a dependency is not what it was at the stage's start.
+            EditedWhileRunning: a dependency is not what it was at the stage's start, or the output not what was made.
         """
         with self._guard:
             members = self.digests.members(stage.out)
@@ -144,7 +150,8 @@ class Store:
             self._keep_all(stage, members)
             entry = self._entry(stage, {"path": stage.out, **folder_entry(members)})
             read = {each["path"]: each["md5"] for each in entry.get("deps", [])}
-            if [read[path] for path in stage.dependencies] != before or self.digests.members(stage.out) != members:
+            moved = [read[path] for path in stage.dependencies] != before
+            if moved or self.digests.members(stage.out) != members or made not in ("", entry["outs"][0]["md5"]):
                 raise EditedWhileRunning(
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
@@ -161,6 +168,12 @@ class Store:
             self.digests.save()
             for lock in self._locks.values():
                 lock.remember()
+
+    def is_recorded(self, path: str, digest: str) -> bool:
+        """Whether this is the output on record there, in any pipeline that has been looked at."""
+        with self._guard:
+            outs = [out for lock in self._locks.values() for entry in lock.entries().values() for out in entry["outs"]]
+        return any(out["path"] == path and out["md5"] == digest for out in outs)
 
     def digest(self, stage: ConcreteStage) -> str:
         """The recorded digest of the stage's output; empty if it has never run."""

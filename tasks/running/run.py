@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -33,7 +33,9 @@ from tasks.running.digests import Digests
 
 INTERRUPTED = 130
 DRIVEN = "TENFOLD_DRIVEN"
-"""Set where a driver runs the stage, and not a person or DVC, who may want it computed once more."""
+"""Set where a driver runs the stage, and not a person, who may want it computed once more."""
+BY_DVC = "DVC_STAGE"
+"""Set by DVC, which removes an output before it has it made: one that is there has been made since, by others."""
 RUNNER = ("tasks.running.run", "tasks.running.registration", "tasks.running.fork_server")
 """What a stage's process loads besides the stage."""
 
@@ -101,14 +103,15 @@ def main(arguments: list[str]) -> int:
     command = parse(arguments)
     set_process_environment(instructions_of(command.environment))
     try:
-        with exclusive(command.out) as waited:
+        with exclusive(command.out) as waited, inputs_held(command) as replaced:
             about = describe(command)
             # A driver asks for what the record lacks: who made it may have been killed before that, or not be so far.
-            if (waited or os.environ.get(DRIVEN)) and is_published(command.out, about["identity"]):
+            taken = waited or {DRIVEN, BY_DVC} & os.environ.keys()
+            if taken and is_published(command.out, about["identity"]):
                 print(f"{command.out} is there already, made by another process from the same.", flush=True)
                 return 0
             with spools.opened(command.out, about):
-                compute(command, about["identity"])
+                compute(command, about["identity"], replaced)
     except RetryableError as problem:
         print(f"tenfold: {problem}", file=sys.stderr)
         return os.EX_TEMPFAIL
@@ -118,6 +121,10 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("tenfold: interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except SystemExit as ended:  # whatever its code, there is no result
+        said = f"{command.key} ended itself by sys.exit({ended.code!r}), before its result was whole."
+        print(f"tenfold: {said}", file=sys.stderr)
+        return 1
     except Exception as problem:
         with suppress(OSError):  # the log may lie on the disk that is full
             if lacks := failures.sentence(problem):
@@ -185,8 +192,35 @@ def exclusive(out: str) -> Iterator[bool]:
         yield waited
 
 
-def compute(command: Command, identity: str) -> None:
-    """Call the stage function on a fresh folder, check what it did, and publish the folder."""
+@contextmanager
+def inputs_held(command: Command) -> Iterator[Callable[[], list[str]]]:
+    """Keep the inputs open; yields what says which of them have been removed since, or replaced by others.
+
+    A folder that is open keeps its number in the file system to itself, so one that was made anew has another. Both
+    DVC and Tenfold replace folders as wholes: a stage may have read half of one without a word.
+    """
+    with ExitStack() as opened:
+        held: dict[str, int] = {}
+        for folder in command.folders.values():
+            with suppress(OSError):  # the stage says what is not there
+                held[folder] = os.open(folder, os.O_RDONLY)
+                opened.callback(os.close, held[folder])
+
+        def replaced() -> list[str]:
+            return [folder for folder, descriptor in held.items() if not _is_open_as(folder, descriptor)]
+
+        yield replaced
+
+
+def _is_open_as(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def compute(command: Command, identity: str, replaced: Callable[[], list[str]]) -> None:
+    """Call the stage function on a fresh folder, check what it did and what it was given, and publish the folder."""
     code = read_manifest(command)
     reads = Reads(command)
     sys.addaudithook(reads.hear)
@@ -200,6 +234,12 @@ def compute(command: Command, identity: str) -> None:
         remove(leftover)
     fresh.mkdir(parents=True)
     function(**folders(command.inputs), config=settings, out=fresh)
+    if gone := replaced():
+        shutil.rmtree(checkpoints, ignore_errors=True)  # they may rest on what was half there
+        raise UserError(
+            f"{command.key}: the input {gone[0]} was made anew while it ran, so the result is not kept. "
+            "Run the same command again."
+        )
     if command.code:
         check_code(command, code, reads.files)
     check_metrics(function, fresh)
