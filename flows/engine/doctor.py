@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from tasks.base.environment import device_class, processor_model
 from tasks.base.files import ROOT
 from tasks.base.instructions import PORTABLE, allowed
 from tasks.running.digests import Digests
+from tasks.running.spools import git
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _instructions() -> Check:
 def _repository() -> Check:
     """Whether git says which commit this is: it refuses in a checkout that belongs to another user."""
     try:
-        asked = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        asked = git("rev-parse", "--short", "HEAD")
     except FileNotFoundError:
         return Check("commit", "unknown", False, False)
     if asked.returncode == 0:

@@ -1,6 +1,5 @@
 """Publish a paper's verdicts: only from a clean checkout with current pipelines and passing controls."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from flows.engine.readme import refresh
 from flows.engine.rejudge import differences
 from flows.engine.terminal import controls
 from tasks.base.errors import UserError
-from tasks.base.files import ROOT
+from tasks.running.spools import git
 
 
 def publish(paper: str, profile: str) -> Path:
@@ -158,7 +157,7 @@ def scales(evidence: Evidence) -> str:
 
 
 def _git(*arguments: str) -> str:
-    ended = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+    ended = git(*arguments)
     if ended.returncode:
         said = " ".join(ended.stderr.split())
         raise UserError(f"git {arguments[0]} did not succeed, and what is published names its commit: {said}")

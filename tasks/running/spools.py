@@ -15,6 +15,8 @@ from tasks.base.spool import append
 SPOOL = STATE / "tracking"
 UNKNOWN = "unknown"
 """The commit where git does not say."""
+OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+"""By these git tells its hooks, or a shell its programs, of a repository that need not be this one."""
 
 
 @contextmanager
@@ -59,17 +61,24 @@ def commit() -> str:
     """The checked-out commit, marked with + where tracked code differs from it; a reproduction looks once for all."""
     if known := os.environ.get("TENFOLD_COMMIT"):
         return known
-    git = ["git", "-C", str(ROOT)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        head = git("rev-parse", "HEAD")
         if head.returncode:  # as where the checkout belongs to another user; `tenfold doctor` has git's advice
             return UNKNOWN
-        dirty = subprocess.run(
-            [*git, "diff", "--quiet", "HEAD", "--", "tools", "flows", "tasks", "models"], capture_output=True
-        )
+        dirty = git("diff", "--quiet", "HEAD", "--", "tools", "flows", "tasks", "models")
     except FileNotFoundError:
         return UNKNOWN
     return head.stdout.strip() + ("+" if dirty.returncode else "")
+
+
+def git(*words: str) -> subprocess.CompletedProcess[str]:
+    """What git says of this checkout.
+
+    Raises:
+        FileNotFoundError: there is no git.
+    """
+    ours = {name: value for name, value in os.environ.items() if name not in OTHERS}
+    return subprocess.run(["git", "-C", str(ROOT), *words], env=ours, capture_output=True, text=True, errors="replace")
 
 
 def _dvc_process() -> str:

@@ -1,7 +1,6 @@
 """Write the report: a front page, and a page a paper. Yours are only numbers whose chain is unbroken."""
 
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,9 +19,9 @@ from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
 from flows.engine.stages import source_folder
-from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
 from tasks.judging.report import cell
+from tasks.running import spools
 
 TEMPLATE = Path(__file__).parent
 INDEX = "index.html"
@@ -338,5 +337,4 @@ def _paired(part: shown.Compared) -> Markup:
 
 @cache
 def _commit() -> str:
-    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
-    return head.stdout.strip()
+    return spools.commit().removesuffix("+")
