@@ -215,14 +215,21 @@ def verify(
         refresh([stage for stage in stages if stage.kind == "environment"])
         _rerun(find_stage(rerun, stages))
         return
-    damages = Store().verify(stages)
+    store = Store()
+    there = [stage for stage in stages if stage.kind != "environment"]
+    known = [stage for stage in there if store.digest(stage)]
+    if not known:
+        raise UserError(f"None of these {len(there)} stages is on record at {profile}, so there is nothing to verify.")
+    damages = store.verify(known)
     for damage in damages:
         again = f"tenfold reproduce {damage.stage.paper} --profile {profile}"
         console.print(f"{damage.path} ({damage.stage.title}): {damage.problem}.", markup=False)
         console.print(f"  To mend it: {damage.remove} && {again}", markup=False)
     if damages:
         raise UserError(f"{len(damages)} damaged or missing files.")
-    console.print(f"The outputs and cached objects of {len(stages)} stages are what the record says.")
+    console.print(f"The outputs and cached objects of {len(known)} stages are what the record says.")
+    if left := [stage.title for stage in there if stage not in known]:
+        console.print(f"Of {len(left)} others nothing is on record: {', '.join(left[:3])}{', …' if left[3:] else ''}.")
 
 
 @data_app.callback()
@@ -352,15 +359,16 @@ def _rerun(stage: "ConcreteStage") -> None:
 
     if stage.kind == "measure":
         raise UserError(f"{stage.title} measures time, so its bytes differ each time: choose another stage.")
-    scratch = STATE / "scratch" / slug(stage.out)
-    shutil.rmtree(scratch, ignore_errors=True)
+    scratch = STATE / "scratch" / f"{slug(stage.out)}-{os.getpid()}"
     command = stage.command.split()[1:]
     command[command.index("--out") + 1] = str(scratch.relative_to(ROOT))
-    ended = subprocess.run([sys.executable, *command], cwd=ROOT)
-    if ended.returncode:
-        raise UserError(f"{stage.title} failed when it ran again; its last lines are above.")
-    recorded, computed = Store().digest(stage), Digests(fresh=True).digest(str(scratch))
-    shutil.rmtree(scratch)
+    try:
+        ended = subprocess.run([sys.executable, *command], cwd=ROOT)
+        if ended.returncode:
+            raise UserError(f"{stage.title} failed when it ran again; its last lines are above.")
+        recorded, computed = Store().digest(stage), Digests(fresh=True).digest(str(scratch))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     if recorded != computed:
         raise UserError(f"{stage.title} gave {computed}, but the record says {recorded}: it is not reproducible here.")
     console.print(f"{stage.title} gave the same bytes again: {computed}.")

@@ -67,6 +67,8 @@ def configure() -> None:
 
     Where PREFECT_API_URL names a server of somebody's own, what else they say of it holds, too.
     """
+    for name in [name for name, value in os.environ.items() if _is_socks_proxy(name, value)]:
+        del os.environ[name]
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
     if not os.environ.get("PREFECT_API_URL"):
@@ -190,6 +192,11 @@ def has_died() -> bool:
     known = remembered(KNOWN)
     ours = known.get("address") == os.environ.get("PREFECT_API_URL")
     return ours and not is_alive(str(known.get("process")))
+
+
+def _is_socks_proxy(name: str, value: str) -> bool:
+    """Whether it names a proxy of this kind, at whose sight Prefect's client stops, whatever goes past proxies."""
+    return name.lower().endswith("_proxy") and value.lower().startswith("socks")
 
 
 def _prefect_variables() -> list[str]:

@@ -47,6 +47,8 @@ REFUSALS = (
 """MLflow's codes that say something of one item; any other says something of the store."""
 LONGEST_NAME, LONGEST_PART = 250, 80
 """MLflow's limit, and ours for what stands between two slashes: a quantity, an arm and a column fit."""
+STATUSES = ("FINISHED", "FAILED", "KILLED")
+"""How a reproduction or a stage says that it ended."""
 UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises for a value that does not fit."""
 
@@ -355,17 +357,15 @@ def pending() -> list[Path]:
 
 def _end_of(folder: Path) -> str | None:
     """How a reproduction ended, or None while it lives; one that died without a word was killed."""
-    lines = (folder / "own.jsonl").read_text().splitlines() if (folder / "own.jsonl").exists() else []
-    events = [json.loads(line) for line in lines if line.endswith("}")]
-    if events and events[-1]["kind"] == "end":
-        status: str = events[-1]["status"]
-        return status
-    owner = events[0]["process"] if events else folder.name.removeprefix("dvc-")
+    events = list(_events(folder / "own.jsonl", {}))
+    if events and events[-1].get("status") in STATUSES:
+        return str(events[-1]["status"])
+    owner = str(events[0].get("process")) if events else folder.name.removeprefix("dvc-")
     if is_alive(owner):
         return None
     if not folder.name.startswith("dvc-"):
         return "KILLED"
-    ends = [spool.read_text().rpartition('"status": "')[2].partition('"')[0] for spool in folder.glob("*.jsonl")]
+    ends = [event.get("status") for spool in folder.glob("*.jsonl") for event in [*_events(spool, {})][-1:]]
     return "FINISHED" if all(end == "FINISHED" for end in ends) else "FAILED"
 
 
@@ -382,7 +382,8 @@ def _events(spool: Path, state: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     event: dict[str, Any] = json.loads(line)
                 except ValueError:  # cut off by a full disk or a kill
                     continue
-                yield event
+                if isinstance(event, dict):
+                    yield event
 
 
 def _profile_and_paper(pipeline: str) -> tuple[str, str]:
