@@ -249,6 +249,10 @@ def state(pid: int) -> str:
         return ""
 
 
+def waits_for_a_lock(pid: int) -> bool:
+    return any(f" {pid} " in line and "->" in line for line in Path("/proc/locks").read_text().splitlines())
+
+
 def _processes_in(root: Path) -> list[int]:
     found = []
     for folder in Path("/proc").iterdir():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from damage import FILES, FOLDERS, KINDS, TO_FILES, TO_OUTPUTS, lose
-from minis import Minis, until
+from minis import Minis, until, waits_for_a_lock
 from world import Oracle, World
 
 
@@ -114,10 +114,6 @@ def test_a_lock_file_that_dvc_is_writing(world: World) -> None:
     ended = ours.wait()
     assert ended.code == 0, ended.output
     world.check_well(ended)
-
-
-def waits_for_a_lock(pid: int) -> bool:
-    return any(f" {pid} " in line and "->" in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 def test_what_was_made_and_not_recorded_is_taken(world: World) -> None:

@@ -5,6 +5,7 @@ What is ours is set for our processes; what is somebody else's is named when it 
 
 import json
 import os
+import py_compile
 import shutil
 import signal
 import socket
@@ -80,6 +81,16 @@ server.ANSWER_SECONDS = 0.5
 sys.argv = ["tenfold", "reproduce"]
 main()
 """
+
+
+def test_a_socks_proxy_stops_nothing(clone: Clone) -> None:
+    """Prefect's client raised an ImportError at its sight, though the server is on loopback; other proxies are kept."""
+    code = (
+        "from flows.engine.server import configure; configure(); import httpx, os; httpx.Client(); print(*os.environ)"
+    )
+    proxies = {"ALL_PROXY": "socks5://127.0.0.1:9", "all_proxy": "socks5h://127.0.0.1:9", "https_proxy": DEAD}
+    kept = with_variables(clone, **proxies).run("-c", code).stdout.split()
+    assert {*proxies} & {*kept} == {"https_proxy"}
 
 
 def test_a_dead_server_of_theirs_is_named(clone: Clone) -> None:
@@ -240,10 +251,20 @@ def test_a_checkout_of_another_user(untouched: Clone) -> None:
     assert "safe.directory" in theirs.tenfold("doctor", check=False).stdout
 
 
+def test_another_repository_in_gits_variables_is_not_taken_for_this_one(untouched: Clone, tmp_path: Path) -> None:
+    """As within a hook of git: every result named the commit of the other one."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "Theirs"]):
+        subprocess.run([*git, *command], check=True)
+    theirs = with_variables(untouched, GIT_DIR=str(tmp_path / ".git"), GIT_WORK_TREE=str(tmp_path))
+    said = theirs.run("-c", "from tasks.running.spools import commit; print(commit())").stdout.strip()
+    own = subprocess.run(["git", "rev-parse", "HEAD"], cwd=untouched.root, capture_output=True, text=True)
+    assert said == own.stdout.strip()
+
+
 def test_a_disk_that_is_full_is_a_sentence(minis: Minis) -> None:
     limited = 'ulimit -f 2; exec "$0" -m tools reproduce --plain'
     mini = minis.untouched()
-    # Python itself leaves half a file of bytecode on a full disk, which no import gets over.
     environment = {**mini.environment, "PYTHONDONTWRITEBYTECODE": "1"}
     ended = subprocess.run(
         ["bash", "-c", limited, sys.executable], cwd=mini.root, env=environment, capture_output=True, text=True
@@ -252,6 +273,22 @@ def test_a_disk_that_is_full_is_a_sentence(minis: Minis) -> None:
     assert "Traceback" not in ended.stdout + ended.stderr, ended.stdout + ended.stderr
     assert "the disk is full" in (ended.stdout + ended.stderr).lower()
     assert mini.reproduce().code == 0
+
+
+def test_bytecode_that_a_full_disk_has_cut_stops_nothing(minis: Minis) -> None:
+    """Python writes what fits of it and says nothing; then every command and stage died of the EOFError."""
+    mini = minis.done()
+    halves = {}
+    for name in ("flows/engine/cli.py", "tasks/running/run.py", "tasks/mini.py"):
+        written = Path(py_compile.compile(str(mini.root / name), doraise=True))
+        halves[written] = written.stat().st_size // 2
+        written.write_bytes(written.read_bytes()[: halves[written]])
+    writing = with_variables(mini, TENFOLD_TEST_COMPUTED=mini.environment["TENFOLD_TEST_COMPUTED"])
+    writing.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    shutil.rmtree(mini.root / "data/quick/mini/drawn-0")
+    shutil.rmtree(mini.root / ".dvc/cache")
+    assert "✓ mini/drawn-0" in writing.tenfold("reproduce", "--plain").stdout
+    assert all(path.stat().st_size > half for path, half in halves.items()), "it is whole again"
 
 
 @pytest.mark.parametrize(
@@ -266,6 +303,18 @@ def test_a_disk_that_is_full_is_a_sentence(minis: Minis) -> None:
 def test_memory_that_ran_out_is_a_sentence(problem: BaseException) -> None:
     assert failures.sentence(problem) == "Memory ran out: free some, or run fewer stages at once with --jobs."
     assert failures.sentence(ValueError("allocate")) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (OSError(24, "Too many open files", "data/x"), "ulimit -n 4096"),
+        (OSError(30, "Read-only file system", "data/x"), "may not read or write data/x (Read-only file system)"),
+        (PermissionError(13, "Permission denied", "data/x"), "may not read or write data/x (Permission denied)"),
+    ],
+)
+def test_what_a_user_may_not_do_is_a_sentence(problem: OSError, said: str) -> None:
+    assert said in (failures.sentence(problem) or "")
 
 
 # Damaged files of ours

@@ -85,3 +85,13 @@ def test_a_fault_at_each_step_of_the_driver(world: World, what: str, at: int) ->
 def test_a_fault_at_each_step_of_a_stage(world: World, what: str, at: int) -> None:
     world.reproduce_with({"who": "drawn-1", "what": what, "at": at}, jobs=1)
     world.reproduce(jobs=1)
+
+
+def test_a_stage_that_ends_itself_has_not_ended_well(minis: Minis) -> None:
+    """A library that calls sys.exit() ends the process with exit code 0, and nothing is there."""
+    mini = minis.untouched()
+    mini.edit("tasks/mini.py", lambda code: code.replace('(out / "inner").mkdir()', "raise SystemExit"))
+    ended = mini.reproduce()
+    assert ended.code == 1, ended.output
+    assert "tenfold: drawn-0 ended itself by sys.exit(None)" in ended.output
+    assert "edited" not in ended.output

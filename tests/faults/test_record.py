@@ -79,3 +79,16 @@ def test_a_run_says_whether_its_bytes_are_those_on_record(minis: Minis) -> None:
     out["md5"] = "0" * 32 + ".dir"
     lock.write_text(yaml.safe_dump(recorded))
     assert again().endswith("; not mini/drawn-1"), "a measuring stage is never compared"
+
+
+def test_what_is_not_on_record_is_not_said_to_be_verified(minis: Minis) -> None:
+    """Without the lock file, the outputs of all stages were what the record says."""
+    mini = minis.done()
+    (mini.root / "pipelines/quick/mini/dvc.lock").unlink()
+    said = well(mini.do("verify"))
+    assert "objects of 1 stages" in said
+    assert "nothing is on record: mini/cleaned" in said
+    shutil.rmtree(mini.root / "pipelines")
+    ended = mini.do("verify")
+    assert ended.code == 1
+    assert "is on record at quick" in ended.last_words

@@ -11,6 +11,7 @@ from conftest import ROOT, Clone, begun_to_clean, client_of, newest_statuses, re
 
 from flows.engine.publication import read_file
 from flows.engine.server import answers, free_port
+from tasks.running import pusher
 from tasks.running.pusher import accepted_name
 
 
@@ -199,3 +200,14 @@ def test_a_store_that_cannot_be_used_is_said_and_loses_nothing(done: Clone) -> N
     assert "The tracking store did not take all that was said" in ended.stdout
     assert "mlflow.db" in ended.stdout
     assert list((done.root / ".tenfold/tracking").glob("2*/*.jsonl"))
+
+
+@pytest.mark.parametrize("said", [b'{"kind": "end", "status": {}', b"\x00\xff\n", b"7\n", b"}\n", b'{"x": {}}\n'])
+def test_a_damaged_spool_stops_no_pusher(said: bytes, tmp_path: Path) -> None:
+    """The pusher died on it at the start of every run; nothing of any reproduction was pushed any more."""
+    folder = tmp_path / "20260101-000000-abcd"
+    folder.mkdir()
+    (folder / "own.jsonl").write_bytes(said)
+    assert pusher._end_of(folder) == "KILLED"
+    (folder / "own.jsonl").write_bytes(said + b'\n{"kind": "end", "status": "FINISHED"}\n')
+    assert pusher._end_of(folder) == "FINISHED"
