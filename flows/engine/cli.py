@@ -381,6 +381,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no dash shows another letter for it
             stream.reconfigure(errors="replace")
     try:
+        if sys.flags.optimize > 1:
+            raise UserError("PYTHONOPTIMIZE=2 takes away the papers' descriptions, which are compiled: unset it.")
         # Typer returns the code of what ended early, as by Ctrl-C before a stage has begun.
         if code := app(standalone_mode=False):
             sys.exit(code)

@@ -15,7 +15,7 @@ class Loader(importlib.machinery.SourceFileLoader):
         """The module's code; its source is compiled where the bytecode beside it breaks off or holds anything else."""
         try:
             return super().get_code(fullname)
-        except (EOFError, ValueError, TypeError, ImportError):
+        except (EOFError, ValueError, TypeError):
             with suppress(OSError):
                 os.unlink(cache_from_source(self.path))
             return self.source_to_code(self.get_data(self.path), self.path)

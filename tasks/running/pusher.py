@@ -365,7 +365,7 @@ def _end_of(folder: Path) -> str | None:
         return None
     if not folder.name.startswith("dvc-"):
         return "KILLED"
-    ends = [event.get("status") for spool in folder.glob("*.jsonl") for event in [*_events(spool, {})][-1:]]
+    ends = [[{}, *_events(spool, {})][-1].get("status") for spool in folder.glob("*.jsonl")]
     return "FINISHED" if all(end == "FINISHED" for end in ends) else "FAILED"
 
 

@@ -106,8 +106,9 @@ def main(arguments: list[str]) -> int:
         with exclusive(command.out) as waited, inputs_held(command) as replaced:
             about = describe(command)
             # A driver asks for what the record lacks: who made it may have been killed before that, or not be so far.
+            # What describes the code and the machine has nothing by which to tell whether it still does.
             taken = waited or {DRIVEN, BY_DVC} & os.environ.keys()
-            if taken and is_published(command.out, about["identity"]):
+            if command.code and taken and is_published(command.out, about["identity"]):
                 print(f"{command.out} is there already, made by another process from the same.", flush=True)
                 return 0
             with spools.opened(command.out, about):
@@ -203,7 +204,7 @@ def inputs_held(command: Command) -> Iterator[Callable[[], list[str]]]:
         held: dict[str, int] = {}
         for folder in command.folders.values():
             with suppress(OSError):  # the stage says what is not there
-                held[folder] = os.open(folder, os.O_RDONLY)
+                held[folder] = os.open(ROOT / folder, os.O_RDONLY)
                 opened.callback(os.close, held[folder])
 
         def replaced() -> list[str]:
@@ -214,7 +215,7 @@ def inputs_held(command: Command) -> Iterator[Callable[[], list[str]]]:
 
 def _is_open_as(path: str, descriptor: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+        return os.path.samestat(os.stat(ROOT / path), os.fstat(descriptor))
     except OSError:
         return False
 

@@ -83,6 +83,20 @@ main()
 """
 
 
+def test_another_projects_packages_are_not_taken_for_ours(clone: Clone, tmp_path: Path) -> None:
+    """A folder on PYTHONPATH with `tools` or `models` in it, as many have; the command ended with a traceback."""
+    for name in ("tools", "flows", "tasks", "models"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('theirs')")
+    theirs = with_variables(clone, PYTHONPATH=f"{tmp_path}:{clone.root}")
+    code = "import sys; from tenfold import main; sys.argv = ['tenfold', 'claims']; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "tools", env=theirs.environment, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "half-is-more" in ended.stdout
+
+
 def test_a_socks_proxy_stops_nothing(clone: Clone) -> None:
     """Prefect's client raised an ImportError at its sight, though the server is on loopback; other proxies are kept."""
     code = (
