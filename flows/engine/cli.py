@@ -252,7 +252,10 @@ def data(context: typer.Context) -> None:
         folder = ROOT / source_folder(name)
         here = "no"
         if (folder / "unavailable.json").exists():
-            here = json.loads((folder / "unavailable.json").read_text())["reason"]
+            try:
+                here = json.loads((folder / "unavailable.json").read_text())["reason"]
+            except (ValueError, KeyError, TypeError):
+                here = "damaged, until the next tenfold reproduce"
         elif folder.exists():
             here = f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6:.1f} MB"
         source = entry.source

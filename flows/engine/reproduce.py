@@ -171,12 +171,12 @@ def _note_run() -> None:
 
 def _end_killed_runs() -> None:
     """Say to Prefect that the runs of processes which are no more have crashed, unless they had ended before."""
-    notes = [note for note in RUNS.glob("*") if not is_alive(note.read_text())]
+    notes = [note for note in RUNS.glob("*") if not is_alive(note.read_text(errors="replace"))]
     if not notes:
         return
     with get_client(sync_client=True) as client:
         for note in notes:
-            with suppress(ObjectNotFound):  # it was another server's
+            with suppress(ObjectNotFound, ValueError):  # it was another server's, or is no note of ours
                 _end_killed_run(client, UUID(note.name))
             note.unlink(missing_ok=True)
 

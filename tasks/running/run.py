@@ -153,7 +153,7 @@ def describe(command: Command) -> dict[str, Any]:
     Code, settings, inputs and the machine make the identity, as they do for DVC; where they lie, when and by whom
     they are computed is no part of it.
     """
-    settings, digests = json.loads(Path(command.params).read_text()).get(command.key), Digests()
+    settings, digests = _settings(command).get(command.key), Digests()
     inputs = {name: {"folder": folder, "digest": digests.digest(folder)} for name, folder in command.folders.items()}
     given = {path: digests.digest(path) for path in command.given}
     return {
@@ -164,6 +164,19 @@ def describe(command: Command) -> dict[str, Any]:
         "inputs": inputs,
         "identity": identity(command, settings, {each["folder"]: each["digest"] for each in inputs.values()} | given),
     }
+
+
+def _settings(command: Command) -> dict[str, Any]:
+    """The settings of all stages of its pipeline.
+
+    Raises:
+        UserError: their file is not there or not whole.
+    """
+    try:
+        known = json.loads(Path(command.params).read_text())
+    except (OSError, ValueError) as problem:
+        raise UserError(f"{command.params} cannot be read ({problem}): run tenfold compile.") from problem
+    return known if isinstance(known, dict) else {}
 
 
 def identity(command: Command, settings: Any, digests: Mapping[str, str]) -> str:
@@ -282,7 +295,7 @@ def load(command: Command) -> tuple[Callable[..., None], Any]:
     module, _, name = command.function.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-        values = json.loads(Path(command.params).read_text())[command.key]
+        values = _settings(command)[command.key]
         settings = TypeAdapter(function.__annotations__["config"]).validate_json(json.dumps(values))
     except (AttributeError, ModuleNotFoundError, FileNotFoundError, KeyError) as problem:
         raise UserError(

@@ -72,13 +72,13 @@ def _tell_problem(problem: Exception) -> None:
 def waiting(reproduction: str) -> tuple[int, str]:
     """How many of a reproduction's spools are not pushed yet, and why not, as far as that is known."""
     folder = SPOOL / reproduction
-    why = PROBLEM.read_text() if PROBLEM.exists() else ""
+    why = PROBLEM.read_text(errors="replace") if PROBLEM.exists() else ""
     return len(list(folder.glob("*.jsonl"))) if folder.exists() else 0, why
 
 
 def refused() -> int:
     """How many items MLflow has refused so far."""
-    return len(REFUSED.read_text().splitlines()) if REFUSED.exists() else 0
+    return len(REFUSED.read_text(errors="replace").splitlines()) if REFUSED.exists() else 0
 
 
 def _wait_for_end_of_input(closed: threading.Event) -> None:
