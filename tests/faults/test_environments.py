@@ -23,7 +23,7 @@ from flows.engine.processes import ForkServer
 from flows.engine.server import free_port
 from tasks.base.errors import UserError
 from tasks.base.instructions import PORTABLE
-from tasks.running import failures, registration, spools
+from tasks.running import failures, registration, run, spools
 
 DEAD = "http://127.0.0.1:9"
 """Where nobody listens."""
@@ -347,6 +347,15 @@ def test_a_damaged_note_is_forgotten(text: str, clone: Clone) -> None:
     said = with_variables(clone).run("-c", code).stdout.strip()
     known = "{'address': 7, 'process': 'x'}" if "address" in text else "{}"
     assert said == f"None {known} {{}} 43"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0", '{"other": 1}'])
+def test_settings_that_are_not_whole_are_named(text: str, tmp_path: Path) -> None:
+    """A traceback, where a stage is run by DVC or by hand."""
+    params = tmp_path / "params.json"
+    params.write_text(text)
+    with pytest.raises(UserError, match="run tenfold compile"):
+        run.load(run.parse(["tasks.judging.report:report", "--config", f"{params}:report", "--out", "x"]))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"claims": []}', '{"claims": {}, "measured": {}}'])

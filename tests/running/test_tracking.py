@@ -11,7 +11,7 @@ from conftest import ROOT, Clone, begun_to_clean, client_of, newest_statuses, re
 
 from flows.engine.publication import read_file
 from flows.engine.server import answers, free_port
-from tasks.running import pusher
+from tasks.running import pusher, tracking
 from tasks.running.pusher import accepted_name
 
 
@@ -211,3 +211,11 @@ def test_a_damaged_spool_stops_no_pusher(said: bytes, tmp_path: Path) -> None:
     assert pusher._end_of(folder) == "KILLED"
     (folder / "own.jsonl").write_bytes(said + b'\n{"kind": "end", "status": "FINISHED"}\n')
     assert pusher._end_of(folder) == "FINISHED"
+
+
+def test_a_damaged_word_of_the_pusher_fails_no_reproduction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROBLEM", "REFUSED"):
+        (tmp_path / name).write_bytes(b"\xff\x00\n")
+        monkeypatch.setattr(tracking, name, tmp_path / name)
+    assert tracking.waiting("none") == (0, "\ufffd\x00\n")
+    assert tracking.refused() == 1
