@@ -173,7 +173,7 @@ def _settings(command: Command) -> dict[str, Any]:
         UserError: their file is not there or not whole.
     """
     try:
-        known = json.loads(Path(command.params).read_text())
+        known = json.loads((ROOT / command.params).read_text())
     except (OSError, ValueError) as problem:
         raise UserError(f"{command.params} cannot be read ({problem}): run tenfold compile.") from problem
     return known if isinstance(known, dict) else {}

@@ -54,7 +54,10 @@ def add(path: Path) -> None:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    os.chmod(path, 0o644)
+    if path.is_symlink():
+        path.unlink()  # what lies behind it is not ours to damage
+    else:
+        os.chmod(path, 0o644)
     path.write_bytes(data)
 
 

@@ -112,6 +112,7 @@ def run(machine: type[Histories], number: int) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
         print_blob=True,
+        report_multiple_bugs=False,
     )
     try:
         run_state_machine_as_test(machine, settings=how)
