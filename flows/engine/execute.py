@@ -124,9 +124,10 @@ class Executor:
             return Outcome(stage, "restored", time.monotonic() - start)
         self._tell(Outcome(stage, "started", tail=_crowd() if stage.kind == "measure" else ""))
         _check_settings(stage)
+        noted = published(stage.out)
         cpu_seconds = self._run_command(stage)
-        self._snapshot(stage)
-        same = self.store.commit(stage, before, _made_from(stage, before))
+        unmoved = self._snapshot(stage) == before
+        same = self.store.commit(stage, before, _made_from(stage, before, noted if unmoved else None))
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
         return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same)
@@ -282,14 +283,17 @@ def _check_settings(stage: ConcreteStage) -> None:
         )
 
 
-def _made_from(stage: ConcreteStage, before: list[str]) -> str:
+def _made_from(stage: ConcreteStage, before: list[str], noted: dict[str, str] | None) -> str:
     """The digest of the output that was made from this, by its stage's own word, as the record is going to say.
 
     Raises:
+        StageFailed: it has said nothing: what was `noted` before is noted still.
         EditedWhileRunning: something was replaced while the stage ran, if only for a moment.
     """
     command, made = parse(shlex.split(stage.command)[3:]), published(stage.out)
     if made.get("identity") != identity(command, stage.settings, dict(zip(stage.dependencies, before, strict=True))):
+        if made == noted:
+            raise StageFailed("It ended with exit code 0, and left no result.")
         raise EditedWhileRunning(
             f"{stage.title}: its code, its settings or an input was edited while it ran, so its result is not kept. "
             "Run the same command again."

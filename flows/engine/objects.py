@@ -49,11 +49,10 @@ def _copied_object(member: Member, to: Path) -> bool:
             while block := read.read(BLOCK):
                 whole.update(block)
                 written.write(block)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     if whole.hexdigest() != member.digest:
-        os.chmod(source, 0o644)
-        source.unlink()
+        drop(source)
         return False
     return True
 
@@ -67,8 +66,10 @@ def _replaced(fresh: Path, place: Path) -> bool:
 def keep(digest: str, content: Path | bytes) -> None:
     """Put an object into the cache, unless it is there and whole."""
     path = object_path(digest)
-    if path.exists() and f"{md5_of(path)}{Path(digest).suffix}" == digest:
+    if path.is_file() and f"{md5_of(path)}{Path(digest).suffix}" == digest:
         return
+    if path.is_dir():
+        drop(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -82,6 +83,13 @@ def keep(digest: str, content: Path | bytes) -> None:
         # On a full disk, half a file only takes room.
         fresh.unlink(missing_ok=True)
         raise
+
+
+def drop(path: Path) -> None:
+    """Take out of the cache what is no object, or not the one that its name says."""
+    if path.is_file() and not path.is_symlink():
+        os.chmod(path, 0o644)  # as some file systems want before they remove it
+    remove(path)
 
 
 def damaged_files(folder: str, out: Entry, fresh: Digests) -> Iterator[tuple[str, str]]:
@@ -116,5 +124,5 @@ def damaged_objects(out: Entry) -> Iterator[tuple[Path, str]]:
         path = object_path(digest)
         if not path.exists():
             yield path, "the cache has lost it"
-        elif md5_of(path) != digest:
+        elif not path.is_file() or md5_of(path) != digest:
             yield path, "its bytes are not what its name says"

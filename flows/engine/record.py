@@ -99,7 +99,7 @@ def object_path(digest: str) -> Path:
 
 def is_cached(digest: str) -> bool:
     """Whether DVC's cache has an object of this name, asked thousands of times in a status."""
-    return os.path.exists(f"{CACHE}/{digest[:2]}/{digest[2:]}")
+    return os.path.isfile(f"{CACHE}/{digest[:2]}/{digest[2:]}")
 
 
 def run_key(entry: Entry) -> str:

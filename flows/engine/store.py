@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import record
-from flows.engine.objects import copied, damaged_files, damaged_objects, keep, listed
-from flows.engine.record import Entry, Lock, dvc_lock, is_cached, object_path
+from flows.engine.objects import copied, damaged_files, damaged_objects, drop, keep, listed
+from flows.engine.record import RUNS, Entry, Lock, dvc_lock, is_cached, object_path
 from flows.engine.stages import ConcreteStage
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -245,7 +245,7 @@ class Store:
                     for name, problem in damaged_files(stage.out, out, fresh)
                 ]
                 found += [
-                    Damage(_short(path), stage, problem, f"rm -f {_short(path)}")
+                    Damage(_short(path), stage, problem, f"rm -rf {_short(path)}")
                     for path, problem in damaged_objects(out)
                 ]
         return found
@@ -262,8 +262,7 @@ class Store:
                 for out in entry["outs"]:
                     damaged |= {found: out["path"] for found, problem in damaged_objects(out) if found.exists()}
         for found in damaged:
-            os.chmod(found, 0o644)
-            found.unlink()
+            drop(found)
         if damaged:
             first = next(iter(damaged.values()))
             raise UserError(
@@ -352,7 +351,8 @@ def _dvc(verb: str) -> Iterator[Any]:
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        yield Repo(str(ROOT), _wait_for_lock=True)
+        # Its cache is ours, whichever other one this user's settings name.
+        yield Repo(str(ROOT), config={"cache": {"dir": str(RUNS.parent)}}, _wait_for_lock=True)
     except DvcException as problem:
         raise UserError(f"dvc {verb} did not succeed: {problem}") from problem
     finally:

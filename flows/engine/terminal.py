@@ -77,6 +77,8 @@ class Terminal:
         """Show what has become of a stage."""
         title = outcome.stage.title
         if outcome.state == "started":
+            if title in self._running:
+                return  # it is tried again
             self._running[title] = outcome.stage
             self._tasks[title] = self._progress.add_task(title, total=None, stage=outcome.stage)
             if not console.is_terminal:
