@@ -287,7 +287,11 @@ def pull(remote: Annotated[str | None, typer.Argument(help="A DVC remote; the de
     """
     from flows.engine.store import Store
 
-    console.print(f"{Store().pull(remote)} files fetched.")
+    fetched, missing = Store().pull(remote)
+    console.print(f"{fetched} files fetched.")
+    if missing:
+        few = ", ".join(missing[:3]) + (", …" if missing[3:] else "")
+        console.print(f"{len(missing)} recorded outputs are not here, for the remote does not have them: {few}")
 
 
 @app.command()
@@ -379,6 +383,7 @@ def _rerun(stage: "ConcreteStage") -> None:
 
 def main() -> None:
     """Run the command; a failure is one plain sentence and a non-zero exit."""
+    _open_standard_streams()
     configure()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no dash shows another letter for it
@@ -406,6 +411,15 @@ def main() -> None:
         if lacks := failures.sentence(problem):
             _fail(UserError(lacks), 1)
         _fail(problem, 1, "Run the same command with tenfold --debug … to see where.")
+
+
+def _open_standard_streams() -> None:
+    """Where who starts us has closed one of them, as a daemon may, the next file would be taken for it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def _fail(problem: Exception, code: int, more: str = "") -> None:

@@ -211,15 +211,23 @@ class Store:
         """Copy the cache, with its record of runs, to a DVC remote; returns the number of files.
 
         Raises:
-            UserError: an object is damaged, or DVC does not succeed.
+            UserError: an object is damaged, the cache has lost one of an output that is here, or DVC does not succeed.
         """
         self._refuse_damaged("nothing was pushed")
+        lost = [out["path"] for out in _recorded() if (ROOT / out["path"]).exists() and any(damaged_objects(out))]
+        if lost:
+            raise UserError(
+                f"The cache has lost files of {lost[0]}{' and others' if lost[1:] else ''}, so nothing was pushed: "
+                "tenfold reproduce puts them back."
+            )
         with _dvc("push") as repo:
             count: int = repo.push(all_commits=False, remote=remote, run_cache=True)
             return count
 
-    def pull(self, remote: str | None) -> int:
-        """Fetch every recorded output from a DVC remote and put it in place; returns the number of files.
+    def pull(self, remote: str | None) -> tuple[int, list[str]]:
+        """Fetch every recorded output from a DVC remote and put it in place.
+
+        Returns the number of files, and the recorded outputs that are not here afterwards: the remote lacks them.
 
         Raises:
             UserError: DVC does not succeed, or what came is not what the record names; that is not kept.
@@ -229,7 +237,7 @@ class Store:
         self._refuse_damaged("they are not kept: pull again, or from another remote")
         with _dvc("checkout") as repo:
             repo.checkout(force=True, allow_missing=True)
-        return int(fetched)
+        return int(fetched), sorted(out["path"] for out in _recorded() if not (ROOT / out["path"]).exists())
 
     def verify(self, stages: Iterable[ConcreteStage]) -> list[Damage]:
         """Re-hash every recorded output and its cached objects; trusts no remembered digest."""
@@ -256,11 +264,7 @@ class Store:
         Raises:
             UserError: there is one.
         """
-        damaged: dict[Path, str] = {}
-        for path in [*ROOT.glob("pipelines/**/dvc.lock"), ROOT / "dvc.lock"]:
-            for entry in Lock(os.path.relpath(path.parent, ROOT)).entries().values():
-                for out in entry["outs"]:
-                    damaged |= {found: out["path"] for found, problem in damaged_objects(out) if found.exists()}
+        damaged = {found: out["path"] for out in _recorded() for found, _ in damaged_objects(out) if found.exists()}
         for found in damaged:
             drop(found)
         if damaged:
@@ -335,25 +339,30 @@ def _differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str
         yield where, f"changed: {before} → {after}"
 
 
+def _recorded() -> Iterator[Entry]:
+    """Every output on record, of all pipelines."""
+    for path in [*ROOT.glob("pipelines/**/dvc.lock"), ROOT / "dvc.lock"]:
+        for entry in Lock(os.path.relpath(path.parent, ROOT)).entries().values():
+            yield from entry["outs"]
+
+
 def _short(path: str | Path) -> str:
     return os.path.relpath(path, ROOT)
 
 
 @contextmanager
 def _dvc(verb: str) -> Iterator[Any]:
-    """DVC itself, quiet; what it refuses is a sentence."""
+    """DVC itself, silent; what it refuses, and a remote that cannot be reached, is a sentence."""
     import logging
 
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logger = logging.getLogger("dvc")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    logging.disable()  # else it has a line for each file
     try:
         # Its cache is ours, whichever other one this user's settings name.
         yield Repo(str(ROOT), config={"cache": {"dir": str(RUNS.parent)}}, _wait_for_lock=True)
-    except DvcException as problem:
-        raise UserError(f"dvc {verb} did not succeed: {problem}") from problem
+    except Exception as problem:  # DVC, its remotes and their libraries have no one kind of error
+        said = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+        raise UserError(f"dvc {verb} did not succeed: {said}") from problem
     finally:
-        logger.setLevel(level)
+        logging.disable(logging.NOTSET)

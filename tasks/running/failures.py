@@ -7,6 +7,7 @@ NO_MEMORY = ("cannot allocate memory", "failed to map segment from shared object
 """How libraries that are written in C say it."""
 TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 FORBIDDEN = (errno.EACCES, errno.EROFS)
+IN_THE_WAY = (errno.ENOTDIR, errno.EEXIST)
 DISK_IS_FULL = "the disk is full or a file may not grow: free some room, and run the same command again"
 MEMORY_RAN_OUT = "memory ran out: free some, or run fewer stages at once with --jobs"
 
@@ -35,4 +36,6 @@ def sentence(problem: BaseException) -> str | None:
         return "This shell lets a program open too few files: ulimit -n 4096, and run the same command again."
     if isinstance(problem, OSError) and problem.errno in FORBIDDEN and problem.filename:
         return f"This user may not read or write {problem.filename} ({problem.strerror}): see whose it is."
+    if isinstance(problem, OSError) and problem.errno in IN_THE_WAY and problem.filename:
+        return f"{problem.filename}, or what is above it, should be a folder and is none: move away what stands there."
     return None

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import md5
@@ -93,6 +94,8 @@ class Pusher:
         import mlflow
 
         SPOOL.mkdir(parents=True, exist_ok=True)
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            sqlite3.connect(settings()["store"]).close()  # MLflow would try for minutes what cannot be opened
         self._client = mlflow.MlflowClient(tracking_uri())
         self._about: dict[str, str] = _read(EXPERIMENTS)
         self._experiments: dict[str, str] = {}

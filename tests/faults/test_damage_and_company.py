@@ -11,6 +11,8 @@ from damage import FILES, FOLDERS, KINDS, TO_FILES, TO_OUTPUTS, lose
 from minis import Minis, until, waits_for_a_lock
 from world import Oracle, World
 
+from flows.engine.report import page
+
 
 @pytest.fixture
 def world(minis: Minis, oracle: Oracle) -> World:
@@ -131,3 +133,21 @@ def test_what_was_made_and_not_recorded_is_taken(world: World) -> None:
 def test_a_dvc_repro_removes_an_output_that_is_being_recorded(minis: Minis, oracle: Oracle) -> None:
     world = World(minis.untouched(), oracle)
     world.reproduce_beside(1, 2, [("dvc", None)])
+
+
+def test_two_reports_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three reproductions ended at one moment, and one failed: another had moved away the file that it had written."""
+    path, replace, others = tmp_path / "index.html", os.replace, []
+
+    def after_another(source: Path, target: Path) -> None:
+        if not others:
+            others.append(os.fork())
+            if not others[0]:
+                page._put(path, "theirs")
+                os._exit(0)
+            os.waitpid(others[0], 0)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", after_another)
+    page._put(path, "ours")
+    assert path.read_text() == "ours"

@@ -141,7 +141,7 @@ def _parts(grid: shown.Grid, stem: str) -> list[Part]:
 
 
 def _put(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.fresh")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")  # another reproduction may end at this moment
     fresh.write_text(text)
     os.replace(fresh, path)
 
