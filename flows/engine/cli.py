@@ -419,7 +419,8 @@ def _open_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            # It gets the lowest number that is free; the processes that we start have it, too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _fail(problem: Exception, code: int, more: str = "") -> None:

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from flows.engine.catalogue import catalogue
 from flows.engine.discover import Experiment
 from tasks.base import manifest
 from tasks.base.environment import Environment, describe
+from tasks.base.files import ROOT
 from tasks.base.manifest import Modules
 from tasks.base.manifest import write as write_manifests
 from tasks.judging.judge import judge
@@ -119,7 +121,9 @@ def source_stages(experiments: Mapping[str, Experiment]) -> list[ConcreteStage]:
         # The standard library is part of the interpreter, so it changes with the environment.
         environment = "data/environment" if entry.source.kind == "stdlib" else None
         # A user's own folder is an input like another: what changes in it is fetched again.
-        inputs = {"folder": entry.source.folder} if entry.source.folder else {}
+        with chdir(ROOT):  # from wherever the command was called
+            folder = entry.source.folder
+        inputs = {"folder": folder} if folder else {}
         out = source_folder(name)
         settings = to_json(entry.source)
         stages.append(ConcreteStage(name, pipeline, path(fetch), settings, inputs, {}, out, "fetch", environment))

@@ -36,6 +36,8 @@ def sentence(problem: BaseException) -> str | None:
         return "This shell lets a program open too few files: ulimit -n 4096, and run the same command again."
     if isinstance(problem, OSError) and problem.errno in FORBIDDEN and problem.filename:
         return f"This user may not read or write {problem.filename} ({problem.strerror}): see whose it is."
+    if isinstance(problem, IsADirectoryError):
+        return f"{problem.filename2 or problem.filename} is a folder where a file should be: move it away."
     if isinstance(problem, OSError) and problem.errno in IN_THE_WAY and problem.filename:
         return f"{problem.filename}, or what is above it, should be a folder and is none: move away what stands there."
     return None

@@ -91,11 +91,11 @@ class Pusher:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         for name, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), *SHORT_WAITS.items()):
             os.environ.setdefault(name, value)
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            sqlite3.connect(settings()["store"]).close()  # MLflow would try for minutes what cannot be opened
         import mlflow
 
         SPOOL.mkdir(parents=True, exist_ok=True)
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            sqlite3.connect(settings()["store"]).close()  # MLflow would try for minutes what cannot be opened
         self._client = mlflow.MlflowClient(tracking_uri())
         self._about: dict[str, str] = _read(EXPERIMENTS)
         self._experiments: dict[str, str] = {}

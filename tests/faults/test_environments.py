@@ -257,6 +257,19 @@ def test_a_terminal_without_our_letters(untouched: Clone, encoding: str) -> None
     assert b"half-is-more" in ended.stdout
 
 
+def test_the_command_works_in_any_folder_and_without_a_terminal(minis: Minis) -> None:
+    """In a folder of the checkout it said that nothing can be started; a daemon may close all streams that it has."""
+    mini = minis.done()
+    mini.edit("flows/mini.py", lambda code: code.replace("length=1000", "length=1001"))
+    somewhere = with_variables(
+        mini, PYTHONPATH=str(mini.root), TENFOLD_TEST_COMPUTED=mini.environment["TENFOLD_TEST_COMPUTED"]
+    )
+    command = 'cd flows; exec "$0" -m tools reproduce --plain <&- >&- 2>&-'
+    subprocess.run(["bash", "-c", command, sys.executable], cwd=mini.root, env=somewhere.environment, check=True)
+    assert sorted(mini.computed()) == ["counted", "drawn-0", "drawn-1"]
+    assert mini.do("compile", "--check").code == 0, "what the catalogue names lies below the root"
+
+
 def test_a_checkout_of_another_user(untouched: Clone) -> None:
     """Git refuses there; its usage filled the terminal, and results named the commit "+"."""
     theirs = with_variables(untouched, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
@@ -325,6 +338,8 @@ def test_memory_that_ran_out_is_a_sentence(problem: BaseException) -> None:
         (OSError(24, "Too many open files", "data/x"), "ulimit -n 4096"),
         (OSError(30, "Read-only file system", "data/x"), "may not read or write data/x (Read-only file system)"),
         (PermissionError(13, "Permission denied", "data/x"), "may not read or write data/x (Permission denied)"),
+        (IsADirectoryError(21, "Is a directory", "fresh", None, "data/x"), "data/x is a folder where a file should be"),
+        (FileExistsError(17, "File exists", "data/x"), "data/x, or what is above it, should be a folder"),
     ],
 )
 def test_what_a_user_may_not_do_is_a_sentence(problem: OSError, said: str) -> None:

@@ -175,7 +175,8 @@ def test_a_name_that_was_pointed_at_loopback_is_not_answered(links: dict[str, st
     """DNS rebinding: to the browser the page and our server are one origin, but the Host gives it away."""
     for origin in origins(links):
         port = origin.rpartition(":")[2]
-        for host in (f"evil.example:{port}", "evil.example", "127.0.0.1", f"127.0.0.1.evil.example:{port}", ""):
+        named = ("evil.example", "127.0.0.1.evil.example", "LOCALHOST", "localhost.", "127.1", "[::1]", "u@127.0.0.1")
+        for host in (*(f"{name}:{port}" for name in named), "evil.example", "127.0.0.1", ""):
             assert ask(origin, "GET", path, Host=host, Authorization=shown(links))[0] in (400, 421), host
         assert ask(origin, "GET", path, Origin="null", Authorization=shown(links))[0] == 403
         for told in ("cross-site", "same-site"):
@@ -192,6 +193,14 @@ def test_only_the_token_opens(links: dict[str, str], authorization: str) -> None
         assert ask(origin, "GET", "/?token=guess")[0] == 401
         assert ask(origin, "GET", "/", Cookie=f"tenfold-{origin.rpartition(':')[2]}=guess")[0] == 401
         assert ask(origin, "GET", "/health")[0] in (200, 404, 401)
+
+
+@pytest.mark.parametrize("path", ["/version", "//version", "/health/../version", "/health;/version", "/%2e/version"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT"])
+def test_no_other_method_and_no_detour_opens(links: dict[str, str], method: str, path: str) -> None:
+    for origin in origins(links):
+        assert ask(origin, method, path)[0] == 401
+        assert ask(origin, method, f"http://evil.example{path}")[0] == 401, "as a proxy would be asked"
 
 
 def test_programs_of_ours_are_let_in(links: dict[str, str], untouched: Clone) -> None:

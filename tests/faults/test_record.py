@@ -93,3 +93,51 @@ def test_what_is_not_on_record_is_not_said_to_be_verified(minis: Minis) -> None:
     ended = mini.do("verify")
     assert ended.code == 1
     assert "is on record at quick" in ended.last_words
+
+
+def test_what_the_cache_has_lost_is_not_left_out_of_a_push(minis: Minis) -> None:
+    """DVC pushes what is there, and says that it has."""
+    mini = minis.done()
+    victim = next(path for path in (mini.root / ".dvc/cache/files").rglob("*") if path.is_file())
+    victim.unlink()
+    ended = mini.do("data", "push")
+    assert ended.code == 1
+    assert "so nothing was pushed: tenfold reproduce puts them back" in ended.last_words
+    well(mini.reproduce())
+    victim.unlink()
+    victim.mkdir()
+    assert "its bytes are not what its name says" in mini.do("verify").output
+    well(mini.reproduce())
+    well(mini.do("verify"))
+
+
+def test_our_cache_is_pushed_and_not_another_that_dvc_is_told_of(minis: Minis) -> None:
+    """Where somebody's settings share a cache among projects, nothing was pushed, with exit code 0."""
+    mini = minis.done()
+    shutil.rmtree(mini.root.parent / "remote", ignore_errors=True)
+    theirs = mini.root.parent / "dvc-global/config"
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text(f"[cache]\n    dir = {mini.root.parent / 'shared'}\n")
+    try:
+        assert int(well(mini.do("data", "push")).split()[0]) > 0
+        for path in (".dvc/cache", "data/quick"):
+            shutil.rmtree(mini.root / path)
+        assert int(well(mini.do("data", "pull")).split()[0]) > 0
+    finally:
+        theirs.unlink()
+    well(mini.do("verify"))
+
+
+def test_a_remote_that_cannot_be_reached_is_a_sentence(minis: Minis) -> None:
+    """A line for each file, and none of them plain."""
+    mini = minis.done()
+    (mini.root / ".dvc/config").write_text("[core]\n    remote = x\n['remote \"x\"']\n    url = /proc/nowhere\n")
+    ended = mini.do("data", "push")
+    assert ended.code == 1
+    assert (
+        ended.output.strip()
+        == "tenfold: dvc push did not succeed: [Errno 2] No such file or directory: '/proc/nowhere'"
+    )
+    shutil.rmtree(mini.root / ".dvc/cache")
+    shutil.rmtree(mini.root / "data/quick/mini/drawn-0")
+    assert "1 recorded outputs are not here, for the remote does not have them" in mini.do("data", "pull").output

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -219,3 +220,13 @@ def test_a_damaged_word_of_the_pusher_fails_no_reproduction(tmp_path: Path, monk
         monkeypatch.setattr(tracking, name, tmp_path / name)
     assert tracking.waiting("none") == (0, "\ufffd\x00\n")
     assert tracking.refused() == 1
+
+
+def test_a_store_that_cannot_be_opened_is_not_tried_for_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow/mlflow.db").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        pusher.Pusher()
