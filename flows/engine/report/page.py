@@ -19,6 +19,7 @@ from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
 from flows.engine.stages import source_folder
+from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
 from tasks.judging.report import cell
 from tasks.running import spools
