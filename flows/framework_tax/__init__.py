@@ -212,6 +212,47 @@ paper = Paper(
             x="at_best_rate",
             y="latency_at",
             y_is_better="lower",
-        )
+        ),
+        Plot(
+            "From which batch on does a call take longer?",
+            "curves",
+            x="batch",
+            y="cpu_ms",
+            y_is_better="lower",
+            log=True,
+        ),
+        Plot(
+            "Up to which batch is another runtime faster than eager PyTorch?",
+            "curves",
+            x="batch",
+            y="speedup",
+            y_is_better="higher",
+            at=1,
+        ),
+        Plot(
+            "What share of a call is the framework's, by which method?",
+            "curves",
+            x="batch",
+            y="tax",
+        ),
+        Plot(
+            "What did the paper measure on GPUs?",
+            "curves",
+            x="batch",
+            y="published_ms",
+            y_is_better="lower",
+            log=True,
+        ),
+        Plot(
+            "What share would be the framework's, by the paper's curves, were kernels faster?",
+            "curves",
+            x="batch",
+            y="predicted_tax",
+            only=[
+                f"{network}, PyTorch, {times} × as fast"
+                for network in ("ResNet-50 fp32", "ResNet-50 fp16", "BERT fp32")
+                for times in (1, 2, 4, 8)
+            ],
+        ),
     ],
 )
