@@ -230,6 +230,14 @@ paper = Paper(
             at=1,
         ),
         Plot(
+            "Do other runtimes gain less on longer texts?",
+            "curves",
+            x="tokens",
+            y="length_speedup",
+            y_is_better="higher",
+            at=1,
+        ),
+        Plot(
             "What share of a call is the framework's, by which method?",
             "curves",
             x="batch",

@@ -9,8 +9,8 @@ from typing import Any
 
 from flows.engine.report.axis import Axis, short
 
-WIDTH, HEIGHT = 360, 270
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38
+WIDTH, HEIGHT = 360, 278
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 38
 LETTER, LINE = 5.9, 12
 """The width of a letter and the height of a line of a label, in the units of a drawing."""
 ROW = 15
@@ -79,7 +79,7 @@ class Drawing:
         middle = (self.left + self.width - self.right) / 2
         self.marks.append(f'<text class="axis middle" x="{middle}" y="{self.height - 6}">{escape(x_title)}</text>')
         if y_title:
-            self.marks.append(f'<text class="axis" x="2" y="9">{escape(y_title)}</text>')
+            self.marks.append(f'<text class="axis" x="2" y="11">{escape(y_title)}</text>')
 
     def across(self, ticks: Mapping[float, str], top: float = TOP) -> None:
         """Grid lines up from the lower side, with what stands below them."""

@@ -59,11 +59,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Placed:
-    """A table of a paper's page: with its numbers there, or on pages of its own; `bare` is one without cards."""
+    """A table of a paper's page: with its numbers `here`, on pages of its own, or in neither."""
 
     grid: shown.Grid
+    here: bool
     parts: tuple[Part, ...] = ()
-    bare: bool = False
 
 
 def is_current(folder: Path) -> bool:
@@ -102,12 +102,12 @@ def write_report(every: Sequence[Evidence], folder: Path) -> Path:
 def write_page(evidence: Evidence, path: Path) -> Path:
     """Write one paper's page with the reader's own tables, to one file that needs no other.
 
-    There is no other page for large tables: their numbers stand without cards.
+    There is no page for large tables: their numbers are left out, which a run in MLflow has as tables and metrics.
     """
     runs = _runs(evidence)[-1:]
 
     def written(large: set[str]) -> str:
-        placed = [Placed(grid, bare=grid.title in large) for tables in runs for grid in tables.grids]
+        placed = [Placed(grid, grid.title not in large) for tables in runs for grid in tables.grids]
         return _paper_page(evidence, runs, None, placed, _cards(evidence))
 
     _put(path, _light(written, [grid for tables in runs for grid in tables.grids]))
@@ -136,7 +136,10 @@ def _put_pages(folder: Path, home: str, evidence: Evidence, runs: list[Tables], 
     def written(large: set[str]) -> str:
         nonlocal placed, card
         card = _cards(evidence)
-        placed = [Placed(grid, _parts(grid, Path(home).stem) if grid.title in large else ()) for grid in grids]
+        stem = Path(home).stem
+        placed = [
+            Placed(grid, grid.title not in large, _parts(grid, stem) if grid.title in large else ()) for grid in grids
+        ]
         if card:  # the paper's page has the cards of the stages that the others name
             for cell in (cell for one in placed if one.parts for _, cells in one.grid.rows for cell in cells):
                 if cell and cell.stages:
