@@ -120,7 +120,6 @@ paper = Paper(
             x="moment",
             y="mse",
             y_is_better="lower",
-            log=True,
             only=["linear", "linear, causal", "U-Net", "U-Net, causal"],
         ),
         Plot(

@@ -198,7 +198,7 @@ def dots(rows: Mapping[str, Mapping[str, Mean]], title: str, *, at: float | None
     names = {row: textwrap.wrap(row, LONGEST, max_lines=2, placeholder="…") or [""] for row in rows}
     left = int(max(LETTER * len(line) for lines in names.values() for line in lines)) + 14
     keys = _key(columns, WIDTH - RIGHT) if len(columns) > 1 else []
-    top = LINE * (1 + keys[-1][1]) + 6 if keys else 0
+    top = 6 + (LINE * (1 + keys[-1][1]) + 2 if keys else 0) - TOP
     high = {row: max(ROW, LINE * len(lines) + 4, APART * len(columns) + 6) for row, lines in names.items()}
     whole = top + sum(high.values())
     drawing = Drawing(across, Axis(whole, 0), height=TOP + BOTTOM + whole, left=left)

@@ -31,6 +31,8 @@ LONG = 24
 """A table with more rows is folded."""
 MANY = 120
 """A table of more numbers has a page of its own, lest a paper's page be slow to open on a phone."""
+PANELS = 6
+"""So many panels of a figure are shown at once."""
 A_PAGE = 600
 """A table of more numbers has several."""
 LIMIT = 300_000
@@ -232,6 +234,7 @@ def _common() -> dict[str, Any]:
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "shown_pairs": SHOWN,
+        "shown_panels": PANELS,
         "long": LONG,
     }
 
