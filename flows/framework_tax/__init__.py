@@ -9,6 +9,13 @@ from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.framework_tax.claims import CLAIMS, CONTROLS
 from tasks.judging.results import Table
 
+SHAPED = [
+    f"{template}, {method}"
+    for template in ("encoder", "attention", "ffn", "conv", "norm")
+    for method in ("profile", "profile, its cost left in", "replay")
+]
+"""The rows of templates of several widths, in the order in which a figure shows them."""
+
 paper = Paper(
     title="The Framework Tax: Disparities Between Inference Efficiency in NLP Research and Deployment",
     authors="Fernandez et al.",
@@ -220,6 +227,11 @@ paper = Paper(
             y="cpu_ms",
             y_is_better="lower",
             log=True,
+            without=[
+                f"{network}, eager, {how}"
+                for network in ("encoder-64-4", "conv-64-4")
+                for how in ("again", "hooked", "delayed", "little delayed")
+            ],
         ),
         Plot(
             "Up to which batch is another runtime faster than eager PyTorch?",
@@ -232,7 +244,7 @@ paper = Paper(
         Plot(
             "Do other runtimes gain less on longer texts?",
             "curves",
-            x="tokens",
+            x="length",
             y="length_speedup",
             y_is_better="higher",
             at=1,
@@ -242,6 +254,14 @@ paper = Paper(
             "curves",
             x="batch",
             y="tax",
+            without=SHAPED,
+        ),
+        Plot(
+            "How does that share fall as a template becomes wider?",
+            "curves",
+            x="width",
+            y="tax",
+            only=SHAPED,
         ),
         Plot(
             "What did the paper measure on GPUs?",

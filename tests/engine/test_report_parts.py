@@ -109,6 +109,19 @@ def test_what_is_published_is_shown_where_nothing_is_up_to_date(name: str) -> No
     assert {plot.question for plot in paper.plots} <= set(titles), "a plot names quantities that no table has"
 
 
+@pytest.mark.parametrize("name", papers())
+def test_plots_are_of_what_tables_have(name: str) -> None:
+    """A quantity or label that was renamed would take a figure away, and nobody would miss it."""
+    paper = papers()[name].paper
+    for plot in paper.plots:
+        of = [table for table in paper.tables if plot.y in table.quantities]
+        assert of, plot.question
+        if plot.kind == "curves":
+            assert plot.x in [table.columns for table in of], plot.question
+        elif plot.x:
+            assert any(plot.x in table.quantities for table in paper.tables), plot.question
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of this checkout's report."""

@@ -11,14 +11,16 @@ from flows.engine.report.axis import Axis, short
 
 WIDTH, HEIGHT = 360, 278
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 38
-LETTER, LINE = 5.9, 12
-"""The width of a letter and the height of a line of a label, in the units of a drawing."""
+LETTER, LINE, GAP = 5.9, 12, 4
+"""The width of a letter, the height of a line of a label and the least gap, in the units of a drawing."""
 ROW = 15
 """The height of a line of a figure that has a line a row."""
 APART = 9
 """How far below one another the dots of one row lie."""
 LONGEST = 24
 """Letters of a name in a figure; the rest shows when one points at it."""
+MOST_BANDS = 4
+"""Bands of more curves than these would hide one another."""
 MOST_TICKS = 12
 """An axis with more places than this has round numbers in their stead."""
 NAMED = 4
@@ -83,12 +85,12 @@ class Drawing:
 
     def across(self, ticks: Mapping[float, str], top: float = TOP) -> None:
         """Grid lines up from the lower side, with what stands below them."""
-        low, written = self.height - BOTTOM, 0.0
+        low, written = self.height - BOTTOM, -float(GAP)
         for tick, said in ticks.items():
             x, _ = self.place(tick, self.y.low)
             self.marks.append(f'<path class="grid" d="M{x} {top}V{low}"/>')
             wide = LETTER * len(said) / 2
-            if x - wide > written:  # numbers that would touch are left out
+            if x - wide > written + GAP:  # numbers that would touch are left out
                 self.marks.append(f'<text class="tick middle" x="{x}" y="{low + 14}">{escape(said)}</text>')
                 written = x + wide
 
@@ -258,9 +260,19 @@ def unbeaten(points: Sequence[Point], *, lower: bool) -> list[Point]:
     return found
 
 
-def curves(rows: Mapping[str, Sequence[Point]], x_title: str, y_title: str, y: Axis, at: float | None = None) -> str:
-    """A line a row, with its band and its name at its end; the points' names are what stands at the ticks, and the
-    level `at` is dashed."""
+def curves(
+    rows: Mapping[str, Sequence[Point]],
+    x_title: str,
+    y_title: str,
+    y: Axis,
+    *,
+    colours: Mapping[str, int],
+    at: float | None = None,
+) -> str:
+    """A line a row, with its band and its name at its end; the points' names are what stands at the ticks.
+
+    The level `at` is dashed. A row's colour goes by its number in `colours`.
+    """
     every = [point for row in rows.values() for point in row]
     ticks = dict(sorted((point.x, point.name) for point in every))
     steps = {round(after - before, 9) for before, after in pairwise(sorted(ticks))}
@@ -271,11 +283,12 @@ def curves(rows: Mapping[str, Sequence[Point]], x_title: str, y_title: str, y: A
     if at is not None and y.holds(at):
         drawing.line([(x.low, at), (x.high, at)], "equal")
     ends = []
-    for number, (name, row) in enumerate(rows.items()):
+    for name, row in rows.items():
+        number = colours[name]
         kind = f"series s{number % 6 + 1}" + (" dashed" if number >= 6 else "")
         if len(row) == 1:
             drawing.dot(row[0], kind, f"{name}, {short(row[0].y)}")
-        elif all(point.interval for point in row):
+        elif len(rows) <= MOST_BANDS and all(point.interval for point in row):
             bottom = y.low if y.log else float("-inf")
             low = [drawing.place(point.x, max(point.interval[0], bottom)) for point in row if point.interval]
             high = [drawing.place(point.x, point.interval[1]) for point in row if point.interval]

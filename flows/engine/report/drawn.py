@@ -7,7 +7,7 @@ from flows.engine.paper import Paper, Plot
 from flows.engine.report import charts
 from flows.engine.report.axis import Axis
 from flows.engine.report.charts import Bounded, Mean, Point
-from flows.engine.report.shown import Cell, Grid, numbers_in
+from flows.engine.report.shown import OR, Cell, Grid, numbers_in
 
 MOST_CURVES = 8
 """How many curves a panel can have with their names at their ends."""
@@ -130,12 +130,20 @@ def _curved(plot: Plot, grids: Sequence[Grid]) -> Figure | None:
     else:
         every = {(title, row): points for title, own in panels.items() for row, points in own.items()}
         axes = [_axis(every, log=plot.log)] * len(axes)
-    banded = any(point.interval for own in panels.values() for points in own.values() for point in points)
+    names = dict.fromkeys(name for own in panels.values() for name in own)
+    colours = {name: number for number, name in enumerate(names)}  # the same one in each panel
+    banded = any(
+        point.interval
+        for own in panels.values()
+        for points in own.values()
+        for point in points
+        if len(own) <= charts.MOST_BANDS
+    )
     if plot.at is not None:
         reading += f" The dashed line is at {plot.at:g}."
     title = f"{plot.x}: {of}" if of else plot.x
     drawings = [
-        (panel, charts.curves(own, title, _with_direction(plot), axis, plot.at))
+        (panel, charts.curves(own, title, _with_direction(plot), axis, colours=colours, at=plot.at))
         for (panel, own), axis in zip(panels.items(), axes, strict=True)
     ]
     return Figure(plot.question, reading + _how(plot, banded, "Bands"), tuple(drawings))
@@ -146,7 +154,7 @@ def _cells_of(plot: Plot, grids: Sequence[Grid]) -> Iterator[tuple[str, str, Cel
     none, if there is one."""
     having = [grid for grid in grids if plot.y in grid.quantities]
     if plot.kind == "curves":
-        having = [grid for grid in having if grid.columns_label == plot.x]
+        having = [grid for grid in having if plot.x in grid.columns_label.split(OR)]
     elif plot.column:
         having = [grid for grid in having if grid.columns_label]
     else:

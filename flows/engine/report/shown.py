@@ -16,6 +16,8 @@ from tasks.judging.results import Table
 
 OURS = "ours"
 FOREGONE = "foregone"
+OR = " or "
+"""Between the labels of tables that are shown as one."""
 
 Interval = tuple[float, float] | None
 
@@ -360,9 +362,9 @@ def grids(tables: Iterable[Table], cells: Mapping[str, Cell]) -> list[Grid]:
                     placed.setdefault(row, {})[quantity] = cells[name]
         parts = list(_told_apart(placed)) if has_columns and len(alike) == 2 else [placed]
         if len(parts) < len(alike):
-            found += [_grid("; ".join(table.title for table in alike), alike[0], quantities, placed)] if placed else []
+            found += [_grid(alike, quantities, placed)] if placed else []
         else:
-            found += [_grid(table.title, table, quantities, part) for table, part in zip(alike, parts, strict=True)]
+            found += [_grid([table], quantities, part) for table, part in zip(alike, parts, strict=True)]
     return found
 
 
@@ -401,8 +403,11 @@ def _told_apart(placed: dict[str, dict[str, Cell]]) -> Iterator[dict[str, dict[s
         yield {row: own for row, own in parts.items() if own}
 
 
-def _grid(title: str, table: Table, quantities: Iterable[str], placed: dict[str, dict[str, Cell]]) -> Grid:
-    columns = list(dict.fromkeys(column for own in placed.values() for column in own) if table.columns else quantities)
+def _grid(tables: Sequence[Table], quantities: Iterable[str], placed: dict[str, dict[str, Cell]]) -> Grid:
+    rows_label, label = (
+        OR.join(dict.fromkeys(said)) for said in ([t.rows for t in tables], [t.columns for t in tables])
+    )
+    columns = list(dict.fromkeys(column for own in placed.values() for column in own) if label else quantities)
     if numbers := numbers_in(columns):
         columns.sort(key=lambda column: numbers[1][column])
     rows = tuple((row, tuple(own.get(column) for column in columns)) for row, own in placed.items())
@@ -411,7 +416,8 @@ def _grid(title: str, table: Table, quantities: Iterable[str], placed: dict[str,
         own = [cells[place] for _, cells in rows]
         axes.append(Axis.around([end for cell in own if cell for end in cell.interval or (cell.value,)]))
     every = [cell.meaning for _, cells in rows for cell in cells if cell]
-    return Grid(title, (table.rows, *columns), table.columns, rows, tuple(axes), tuple(dict.fromkeys(every)))
+    title = "; ".join(table.title for table in tables)
+    return Grid(title, (rows_label, *columns), label, rows, tuple(axes), tuple(dict.fromkeys(every)))
 
 
 def numbers_in(columns: Sequence[str]) -> tuple[str, dict[str, float]] | None:
