@@ -321,10 +321,10 @@ UNREADABLE = """() => [...document.querySelectorAll("figure svg.chart")].flatMap
 
 def test_a_run_that_differs_from_what_is_published_is_named() -> None:
     """Counts of verdicts can be the same where the verdicts are not."""
-    evidence = computed_here("btx")
+    evidence = computed_here("radit")
     assert evidence.judged
     assert differing(evidence).endswith("verdicts are as published.")
     changed = [{**one, "verdict": "INCONCLUSIVE"} if n == 0 else one for n, one in enumerate(evidence.judged.claims)]
     said = differing(replace(evidence, judged=replace(evidence.judged, claims=changed)))
     assert f"{changed[0]['id']} is inconclusive, published " in said
-    assert differing(published_alone("btx")) == ""
+    assert differing(published_alone("radit")) == ""
