@@ -104,5 +104,12 @@ paper = Paper(
             y_is_better="higher",
             without=["reference"],
         ),
+        Plot(
+            "Which captioners follow the picture when alt-texts are false?",
+            "curves",
+            x="noise",
+            y="accuracy_at",
+            y_is_better="higher",
+        ),
     ],
 )

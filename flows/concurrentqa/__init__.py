@@ -89,5 +89,12 @@ paper = Paper(
             y="f1",
             y_is_better="higher",
         ),
+        Plot(
+            "Do answers that are surer err less?",
+            "curves",
+            x="coverage",
+            y="risk",
+            y_is_better="lower",
+        ),
     ],
 )

@@ -65,8 +65,8 @@ class Origin:
 class Figure:
     """A number of a paper's tables: the mean of its values, one a seed or, if simulated, one a draw.
 
-    `over` says of what the interval is: "seed" (Student's t) or "draw" (their central share). Several stages may tell
-    the value of one seed, and then the interval is over the seeds' means.
+    `over` says of what the interval is: "seed" or "value", as of blocks of a timing (Student's t), or "draw" (their
+    central share). Several stages may tell the value of one seed, and then the interval is over the seeds' means.
     """
 
     name: str
@@ -96,6 +96,12 @@ class Figure:
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(s for s, _, _ in self.values if s is not None and self.over == "seed"))
+
+    @property
+    def count(self) -> int:
+        """Over how many seeds, draws or values the interval is."""
+        unnamed = sum(label is None for label, _, _ in self.values)
+        return len({label for label, _, _ in self.values if label is not None}) + unnamed
 
     @property
     def stages(self) -> list[str]:
@@ -284,7 +290,8 @@ def _figures(experiment: Experiment, rows: list[dict[str, Any]]) -> Iterator[Fig
                     if "draw" in row:
                         drawn.add(place)
         for (name, quantity), values in cells.items():
-            over = "draw" if (name, quantity) in drawn else "seed"
+            seeded = any(label is not None for label, _, _ in values)
+            over = "draw" if (name, quantity) in drawn else "seed" if seeded else "value"
             yield Figure(name, quantity, _meaning(experiment, values[0][2], quantity), tuple(values), over)
 
 

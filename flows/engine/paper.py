@@ -238,24 +238,37 @@ class Scale:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the report, drawn for one question out of the cells of the paper's tables: a point a row.
+    """A figure of the report, drawn for one question out of the cells of the paper's tables.
 
-    "agreement" sets what was predicted (`y`) against what was observed (`x`), with the line on which both are equal.
-    "frontier" sets what something costs (`x`, less is better) against what it gives (`y`), with the rows that no other
-    row beats in both. "bounded" has a line a row: what was reached (`y`) and below what it cannot be (`x`), both as
-    shares of `y` in the column `of`. `x` and `y` are quantities of tables with the same rows; `column` and `x_column`
-    are theirs where a table has several, and `without` are rows to which the question does not apply.
+    With a point a row: "agreement" sets what was predicted (`y`) against what was observed (`x`), with the line on
+    which both are equal. "frontier" sets what something costs (`x`, less is better) against what it gives (`y`), with
+    the rows that no other row beats in both. "bounded" has a line a row: what was reached (`y`) and below what it
+    cannot be (`x`), both as shares of `y` in the column `of`. `x` and `y` are quantities of tables with the same rows;
+    `column` and `x_column` are theirs where a table has several.
+
+    Of `y` alone: "dots" has a line a row with a dot for each column (or for `column`); "curves" has a curve a row over
+    the columns of the label `x`, which must be numbers. Both beside the value `at`, such as 1 for a ratio.
+
+    `only` are the rows that the question is about (all by default), `without` those to which it does not apply. `log`
+    makes the axis of `y` logarithmic.
     """
 
     question: str
-    kind: Literal["agreement", "frontier", "bounded"]
-    x: str
-    y: str
+    kind: Literal["agreement", "frontier", "bounded", "dots", "curves"]
+    x: str = ""
+    y: str = ""
     y_is_better: Literal["lower", "higher", ""] = ""
     column: str = ""
     x_column: str = ""
     of: str = ""
+    at: float | None = None
+    log: bool = False
+    only: Sequence[str] = ()
     without: Sequence[str] = ()
+
+    def has(self, row: str) -> bool:
+        """Whether the question is about a row."""
+        return row not in self.without and (not self.only or row in self.only)
 
 
 @dataclass(frozen=True)

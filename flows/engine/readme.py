@@ -15,7 +15,7 @@ from flows.engine.publication import (
     standing,
     tally,
 )
-from flows.engine.report.front import Row, rows_of
+from flows.engine.report.front import ORDER, Row, rows_of
 from flows.engine.report.picture import picture
 from flows.engine.report.shown import OURS
 from flows.engine.variant import Variant
@@ -41,6 +41,8 @@ profile, never about the paper's. Claims and predictions are written before the 
 was edited afterwards, or whose sample grew after a look, is marked *post hoc*. Nothing is added up over the paper's
 claims, ours, and those that could not fail.
 """
+TOLD = 3
+"""So many findings are told in words; the picture above them has one a paper."""
 COUNTED = WHOSE[:-1]
 """Whose claims are counted: all but the foregone ones."""
 
@@ -59,7 +61,10 @@ def tables() -> str:
 
 
 def findings() -> list[Row]:
-    """The first claim of each paper's findings that was judged either way, and not after its data were seen."""
+    """The first claim of each paper's findings that was judged either way, and not after its data were seen.
+
+    What the papers do not tell comes first, as in the report, whatever came of it.
+    """
     found = []
     for name, experiment in papers().items():
         # What is published, whatever is up to date here.
@@ -67,7 +72,7 @@ def findings() -> list[Row]:
         rows = {row.claim.id: row for row in rows_of(evidence)}
         led = [rows[one] for one in experiment.paper.findings]
         found += [row for row in led if row.first and row.standing in DECIDED and not row.first.post_hoc][:1]
-    return found
+    return sorted(found, key=lambda row: ORDER.index(row.claim.whose))
 
 
 def with_findings(readme: str, rows: list[Row]) -> str:
@@ -80,7 +85,7 @@ def with_findings(readme: str, rows: list[Row]) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise UserError(f"README.md has no lines {BEGIN} and {END}: git restore it.")
-    told = [_finding(row) for row in rows]
+    told = [_finding(row) for row in rows[:TOLD]]
     return "\n".join([before + BEGIN, f"![What was found]({PICTURE.relative_to(ROOT)})", "", *told, END + after])
 
 

@@ -29,6 +29,8 @@ def show_summary(found: list[Evidence]) -> None:
         )
         if failing and evidence.chosen.base != TRIAL:
             console.print(f"{evidence.name}: {controls(failing)} did not pass, which withholds what rests on them.")
+        if evidence.chosen.base != TRIAL and (said := differing(evidence)):
+            console.print(said, markup=False)
     first, trial = found[0], found[0].chosen.base == TRIAL
     if trial:
         console.print(
@@ -82,6 +84,22 @@ def _rows(evidence: Evidence) -> list[tuple[str, str, str, str]]:
         )
         rows.append((evidence.name if number == 0 else "", kind, now, stands or "–"))
     return rows
+
+
+def differing(evidence: Evidence) -> str:
+    """Which verdicts are not those that are published, in a sentence; "" where nothing can be compared."""
+    if evidence.judged is None or evidence.published is None:
+        return ""
+    before = {claim.id: standing(claim) for claim in evidence.published.claims}
+    shared = [claim for claim in evidence.judged.claims if claim["id"] in before]
+    other = [
+        f"{claim['id']} is {claim['verdict'].lower()}, published {before[claim['id']].lower()}"
+        for claim in shared
+        if claim["verdict"] != before[claim["id"]]
+    ]
+    if not other:
+        return f"{evidence.name}: all {len(shared)} verdicts are as published."
+    return f"{evidence.name}: {len(other)} of {len(shared)} verdicts differ: {'; '.join(other)}."
 
 
 def _works(evidence: Evidence) -> str:

@@ -111,6 +111,19 @@ paper = Paper(
             x="torch_seconds",
             y="our_seconds",
             y_is_better="lower",
-        )
+        ),
+        Plot(
+            "How many times as long as torch does a pass take?",
+            "dots",
+            y="passes_ratio",
+            y_is_better="lower",
+            at=1,
+        ),
+        Plot(
+            "How much of what a memory manager reserves lies idle?",
+            "dots",
+            y="fragmentation",
+            y_is_better="lower",
+        ),
     ],
 )

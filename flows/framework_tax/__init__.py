@@ -9,6 +9,13 @@ from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.framework_tax.claims import CLAIMS, CONTROLS
 from tasks.judging.results import Table
 
+SHAPED = [
+    f"{template}, {method}"
+    for template in ("encoder", "attention", "ffn", "conv", "norm")
+    for method in ("profile", "profile, its cost left in", "replay")
+]
+"""The rows of templates of several widths, in the order in which a figure shows them."""
+
 paper = Paper(
     title="The Framework Tax: Disparities Between Inference Efficiency in NLP Research and Deployment",
     authors="Fernandez et al.",
@@ -212,6 +219,68 @@ paper = Paper(
             x="at_best_rate",
             y="latency_at",
             y_is_better="lower",
-        )
+        ),
+        Plot(
+            "From which batch on does a call take longer?",
+            "curves",
+            x="batch",
+            y="cpu_ms",
+            y_is_better="lower",
+            log=True,
+            without=[
+                f"{network}, eager, {how}"
+                for network in ("encoder-64-4", "conv-64-4")
+                for how in ("again", "hooked", "delayed", "little delayed")
+            ],
+        ),
+        Plot(
+            "Up to which batch is another runtime faster than eager PyTorch?",
+            "curves",
+            x="batch",
+            y="speedup",
+            y_is_better="higher",
+            at=1,
+        ),
+        Plot(
+            "Do other runtimes gain less on longer texts?",
+            "curves",
+            x="length",
+            y="length_speedup",
+            y_is_better="higher",
+            at=1,
+        ),
+        Plot(
+            "What share of a call is the framework's, by which method?",
+            "curves",
+            x="batch",
+            y="tax",
+            without=SHAPED,
+        ),
+        Plot(
+            "How does that share fall as a template becomes wider?",
+            "curves",
+            x="width",
+            y="tax",
+            only=SHAPED,
+        ),
+        Plot(
+            "What did the paper measure on GPUs?",
+            "curves",
+            x="batch",
+            y="published_ms",
+            y_is_better="lower",
+            log=True,
+        ),
+        Plot(
+            "What share would be the framework's, by the paper's curves, were kernels faster?",
+            "curves",
+            x="batch",
+            y="predicted_tax",
+            only=[
+                f"{network}, PyTorch, {times} × as fast"
+                for network in ("ResNet-50 fp32", "ResNet-50 fp16", "BERT fp32")
+                for times in (1, 2, 4, 8)
+            ],
+        ),
     ],
 )

@@ -6,7 +6,7 @@ instruction tuning without passages for as many steps), ensembles against concat
 by bit. Not attempted: its models (LLaMA 65B, DRAGON+), its 399 million passages, its twenty training sets, KILT.
 """
 
-from flows.engine.paper import Paper, Profiles, Scale
+from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.radit.claims import CLAIMS, CONTROLS
 from tasks.judging.results import Table
 
@@ -134,4 +134,43 @@ paper = Paper(
         "Reasoning (no arm answers any) and unanswerable questions, 18 of 120, tell arms hardly apart.",
     ],
     findings=["divergence-as-printed-teaches-more", "retrieval-helps"],
+    plots=[
+        Plot(
+            "Does tuning either half help?",
+            "dots",
+            y="em",
+            y_is_better="higher",
+            only=[
+                "ensemble, minilm, 5 shots, test",
+                "ensemble, tuned, 5 shots, test",
+                "ensemble, minilm, 0 shots, test",
+                "ensemble, tuned, 0 shots, test",
+            ],
+        ),
+        Plot(
+            "Which way of teaching the retriever finds most right passages first?",
+            "dots",
+            y="recall",
+            column="1",
+            y_is_better="higher",
+            only=[
+                "minilm, test",
+                "bm25, test",
+                "tuned, test",
+                "with pieces of text, test",
+                "gold passages, test",
+                "both encoders, test",
+                "reversed divergence, test",
+                "temperature 0.1, test",
+                "shuffled, test",
+            ],
+        ),
+        Plot(
+            "How many passages make the right answer likelier?",
+            "curves",
+            x="passages",
+            y="answer_log_probability",
+            y_is_better="higher",
+        ),
+    ],
 )

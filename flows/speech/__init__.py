@@ -6,7 +6,7 @@ learning, multi-channel enhancement, quality estimation, separation and audio-vi
 the paper's data and sizes.
 """
 
-from flows.engine.paper import Paper, Profiles, Scale
+from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.speech.claims import CLAIMS, CONTROLS
 from tasks.judging.results import Table
 
@@ -67,4 +67,20 @@ paper = Paper(
         "Deleted words are never the first or last ones of a prompt.",
     ],
     findings=["beam-search-is-better-than-greedy", "forced-alignment-is-nearer-than-a-uniform-split"],
+    plots=[
+        Plot(
+            "What do a lexicon, n-grams and a wider beam gain?",
+            "dots",
+            y="wer",
+            y_is_better="lower",
+        ),
+        Plot(
+            "How far off are the times of each way to align?",
+            "dots",
+            y="error",
+            y_is_better="lower",
+            log=True,
+            without=["2 minutes", "60 minutes"],  # an hour's, in another table
+        ),
+    ],
 )

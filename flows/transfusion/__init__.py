@@ -6,7 +6,7 @@ same autoencoder with its own settings, at several budgets. Not attempted: its 7
 its benchmarks of images and text, image editing, drawings at 32 pixels, prompts that were held out.
 """
 
-from flows.engine.paper import Paper, Profiles, Scale
+from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.transfusion.claims import CLAIMS, CONTROLS
 from tasks.judging.results import Table
 
@@ -106,4 +106,37 @@ paper = Paper(
         "The weight λ and flow matching are arms of the profile gpu alone: nothing is claimed of them.",
     ],
     findings=["bidirectional-attention-foretells-noise"],
+    plots=[
+        Plot(
+            "Does attention in both directions foretell noise better, with either adapter?",
+            "dots",
+            y="log_mse",
+            column="all",
+            y_is_better="lower",
+        ),
+        Plot(
+            "At which times does it?",
+            "curves",
+            x="moment",
+            y="mse",
+            y_is_better="lower",
+            only=["linear", "linear, causal", "U-Net", "U-Net, causal"],
+        ),
+        Plot(
+            "How far are images from real ones?",
+            "dots",
+            y="fd",
+            y_is_better="lower",
+            log=True,
+            without=["continuous, reconstructed", "codebook, reconstructed"],
+        ),
+        Plot(
+            "Which way to see an image learns faster: codes or latents?",
+            "curves",
+            x="share",
+            y="log_fd",
+            y_is_better="lower",
+            only=["codes", "latents"],
+        ),
+    ],
 )

@@ -1,5 +1,6 @@
 """The report's figures as SVG, narrow enough for a telephone, that take their colours and font from the page."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -8,14 +9,18 @@ from typing import Any
 
 from flows.engine.report.axis import Axis, short
 
-WIDTH, HEIGHT = 360, 270
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38
-LETTER, LINE = 5.9, 12
-"""The width of a letter and the height of a line of a label, in the units of a drawing."""
+WIDTH, HEIGHT = 360, 278
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 38
+LETTER, LINE, GAP = 5.9, 12, 4
+"""The width of a letter, the height of a line of a label and the least gap, in the units of a drawing."""
 ROW = 15
 """The height of a line of a figure that has a line a row."""
+APART = 9
+"""How far below one another the dots of one row lie."""
 LONGEST = 24
 """Letters of a name in a figure; the rest shows when one points at it."""
+MOST_BANDS = 4
+"""Bands of more curves than these would hide one another."""
 MOST_TICKS = 12
 """An axis with more places than this has round numbers in their stead."""
 NAMED = 4
@@ -41,6 +46,14 @@ class Bounded:
     bound: float
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A value with its interval, where there is one."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
 @dataclass
 class Drawing:
     """An SVG that grows: two axes, and marks and labels in their coordinates."""
@@ -60,22 +73,26 @@ class Drawing:
 
     def axes(self, x_title: str, y_title: str, x_ticks: Mapping[float, str] | None = None) -> None:
         """Grid lines with their numbers, and what is measured along either side."""
-        low, written = self.height - BOTTOM, 0.0
         for tick in self.y.ticks():
             _, y = self.place(self.x.low, tick)
             self.marks.append(f'<path class="grid" d="M{self.left} {y}H{self.width - self.right}"/>')
             self.marks.append(f'<text class="tick end" x="{self.left - 4}" y="{y + 4}">{short(tick)}</text>')
-        for tick, said in (x_ticks or {tick: short(tick) for tick in self.x.ticks()}).items():
-            x, _ = self.place(tick, self.y.low)
-            self.marks.append(f'<path class="grid" d="M{x} {TOP}V{low}"/>')
-            wide = LETTER * len(said) / 2
-            if x - wide > written:  # numbers that would touch are left out
-                self.marks.append(f'<text class="tick middle" x="{x}" y="{low + 14}">{escape(said)}</text>')
-                written = x + wide
+        self.across(x_ticks or {tick: short(tick) for tick in self.x.ticks()})
         middle = (self.left + self.width - self.right) / 2
         self.marks.append(f'<text class="axis middle" x="{middle}" y="{self.height - 6}">{escape(x_title)}</text>')
         if y_title:
-            self.marks.append(f'<text class="axis" x="2" y="9">{escape(y_title)}</text>')
+            self.marks.append(f'<text class="axis" x="2" y="11">{escape(y_title)}</text>')
+
+    def across(self, ticks: Mapping[float, str], top: float = TOP) -> None:
+        """Grid lines up from the lower side, with what stands below them."""
+        low, written = self.height - BOTTOM, -float(GAP)
+        for tick, said in ticks.items():
+            x, _ = self.place(tick, self.y.low)
+            self.marks.append(f'<path class="grid" d="M{x} {top}V{low}"/>')
+            wide = LETTER * len(said) / 2
+            if x - wide > written + GAP:  # numbers that would touch are left out
+                self.marks.append(f'<text class="tick middle" x="{x}" y="{low + 14}">{escape(said)}</text>')
+                written = x + wide
 
     def line(self, points: Sequence[tuple[float, float]], kind: str) -> None:
         path = "L".join(f"{x} {y}" for x, y in (self.place(*point) for point in points))
@@ -163,11 +180,7 @@ def bounded(rows: Sequence[Bounded], title: str) -> str:
     left = int(min(160, LETTER * min(longest, LONGEST) + 16))
     across = Axis(lowest, 1.02)
     drawing = Drawing(across, Axis(len(rows) - 0.5, -0.5), height=TOP + BOTTOM + ROW * len(rows), left=left)
-    low = drawing.height - BOTTOM
-    for tick in across.ticks():
-        x, _ = drawing.place(tick, 0)
-        drawing.marks.append(f'<path class="grid" d="M{x} {TOP}V{low}"/>')
-        drawing.marks.append(f'<text class="tick middle" x="{x}" y="{low + 14}">{tick:.0%}</text>')
+    drawing.across({tick: f"{tick:.0%}" for tick in across.ticks()})
     for place, row in enumerate(sorted(rows, key=lambda row: row.reached)):
         drawing.line([(row.reached, place), (1, place)], "saved")
         drawing.dot(Point(row.name, row.reached, place), "series", f"{row.reached:.1%}, bound {row.bound:.1%}")
@@ -176,6 +189,66 @@ def bounded(rows: Sequence[Bounded], title: str) -> str:
         drawing.marks.append(f'<text class="end" x="{left - 6}" y="{y + 4}">{escape(_cut(row.name))}</text>')
     drawing.marks.append(f'<text class="axis end" x="{WIDTH - 6}" y="{drawing.height - 6}">{escape(title)}</text>')
     return drawing.svg(f"{title}, {len(rows)} rows, each with its bound")
+
+
+def dots(rows: Mapping[str, Mapping[str, Mean]], title: str, *, at: float | None, log: bool) -> str:
+    """A line a row, with a dot and its interval for each column below the one before; `at` is dashed."""
+    columns = list(dict.fromkeys(name for own in rows.values() for name in own))
+    means = [mean for own in rows.values() for mean in own.values()]
+    every = [end for mean in means for end in (mean.value, *(mean.interval or ()))] + ([] if at is None else [at])
+    across = Axis.around([end for end in every if end > 0] if log else every, log=log)
+    names = {row: textwrap.wrap(row, LONGEST, max_lines=2, placeholder="…") or [""] for row in rows}
+    left = int(max(LETTER * len(line) for lines in names.values() for line in lines)) + 14
+    keys = _key(columns, WIDTH - RIGHT) if len(columns) > 1 else []
+    top = 6 + (LINE * (1 + keys[-1][1]) + 2 if keys else 0) - TOP
+    high = {row: max(ROW, LINE * len(lines) + 4, APART * len(columns) + 6) for row, lines in names.items()}
+    whole = top + sum(high.values())
+    drawing = Drawing(across, Axis(whole, 0), height=TOP + BOTTOM + whole, left=left)
+    for number, (x, line) in enumerate(keys):
+        kind, level = f"series s{number % 6 + 1}", LINE * line
+        drawing.marks.append(f'<circle class="{kind}" cx="{x + 4}" cy="{level + 9}" r="3.6"/>')
+        drawing.marks.append(f'<text class="{kind}" x="{x + 11}" y="{level + 13}">{escape(columns[number])}</text>')
+    drawing.across({tick: short(tick) for tick in across.ticks()}, TOP + top)
+    if at is not None:
+        drawing.line([(at, top), (at, whole)], "equal")
+    below = float(top)
+    for row, own in rows.items():
+        middle = below + high[row] / 2
+        for number, line in enumerate(names[row]):
+            level = TOP + middle + LINE * (number - (len(names[row]) - 1) / 2) + 4
+            drawing.marks.append(f'<text class="end" x="{left - 8}" y="{level:g}">{escape(line)}</text>')
+        for number, name in enumerate(columns):
+            if name in own:
+                _mean(drawing, own[name], middle + APART * (number - (len(columns) - 1) / 2), number, f"{row}, {name}")
+        below += high[row]
+    middle = (left + WIDTH - RIGHT) / 2
+    drawing.marks.append(f'<text class="axis middle" x="{middle}" y="{drawing.height - 6:g}">{escape(title)}</text>')
+    by = f" by {', '.join(columns)}" if keys else ""
+    return drawing.svg(f"{title} of {', '.join(rows)}{by}")
+
+
+def _key(columns: Sequence[str], width: float) -> list[tuple[float, int]]:
+    """Where each name of a key stands: how far from the left, and in which line."""
+    places, x, line = [], 0.0, 0
+    for name in columns:
+        wide = LETTER * len(name) + 26
+        if x and x + wide > width:
+            x, line = 0.0, line + 1
+        places.append((x, line))
+        x += wide
+    return places
+
+
+def _mean(drawing: Drawing, mean: Mean, level: float, number: int, said: str) -> None:
+    """A dot with its interval at a height, in the colour of the column of this number."""
+    kind = f"series s{number % 6 + 1}"
+    low = drawing.x.low
+    if mean.interval:
+        begin, end = (max(end, low) if drawing.x.log else end for end in mean.interval)
+        drawing.line([(begin, level), (end, level)], kind)
+    x, y = drawing.place(max(mean.value, low) if drawing.x.log else mean.value, level)
+    said = f"{said.removesuffix(', ')}: {short(mean.value)}"
+    drawing.marks.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="3.6"><title>{escape(said)}</title></circle>')
 
 
 def unbeaten(points: Sequence[Point], *, lower: bool) -> list[Point]:
@@ -187,24 +260,42 @@ def unbeaten(points: Sequence[Point], *, lower: bool) -> list[Point]:
     return found
 
 
-def curves(rows: Mapping[str, Sequence[Point]], x_title: str, y_title: str, y: Axis) -> str:
-    """A line a row, with its band and its name at its end; the points' names are what stands at the ticks."""
+def curves(
+    rows: Mapping[str, Sequence[Point]],
+    x_title: str,
+    y_title: str,
+    y: Axis,
+    *,
+    colours: Mapping[str, int],
+    at: float | None = None,
+) -> str:
+    """A line a row, with its band and its name at its end; the points' names are what stands at the ticks.
+
+    The level `at` is dashed. A row's colour goes by its number in `colours`.
+    """
     every = [point for row in rows.values() for point in row]
-    ticks = {point.x: point.name for point in every}
+    ticks = dict(sorted((point.x, point.name) for point in every))
     steps = {round(after - before, 9) for before, after in pairwise(sorted(ticks))}
     x = Axis.around(ticks, log=min(ticks) > 0 and len(steps) > 1)
     longest = max(len(name) for name in rows)
     drawing = Drawing(x, y, right=int(min(150, LETTER * longest + 12)))
     drawing.axes(x_title, y_title, ticks if len(ticks) <= MOST_TICKS else None)
+    if at is not None and y.holds(at):
+        drawing.line([(x.low, at), (x.high, at)], "equal")
     ends = []
-    for number, (name, row) in enumerate(rows.items()):
+    for name, row in rows.items():
+        number = colours[name]
         kind = f"series s{number % 6 + 1}" + (" dashed" if number >= 6 else "")
-        if all(point.interval for point in row):
-            low = [drawing.place(point.x, point.interval[0]) for point in row if point.interval]
+        if len(row) == 1:
+            drawing.dot(row[0], kind, f"{name}, {short(row[0].y)}")
+        elif len(rows) <= MOST_BANDS and all(point.interval for point in row):
+            bottom = y.low if y.log else float("-inf")
+            low = [drawing.place(point.x, max(point.interval[0], bottom)) for point in row if point.interval]
             high = [drawing.place(point.x, point.interval[1]) for point in row if point.interval]
             path = "L".join(f"{across} {down}" for across, down in [*high, *reversed(low)])
             drawing.marks.append(f'<path class="band s{number % 6 + 1}" d="M{path}Z"/>')
-        drawing.line([(point.x, point.y) for point in row], kind)
+        if len(row) > 1:
+            drawing.line([(point.x, point.y) for point in row], kind)
         ends.append((drawing.place(row[-1].x, row[-1].y), name, kind))
     for (x_end, level), name, kind in _apart(ends):
         drawing.marks.append(f'<text class="{kind}" x="{x_end + 5}" y="{level + 4:.1f}">{escape(_cut(name))}</text>')
@@ -237,8 +328,15 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-LIGHT = """text{font:11px sans-serif;fill:#1c1d20}.end{text-anchor:end}.middle{text-anchor:middle}.grid{stroke:#ddd}
-path{fill:none;stroke:#17646e}circle{fill:#17646e}.equal,.frontier,.bound{stroke:#555}.saved{opacity:.4}.band{stroke:none;fill:#17646e2b}"""
+COLOURS = ("#0a5c9e", "#b8420a", "#00755b", "#9a3f87", "#7a6200", "#45474c")
+"""Those of the page's curves on white."""
+LIGHT = """text{font:11px sans-serif;fill:#1c1d20}.end{text-anchor:end}.middle{text-anchor:middle}
+.grid{stroke:#ddd}path{fill:none;stroke:#17646e}circle{fill:#17646e}.equal,.frontier,.bound{stroke:#555}
+.saved{opacity:.4}.dashed{stroke-dasharray:5 3}circle.beaten{fill:#fff;stroke:#555}.up{stroke:#b8420a}
+.down{stroke:#0a5c9e}path.band{stroke:none;opacity:.14}""" + "".join(
+    f"path.s{n}{{stroke:{colour}}}text.s{n},circle.s{n},.band.s{n}{{fill:{colour}}}.band.s{n}{{stroke:none}}"
+    for n, colour in enumerate(COLOURS, 1)
+)
 
 
 def standalone(svg: str) -> str:

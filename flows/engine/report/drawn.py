@@ -1,14 +1,13 @@
-"""Which figures a paper has, out of its tables' cells: those that it asks for, and curves where columns are numbers."""
+"""Which figures a paper has, out of its tables' cells: those that it asks for, each for one question."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flows.engine.paper import Paper, Plot
 from flows.engine.report import charts
 from flows.engine.report.axis import Axis
-from flows.engine.report.charts import Bounded, Point
-from flows.engine.report.shown import Cell, Grid
+from flows.engine.report.charts import Bounded, Mean, Point
+from flows.engine.report.shown import OR, Cell, Grid, numbers_in
 
 MOST_CURVES = 8
 """How many curves a panel can have with their names at their ends."""
@@ -25,10 +24,17 @@ class Figure:
     panels: tuple[tuple[str, str], ...]
 
 
-def figures(paper: Paper, cells: Mapping[str, Cell], grids: list[Grid]) -> list[Figure]:
-    """The figures of a paper, in order: its plots, then its curves."""
-    asked = [figure for plot in paper.plots if (figure := _plotted(plot, cells))]
-    return asked + [figure for grid in grids if (figure := _curved(grid))]
+def figures(paper: Paper, cells: Mapping[str, Cell], grids: Sequence[Grid]) -> list[Figure]:
+    """The figures of a paper, in the order of its plots; none for what was not measured at this profile."""
+    return [figure for plot in paper.plots if (figure := _figure(plot, cells, grids))]
+
+
+def _figure(plot: Plot, cells: Mapping[str, Cell], grids: Sequence[Grid]) -> Figure | None:
+    if plot.kind == "dots":
+        return _dotted(plot, grids)
+    if plot.kind == "curves":
+        return _curved(plot, grids)
+    return _plotted(plot, cells)
 
 
 def _plotted(plot: Plot, cells: Mapping[str, Cell]) -> Figure | None:
@@ -70,45 +76,99 @@ def _rows(plot: Plot, cells: Mapping[str, Cell]) -> dict[str, tuple[Cell, Cell]]
             cells.get("/".join(filter(None, [of, row, column])))
             for of, column in ((plot.x, plot.x_column), (plot.y, plot.column))
         )
-        if quantity == plot.x and x and y and row not in plot.without:
+        if quantity == plot.x and x and y and plot.has(row):
             found[row] = (x, y)
     return found
 
 
-def _curved(grid: Grid) -> Figure | None:
-    """Curves over the columns, where these are three numbers or more."""
-    columns = grid.columns[1:]
-    numbers = [float(column) for column in columns if re.fullmatch(r"\d+(\.\d+)?", column)]
-    if len(numbers) < 3 or len(numbers) < len(columns):
+def _dotted(plot: Plot, grids: Sequence[Grid]) -> Figure | None:
+    """A line a row with a dot for each column; the best first where there is one dot a row."""
+    rows: dict[str, dict[str, Cell]] = {}
+    for row, column, cell in _cells_of(plot, grids):
+        if not plot.column or column == plot.column:
+            rows.setdefault(row, {})[column] = cell
+    columns = {column for own in rows.values() for column in own}
+    if len(rows) * len(columns) < 2:
         return None
+    if len(columns) == 1:
+        upward = -1 if plot.y_is_better == "higher" else 1
+        rows = dict(sorted(rows.items(), key=lambda one: upward * next(iter(one[1].values())).value))
+    elif plot.only:
+        rows = {row: rows[row] for row in plot.only if row in rows}
+    means = {row: {name: Mean(cell.value, cell.interval) for name, cell in own.items()} for row, own in rows.items()}
+    every = [cell for own in rows.values() for cell in own.values()]
+    reading = f"{every[0].meaning}{f', {plot.column}' if plot.column else ''}."
+    if plot.at is not None:
+        reading += f" The dashed line is at {plot.at:g}."
+    svg = charts.dots(means, _with_direction(plot), at=plot.at, log=plot.log)
+    return Figure(plot.question, reading + _how(plot, any(cell.interval for cell in every), "Bars"), (("", svg),))
+
+
+def _curved(plot: Plot, grids: Sequence[Grid]) -> Figure | None:
+    """A curve a row over the columns; panels of their own where rows begin alike."""
+    cells = list(_cells_of(plot, grids))
+    numbers = numbers_in(list(dict.fromkeys(column for _, column, _ in cells)))
+    if numbers is None:
+        return None
+    of, places = numbers
     rows: dict[str, list[Point]] = {}
-    for name, cells in grid.rows:
-        own = [
-            Point(c, x, cell.value, cell.interval) for c, x, cell in zip(columns, numbers, cells, strict=True) if cell
-        ]
-        if any(point.y for point in own):  # what is zero everywhere has no curve
-            rows[name] = sorted(own, key=lambda point: point.x)
-    if not rows:
+    for row, column, cell in cells:
+        rows.setdefault(row, []).append(Point(f"{places[column]:g}", places[column], cell.value, cell.interval))
+    rows = {
+        row: sorted(points, key=lambda point: point.x)
+        for row, points in rows.items()
+        if any(point.y for point in points)  # what is zero everywhere has no curve
+    }
+    panels = {title: own for title, own in _panels(rows).items() if any(len(points) > 1 for points in own.values())}
+    if not panels:
         return None
-    quantity = next(cell.name.partition("/")[0] for _, cells in grid.rows for cell in cells if cell)
-    panels = _panels(rows)
-    axes = [_axis(own) for own in panels.values()]
-    reading = f"{'; '.join(grid.meanings)}."
-    if max(axis.high - axis.low for axis in axes) > FAR_APART * min(axis.high - axis.low for axis in axes):
+    axes = [_axis(own, log=plot.log) for own in panels.values()]
+    reach = [axis.high / axis.low if plot.log else axis.high - axis.low for axis in axes]
+    reading = f"{'; '.join(dict.fromkeys(cell.meaning for _, _, cell in cells))}."
+    if not plot.log and max(reach) > FAR_APART * min(reach):
         reading += " Each panel has an axis of its own."
     else:
-        axes = [_axis(rows)] * len(axes)
-    if any(point.interval for row in rows.values() for point in row):
-        reading += " Bands are 95 % intervals."
+        every = {(title, row): points for title, own in panels.items() for row, points in own.items()}
+        axes = [_axis(every, log=plot.log)] * len(axes)
+    names = dict.fromkeys(name for own in panels.values() for name in own)
+    colours = {name: number for number, name in enumerate(names)}  # the same one in each panel
+    banded = any(
+        point.interval
+        for own in panels.values()
+        for points in own.values()
+        for point in points
+        if len(own) <= charts.MOST_BANDS
+    )
+    if plot.at is not None:
+        reading += f" The dashed line is at {plot.at:g}."
+    title = f"{plot.x}: {of}" if of else plot.x
     drawings = [
-        (title, charts.curves(own, grid.columns_label, _words(quantity), axis))
-        for (title, own), axis in zip(panels.items(), axes, strict=True)
+        (panel, charts.curves(own, title, _with_direction(plot), axis, colours=colours, at=plot.at))
+        for (panel, own), axis in zip(panels.items(), axes, strict=True)
     ]
-    return Figure(grid.title, reading, tuple(drawings))
+    return Figure(plot.question, reading + _how(plot, banded, "Bands"), tuple(drawings))
 
 
-def _axis(rows: Mapping[str, Sequence[Point]]) -> Axis:
-    return Axis.around([end for row in rows.values() for point in row for end in (point.y, *(point.interval or ()))])
+def _cells_of(plot: Plot, grids: Sequence[Grid]) -> Iterator[tuple[str, str, Cell]]:
+    """Row, column and cell of what a plot of one quantity shows; dots without a column are those of the table that has
+    none, if there is one."""
+    having = [grid for grid in grids if plot.y in grid.quantities]
+    if plot.kind == "curves":
+        having = [grid for grid in having if plot.x in grid.columns_label.split(OR)]
+    elif plot.column:
+        having = [grid for grid in having if grid.columns_label]
+    else:
+        having = [grid for grid in having if not grid.columns_label] or having
+    for grid in having:
+        for row, cells in grid.rows:
+            for column, cell in zip(grid.columns[1:], cells, strict=True):
+                if cell and cell.name.partition("/")[0] == plot.y and plot.has(row):
+                    yield row, column if grid.columns_label else "", cell
+
+
+def _axis(rows: Mapping[object, Sequence[Point]], *, log: bool = False) -> Axis:
+    ends = [end for row in rows.values() for point in row for end in (point.y, *(point.interval or ()))]
+    return Axis.around([end for end in ends if end > 0] if log else ends, log=log)
 
 
 def _panels(rows: dict[str, list[Point]]) -> dict[str, dict[str, list[Point]]]:
@@ -120,6 +180,16 @@ def _panels(rows: dict[str, list[Point]]) -> dict[str, dict[str, list[Point]]]:
     alone = any(len(own) == 1 or "" in own for own in panels.values())
     few = len(rows) <= MOST_CURVES
     return {"": rows} if (alone and few) or not all(", " in row for row in rows) else panels
+
+
+def _with_direction(plot: Plot) -> str:
+    """The quantity as an axis has it, with the side on which it is better."""
+    return _words(plot.y) + (f" ({plot.y_is_better} is better)" if plot.y_is_better else "")
+
+
+def _how(plot: Plot, intervals: bool, drawn: str) -> str:
+    """How to read a figure's marks."""
+    return (f" {drawn} are 95 % intervals." if intervals else "") + (" The axis is logarithmic." if plot.log else "")
 
 
 def _words(quantity: str) -> str:

@@ -42,6 +42,17 @@ class Row:
         return "NOT TESTED" if isinstance(self.claim.test, NotTested) else "NOT RUN"
 
     @property
+    def lines(self) -> list[tuple[str, Shown]]:
+        """Each run with whose it is; one that gave the published numbers again is said in a word."""
+        said = [(run.whose_run, run) for run in self.runs]
+        alike = {
+            (run.profile, run.standing, run.leading and (run.leading.effect, run.leading.interval)) for run in self.runs
+        }
+        if len(said) == 2 and len(alike) == 1:
+            return [(f"{self.runs[0].whose_run}, the same here", self.runs[0])]
+        return said
+
+    @property
     def drawn(self) -> bool:
         return any(run.leading and run.leading.effect is not None for run in self.runs)
 

@@ -1,7 +1,8 @@
 """Write the report: a front page, and a page a paper. Yours are only numbers whose chain is unbroken."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -30,8 +31,12 @@ LONG = 24
 """A table with more rows is folded."""
 MANY = 120
 """A table of more numbers has a page of its own, lest a paper's page be slow to open on a phone."""
+PANELS = 6
+"""So many panels of a figure are shown at once."""
 A_PAGE = 600
 """A table of more numbers has several."""
+LIMIT = 300_000
+"""The most bytes of a page before its figures: of a paper that has more, further tables get pages of their own."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,15 @@ class Part:
     name: str
     says: str
     grid: shown.Grid
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A table of a paper's page: with its numbers `here`, on pages of its own, or in neither."""
+
+    grid: shown.Grid
+    here: bool
+    parts: tuple[Part, ...] = ()
 
 
 def is_current(folder: Path) -> bool:
@@ -88,10 +102,17 @@ def write_report(every: Sequence[Evidence], folder: Path) -> Path:
 
 
 def write_page(evidence: Evidence, path: Path) -> Path:
-    """Write one paper's page with the reader's own tables, to one file that needs no other."""
+    """Write one paper's page with the reader's own tables, to one file that needs no other.
+
+    There is no page for large tables: their numbers are left out, which a run in MLflow has as tables and metrics.
+    """
     runs = _runs(evidence)[-1:]
-    placed: list[tuple[shown.Grid, list[Part]]] = [(grid, []) for tables in runs for grid in tables.grids]
-    _put(path, _paper_page(evidence, runs, None, placed, _cards(evidence)))
+
+    def written(large: set[str]) -> str:
+        placed = [Placed(grid, grid.title not in large) for tables in runs for grid in tables.grids]
+        return _paper_page(evidence, runs, None, placed, _cards(evidence))
+
+    _put(path, _light(written, [grid for tables in runs for grid in tables.grids]))
     return path
 
 
@@ -110,27 +131,72 @@ def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
 
 def _put_pages(folder: Path, home: str, evidence: Evidence, runs: list[Tables], others: list[Tables]) -> None:
     """Write a paper's page with the tables of one run, and the pages of its large tables."""
-    card = _cards(evidence)
-    placed = [(grid, _parts(grid, Path(home).stem)) for tables in runs for grid in tables.grids]
+    grids = [grid for tables in runs for grid in tables.grids]
+    placed: list[Placed] = []
+    card: _Cards | None = None
+
+    def written(large: set[str]) -> str:
+        nonlocal placed, card
+        card = _cards(evidence)
+        stem = Path(home).stem
+        placed = [
+            Placed(grid, grid.title not in large, _parts(grid, stem) if grid.title in large else ()) for grid in grids
+        ]
+        if card:  # the paper's page has the cards of the stages that the others name
+            for cell in (cell for one in placed if one.parts for _, cells in one.grid.rows for cell in cells):
+                if cell and cell.stages:
+                    card(cell.stages)
+        return _paper_page(evidence, runs, others, placed, card)
+
+    _put(folder / home, _light(written, grids))
     template = _environment().get_template("table.html.jinja")
-    for _, parts in placed:
-        for part in parts:
+    for place, one in enumerate(placed):
+        alike = [other for other in placed[place + 1 :] if set(other.grid.quantities) & set(one.grid.quantities)]
+        for part in one.parts:
             text = template.render(
-                evidence=evidence, home=home, page=part, pages=parts, run=runs[0].run, card=card, **_common()
+                evidence=evidence,
+                home=home,
+                page=part,
+                pages=one.parts,
+                alike=[other.parts[0] for other in alike if other.parts],
+                run=runs[0].run,
+                card=card,
+                **_common(),
             )
             _put(folder / part.name, _without_blank_lines(text))
-    # Last, for it has the cards of the stages that the others name.
-    _put(folder / home, _paper_page(evidence, runs, others, placed, card))
 
 
-def _parts(grid: shown.Grid, stem: str) -> list[Part]:
+def _light(written: Callable[[set[str]], str], grids: Sequence[shown.Grid]) -> str:
+    """A page of no more than `LIMIT`, as it is `written` with the large tables' numbers elsewhere.
+
+    Large are those of many numbers, and as many of the next ones as it takes.
+    """
+    large = {grid.title for grid in grids if _size(grid) > MANY}
+    page = written(large)
+    for grid in sorted(grids, key=_size, reverse=True):
+        if weight(page) <= LIMIT or _size(grid) <= LONG:
+            break
+        if grid.title not in large:
+            large.add(grid.title)
+            page = written(large)
+    return page
+
+
+def weight(page: str) -> int:
+    """The bytes of a page before its figures."""
+    return len(re.sub("<svg.*?</svg>", "", page, flags=re.DOTALL).encode())
+
+
+def _size(grid: shown.Grid) -> int:
+    """How many numbers a table has."""
+    return sum(cell is not None for _, cells in grid.rows for cell in cells)
+
+
+def _parts(grid: shown.Grid, stem: str) -> tuple[Part, ...]:
     """The pages of a table that is too large for its paper's page."""
-    columns = len(grid.columns) - 1
-    if len(grid.rows) * columns <= MANY:
-        return []
-    rows = max(1, A_PAGE // columns)
+    rows = max(1, A_PAGE // (len(grid.columns) - 1))
     parts = [grid.rows[start : start + rows] for start in range(0, len(grid.rows), rows)]
-    return [
+    return tuple(
         Part(
             place,
             f"{stem}-{slug(grid.title)}{f'-{place}' if place > 1 else ''}.html",
@@ -138,7 +204,7 @@ def _parts(grid: shown.Grid, stem: str) -> list[Part]:
             replace(grid, rows=own),
         )
         for place, own in enumerate(parts, 1)
-    ]
+    )
 
 
 def _put(path: Path, text: str) -> None:
@@ -162,10 +228,13 @@ def _environment() -> Environment:
 
 
 def _common() -> dict[str, Any]:
+    """What each page is rendered with."""
     return {
+        "anchor": _Anchors(),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "shown_pairs": SHOWN,
+        "shown_panels": PANELS,
         "long": LONG,
     }
 
@@ -174,12 +243,12 @@ def _paper_page(
     evidence: Evidence,
     runs: list[Tables],
     others: list[Tables] | None,
-    placed: list[tuple[shown.Grid, list[Part]]],
+    placed: Sequence[Placed],
     card: "_Cards | None",
 ) -> str:
     """A paper's page with the tables of one run.
 
-    `others` are those of other pages, none where it stands alone; `placed` has each table with its own pages, if any.
+    `others` are those of other pages, none where it stands alone.
     """
     paper = evidence.experiment.paper
     page = (
@@ -258,6 +327,18 @@ class _Cards:
         for origin in self._judged.origins.values():
             found.setdefault(f"{origin.stage.paper} {origin.stage.function}", []).append(origin)
         return list(found.values())
+
+
+class _Anchors:
+    """The names by which links find a page's numbers; `a/b/c` and `a/b, c` would have the same one."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+
+    def __call__(self, cell: shown.Cell) -> str:
+        name = f"n-{slug(cell.name)}"
+        self._given[name] = self._given.get(name, 0) + 1
+        return name if self._given[name] == 1 else f"{name}-{self._given[name]}"
 
 
 @dataclass(frozen=True)
