@@ -4,7 +4,12 @@ import re
 from collections.abc import Sequence
 
 _ITEM = re.compile(r"^\s*(?:[*•·o+-]\s+\S|\(?\d{1,2}[.)]\s+\S|\(?[a-z][.)]\s+\S|\[\d{1,2}\]\s?\S)")
-_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)\s+(?=[\"'“‘(\[*_]?[A-Z0-9À-Þ])|(?<=[.!?])([\"'”’)\]]+)\s+(?=[A-Z])")
+_END = re.compile(
+    r"(?<=[.!?])([\"'”’)\]]*)\s+(?=[\"'“‘(\[*_]?[A-Z0-9À-Þ])|(?<=[.!?])([\"'”’)\]]+)\s+(?=[A-Z])"
+    r"|(?<=[。！？])(?=[^。！？」』”’）])"
+)
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Letters of scripts without spaces between words (Thai, Lao, Burmese, Khmer, kana, Han): about two are a word."""
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'“\[])(?:[A-Za-z]|(?:[A-Za-z]\.)+[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Mt|Ft|Gen|Col|Lt|Capt|Sgt|Rev|Hon|Gov|"
     r"Sen|Rep|Pres|vs|etc|No|Nos|Inc|Ltd|Corp|Co|Bros|cf|al|ca|approx|est|dept|Dept|Univ|Fig|fig|Vol|vol|pp|ed|eds|esp|"
@@ -94,9 +99,11 @@ def join(part: Sequence[Sequence[str]]) -> str:
 
 
 def _words(text: str) -> int:
-    return len(text.split())
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
 
 
 def _at_most(sentence: str, words: int) -> list[str]:
+    if _UNSPACED.search(sentence) and _words(sentence) > words:
+        return [sentence[start : start + 2 * words] for start in range(0, len(sentence), 2 * words)]
     pieces = sentence.split(" ")
     return [" ".join(pieces[start : start + words]) for start in range(0, len(pieces), words)]

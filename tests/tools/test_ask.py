@@ -334,6 +334,23 @@ def test_the_command_over_http_shows_what_left(box: Path, small: list[str]) -> N
     assert "anna@home.example" not in said.output
 
 
+def test_the_first_call_answers_from_the_mails_before_it_encodes_the_encyclopedia(
+    box: Path, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches minutes before anybody sees whether their own mails were read."""
+    monkeypatch.setattr(command, "FEW", 0)
+    shown = run(QUESTION, "--private", str(box), *small)
+    assert shown.exit_code == 0, shown.output
+    early, late = shown.output.split("From your mails alone", 1)[1].split("What left this machine")
+    assert early.count("Passages") == 2
+    assert "public" not in early.split("Passages")[1]
+    assert "public index's own log" in late
+    again = run(QUESTION, "--private", str(box), *small)
+    assert "From your mails alone" not in again.output
+    (box / "more.eml").write_bytes(mail("more", "The loom was moved to Bonn."))
+    assert json.loads(run(QUESTION, "--private", str(box), "--json", *small).output)["mailbox"]["new mails"] == 1
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty", "not a mailbox"])
 def test_a_mailbox_without_mails_is_one_sentence(kind: str, tmp_path: Path, small: list[str]) -> None:
     """Catches a traceback, or an index of nothing."""

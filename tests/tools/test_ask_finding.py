@@ -77,6 +77,25 @@ def test_under_document_privacy_no_mail_leads_to_an_article() -> None:
     assert MAIL in [each.text for each in passages[:SHOWN]]
 
 
+def test_the_same_mail_in_two_folders_is_one_passage() -> None:
+    """Catches copies that crowd out what else is like the question."""
+    mails = [MAIL] * 10 + [f"From: Bo\nAda wants to visit {place}" for place in ("Bonn", "Turin")]
+    indexes = {
+        Scope.PRIVATE: Texts("private", mails, Policy.NONE),
+        Scope.PUBLIC: Texts("public", ARTICLES, Policy.NONE),
+    }
+    passages, _ = find(QUESTION, Policy.NONE, indexes, Hashing(), 2)
+    texts = [each.text for each in passages]
+    assert len(set(texts)) == len(texts)
+    assert set(mails) <= set(texts)
+
+
+def test_names_of_every_alphabet_are_names() -> None:
+    """Catches a two-hop question that ends at a city for the letter with which it begins."""
+    ways = ways_on("Wo?", "From: Ada\nWir fahren nach Århus, dann nach Łódź und zu Юрий Гагарин.")
+    assert {"Århus", "Łódź", "Юрий Гагарин"} <= set(ways)
+
+
 def test_names_are_followed_one_by_one() -> None:
     ways = ways_on(
         "Where does Tom live?", "From: Ada | Subject: Tom\nTom moved to Brinmouth. His landlord is Mr Oduya."

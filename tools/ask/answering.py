@@ -22,7 +22,7 @@ from tasks.mail.mailbox import Raw, Skipped, stream
 from tasks.mail.message import parse
 from tools.ask.finding import Found, Searched, find
 from tools.ask.passage_index import Encoder, Item, PassageIndex, Progress
-from tools.ask.reading import Reader
+from tools.ask.reading import Read, Reader
 
 if TYPE_CHECKING:
     from models.retrieval.index import Hits
@@ -149,12 +149,18 @@ def index_encyclopedia(
     folder: Path,
     encoder: Encoder,
     model: str,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    begin: Callable[[list[str]], Callable[[int, int], None]] = lambda lacking: lambda done, total: None,
 ) -> PassageIndex:
-    """Bring the index of the public articles in `folder` up to date; `tell` hears how many of how many are there."""
+    """Bring the index of the public articles in `folder` up to date.
+
+    `begin` hears which texts it lacks, and gives whom to tell how many of how many articles are there.
+    """
     index = PassageIndex(folder, model)
     articles = read_articles(wikipedia)
-    index.update(map(_article, articles), encoder, lambda done: tell(done.items, len(articles)))
+    items = [_article(passage) for passage in articles]
+    there = index.identities()
+    tell = begin([each.rendered for each, item in zip(articles, items, strict=True) if item.identity not in there])
+    index.update(items, encoder, lambda done: tell(done.items, len(articles)))
     return index
 
 
@@ -251,11 +257,16 @@ def _read(question: str, policy: str, found: Sequence[Found], alike: float, make
     read = reader.read(question, [[each.text for each in chain] for chain in chains])
     first = [each.id for each in chains[read.chain]] if read.answer else []
     passages = tuple(sorted(shown, key=lambda each: first.index(each.id) if each.id in first else len(first)))
-    if read.answer and read.confidence >= reader.least:
+    if is_sure(alike, read, reader):
         return Answer(question, policy, read.answer, read.confidence, "", reader.name, passages, (), {})
     guess = f"; its best guess is “{read.answer}”" if read.answer else ""
     reason = f"the reader is not sure enough (confidence {read.confidence:.2f} of 1{guess})"
     return Answer(question, policy, "", read.confidence, reason, reader.name, passages, (), {})
+
+
+def is_sure(alike: float, read: Read, reader: Reader) -> bool:
+    """Whether what was read is shown as an answer, by the likeness of the first passage to the question."""
+    return bool(read.answer) and alike >= LEAST_LIKE and read.confidence >= reader.least
 
 
 def chains_of(found: Sequence[Found]) -> list[list[Found]]:

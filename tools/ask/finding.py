@@ -24,6 +24,9 @@ NAMES = 8
 FOLLOWED = 3
 """Passages of each scope that are looked at for each such query."""
 
+COPIES = 2
+"""Times as many of the user's own passages that are looked at, for people keep the same mail in several folders."""
+
 FADES = 0.9
 """What the similarity of a passage counts that was found by way of another."""
 
@@ -38,7 +41,8 @@ PRIVATE_BONUS = 0.054
 logistic regression on the candidates of ConcurrentQA's training questions (`bench/ask.py --calibrate`): 48 questions at
 quick, whose candidates hold two right mails only, so it is rough."""
 
-_NAME = re.compile(r"[A-Z][\w'’-]*(?:[ -](?:of|the|and|de|[A-Z])[\w'’-]*)*")
+_CAPITAL = f"[{''.join(letter for letter in map(chr, range(0x590)) if letter.isupper())}]"
+_NAME = re.compile(rf"{_CAPITAL}[\w'’-]*(?:[ -](?:of|the|and|de|{_CAPITAL})[\w'’-]*)*")
 
 
 class Searched(Protocol):
@@ -120,7 +124,8 @@ def _searched(
     width: int,
     best: dict[str, Found],
 ) -> list[Found]:
-    """What each row of the query finds in each scope where it may go, the best first, noted in `best` as well."""
+    """What each row of the query finds in each scope where it may go, by what it says, the best first; noted in `best`
+    as well."""
     import numpy as np
 
     from models.retrieval.scopes import Scope
@@ -130,23 +135,25 @@ def _searched(
         rows = np.flatnonzero(index.permits(query))
         if not len(rows):
             continue
-        # Passages on the way there are found again, and left out.
-        hits = index.search(query.take(rows), width + max(map(len, by)))
+        # Passages on the way there are found again, and left out; so are copies of the user's own mails.
+        copies = COPIES * width if scope is Scope.PRIVATE else 0
+        hits = index.search(query.take(rows), width + copies + max(map(len, by)))
         positions = sorted({at for row in hits.positions.tolist() for at in row if at >= 0})
         texts = dict(zip(positions, index.texts(positions), strict=True))
         for row, places, scores in zip(rows.tolist(), hits.positions.tolist(), hits.scores.tolist(), strict=True):
             way = by[row]
+            there = {each.text for each in way}
             for at, score in zip(places, scores, strict=True):
-                name = index.ids[at] if at >= 0 else ""
-                if at < 0 or name in {each.id for each in way}:
+                if at < 0 or texts[at] in there or len(there) == width + len(way):
                     continue
+                there.add(texts[at])
                 bonus = PRIVATE_BONUS if scope is Scope.PRIVATE else 0.0
-                found = Found(name, scope, texts[at], (score + bonus) * FADES ** len(way), way)
-                if name not in new or found.score > new[name].score:
-                    new[name] = found
-    for name, found in new.items():
-        if name not in best or found.score > best[name].score:
-            best[name] = found
+                found = Found(index.ids[at], scope, texts[at], (score + bonus) * FADES ** len(way), way)
+                if found.text not in new or found.score > new[found.text].score:
+                    new[found.text] = found
+    for text, found in new.items():
+        if text not in best or found.score > best[text].score:
+            best[text] = found
     return sorted(new.values(), key=lambda found: (-found.score, found.id))
 
 

@@ -97,7 +97,7 @@ def tune(
     for problem in problems:
         console.print(problem, markup=False)
     learned, judged = lessons.split(made, seed)
-    model, words = _model(lm, None, quiet=as_json)
+    model, words = _model(lm, None)
     tuner = Tuner(opened, folder, model, words, RetrieverTuning(seed=seed, epochs=epochs, drawn=1.0))
     with progress("lessons scored") as tell:
         tuned = tuner.tune(learned, judged, library, tell)
@@ -142,13 +142,13 @@ def ask(
         raise UserError("The question is empty: ask something.")
     library, folder = store.library(documents), _encoder(encoder)
     opened = store.opened(library, folder)
-    model, words = _model(lm, adapter, quiet=as_json)
+    model, words = _model(lm, adapter)
     reply, *others = [
         answering.ask(question, opened, each, model, words, k) for each in answering.encoders(library, folder)
     ]
     before = [asdict(each) for each in others]
     if adapter is not None:
-        plain, plain_words = _model(lm, None, quiet=True)
+        plain, plain_words = _model(lm, None)
         before = [asdict(answering.ask(question, opened, folder, plain, plain_words, k))]
     if as_json:
         print(json.dumps({**asdict(reply), "untuned": before[0] if before else None}, indent=1, ensure_ascii=False))
@@ -176,7 +176,7 @@ def _encoder(given: Path | None) -> Path:
     return given
 
 
-def _model(given: Path | None, adapter: Path | None, quiet: bool) -> Any:
+def _model(given: Path | None, adapter: Path | None) -> Any:
     """The language model and its words; SmolLM2 is unpacked once."""
     import torch
 
@@ -190,7 +190,7 @@ def _model(given: Path | None, adapter: Path | None, quiet: bool) -> Any:
     if given is None:
         given = store.STORES / "smollm2"
         if not given.is_dir():
-            packed, fresh = fetched("smollm2", quiet), given.with_name(f".smollm2.{os.getpid()}")
+            packed, fresh = fetched("smollm2"), given.with_name(f".smollm2.{os.getpid()}")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
             convert_model(smollm2=packed, config=Conversion(), out=fresh)
