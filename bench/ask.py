@@ -26,6 +26,7 @@ from tools.ask.encoded import Known, digest_of, of_the_stages
 from tools.ask.finding import Found, find
 from tools.ask.passage_index import Item, PassageIndex
 from tools.ask.reading import LanguageModel
+from tools.rag.language_model import unpacked
 
 MAILBOXES = Path(__file__).parents[1] / "tests" / "tools" / "mailboxes"
 
@@ -122,7 +123,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     lacking: list[str] = []
     scores: dict[str, list[float]] = {"one": [], "two": []}
-    reader = LanguageModel(asked.sources / "smollm2") if asked.read else None
+    reader = LanguageModel(unpacked(asked.sources / "smollm2")) if asked.read else None
     for number, each in enumerate(searched(asked), 1):
         counts[each.kind] += 1
         counts[f"{each.kind}, found"] += bool(each.question.sources) and each.found

@@ -21,7 +21,9 @@ LARGEST_PART = 1 << 20
 DEEPEST = 50
 """Mails and parts inside each other that are read: what is further in is nobody's letter but a loop of forwards."""
 
-_BEFORE_HEADERS = re.compile(rb"(?:\xef\xbb\xbf|\0+|[ \t]*\r*\n|Microsoft Mail Internet Headers[^\n]*\n|>?From [^\n]*\n)+")
+_BEFORE_HEADERS = re.compile(
+    rb"(?:\xef\xbb\xbf|\0+|[ \t]*\r*\n|Microsoft Mail Internet Headers[^\n]*\n|>?From [^\n]*\n)+"
+)
 
 _LOOKED_AT = 1 << 12
 """Bytes of a mail by which it is seen how its lines end."""

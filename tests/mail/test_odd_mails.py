@@ -256,7 +256,9 @@ def test_a_byte_order_mark_counts_more_than_a_label(charset: str) -> None:
     assert charsets.decode(data, "utf-16")[0].lstrip("\ufeff") == "Zoë’s café"
 
 
-@pytest.mark.parametrize("sentence", ["会议在大厦举行，请大家准时参加。", "来週の火曜日に事務所で会いましょう！", "พบกันที่สำนักงานวันอังคาร"])
+@pytest.mark.parametrize(
+    "sentence", ["会议在大厦举行，请大家准时参加。", "来週の火曜日に事務所で会いましょう！", "พบกันที่สำนักงานวันอังคาร"]
+)
 def test_a_long_mail_without_spaces_is_cut_as_others_are(sentence: str) -> None:
     """Catches one passage of a whole mail, of which the encoder reads the beginning alone."""
     cut = parts(sentence * 60, 120)

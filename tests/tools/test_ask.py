@@ -27,6 +27,7 @@ from tools.ask import passage_index
 from tools.ask import reading as ask_reading
 from tools.ask.passage_index import PassageIndex
 from tools.ask.reading import Read
+from tools.rag import language_model
 
 app = command_line()
 DIGEST = asking.model_digest
@@ -308,6 +309,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wikipedia: Path) -> l
     monkeypatch.setattr(minilm, "MiniLM", lambda folder, threads: Hashing())
     monkeypatch.setattr(asking, "model_digest", lambda folder: "hashing")
     monkeypatch.setattr(ask_reading, "LanguageModel", lambda folder: FirstWords())
+    monkeypatch.setattr(language_model, "unpacked", lambda packed: packed)
     monkeypatch.setattr(command, "INDEXES", tmp_path / "ask")
     for name in ("minilm", "smollm2"):
         (wikipedia.parent / name).mkdir()

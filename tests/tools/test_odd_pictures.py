@@ -117,13 +117,18 @@ def test_kinds_of_pictures_that_are_not_read_are_said(photos: Path) -> None:
         (photos / name).write_bytes(b"II*\0")
     assert other_kinds_below(photos) == ["3 files left out, of kinds not read (.heic, .tif, .tiff)."]
     heic, eps = b"\0\0\0\x18ftypheic\0\0\0\0", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
-    for data, reason in ((heic, "is HEIC or AVIF"), (eps, "is no PNG, JPEG"), (b"", "is empty"), (b"II*\0", "is no PNG")):
+    for data, reason in (
+        (heic, "is HEIC or AVIF"),
+        (eps, "is no PNG, JPEG"),
+        (b"", "is empty"),
+        (b"II*\0", "is no PNG"),
+    ):
         (photos / "a.png").write_bytes(data)
         assert open_picture(photos, "a.png", 8)[1].startswith(reason)
         assert find(photos, {}).unreadable["a.png"].startswith(reason)
     for name in NAMES:
         (photos / name).unlink()
-    with pytest.raises(UserError, match="holds no picture: put PNG.* 3 files left out"):
+    with pytest.raises(UserError, match=r"holds no picture: put PNG.* 3 files left out"):
         pictures_below(photos)
 
 
@@ -225,7 +230,7 @@ RECORD = {"image": "a.png", "alt": "A red ball"}
         ("alts.json", json.dumps(RECORD) + "\n{cut off", "1 line without"),
         ("alts.csv", json.dumps([RECORD]), ""),
         ("alts.jsonl", json.dumps(RECORD) + "\0\0\0\n", "NUL characters"),
-        ("alts.csv", "image,alt\na.png,A red ball\nb.png,\"" + "x, " * 100_000 + "\nc.png,A box\n", "never closed"),
+        ("alts.csv", 'image,alt\na.png,A red ball\nb.png,"' + "x, " * 100_000 + "\nc.png,A box\n", "never closed"),
     ],
 )
 def test_tables_and_records_of_every_kind(name: str, text: str, note: str, photos: Path, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ class Alt:
 def read_alts(file: Path, folder: Path, paths: Iterable[str]) -> tuple[dict[str, Alt], list[str]]:
     """The alt-texts by picture, and sentences about what was odd, from CSV or from records in JSON or JSON lines.
 
-    CSV has the columns image and alt (and source). A record has img_path and alt, as the released ones, or image and alt.
-    Which of them a file is, is seen by how it begins, whatever its name.
+    CSV has the columns image and alt (and source). A record has img_path and alt, as the released ones, or image and
+    alt. Which of them a file is, is seen by how it begins, whatever its name.
 
     Raises:
         UserError: the file cannot be read at all, or lacks the columns.

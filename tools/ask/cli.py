@@ -64,10 +64,13 @@ def ask(
 
         tenfold ask "When is Ada's talk?" --private ~/Maildir --policy query
     """
+    import torch
+
     from tasks.language.minilm import MiniLM
     from tools.ask import answering as asking
     from tools.ask.encoded import Known, of_the_stages
     from tools.ask.reading import LanguageModel
+    from tools.rag.language_model import unpacked
 
     set_process_environment()
     if not private.exists():
@@ -98,7 +101,8 @@ def ask(
 
     @cache
     def reader() -> "Reader":
-        return LanguageModel(folders("smollm2"))
+        torch.set_num_threads(cores())
+        return LanguageModel(unpacked(folders("smollm2")))
 
     if not as_json:
         _show_mailbox(private, mailbox.counts())

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -293,7 +294,9 @@ def open_picture(images: Path, path: str, size: int) -> "Opened":
             return digest, on_background(vector(data.decode("utf-16" if marked else "utf-8-sig", "replace"), size))
         if another := another_kind(data):
             return digest, another
-        return digest, on_background(bitmap(data, size))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd beside the picture, such as broken EXIF
+            return digest, on_background(bitmap(data, size))
     except Unreadable as reason:
         return digest, str(reason)
     except Exception as error:  # the decoders raise whatever a damaged file provokes

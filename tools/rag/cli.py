@@ -1,8 +1,6 @@
 """`tenfold rag`: index one's own documents, tune the retriever on them, and ask."""
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -177,22 +175,14 @@ def _encoder(given: Path | None) -> Path:
 
 
 def _model(given: Path | None, adapter: Path | None) -> Any:
-    """The language model and its words; SmolLM2 is unpacked once."""
+    """The language model and its words."""
     import torch
 
     from flows.engine.fetched import fetched
-    from tasks.radit.language_models import Conversion, convert_model, load_model
-    from tools.rag import store
+    from tasks.radit.language_models import load_model
+    from tools.rag.language_model import unpacked
 
     torch.set_num_threads(cores())
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         raise UserError(f"{adapter} has no adapter_config.json: give a folder that peft has saved.")
-    if given is None:
-        given = store.STORES / "smollm2"
-        if not given.is_dir():
-            packed, fresh = fetched("smollm2"), given.with_name(f".smollm2.{os.getpid()}")
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
-            convert_model(smollm2=packed, config=Conversion(), out=fresh)
-            fresh.rename(given)
-    return load_model(given, adapter)
+    return load_model(unpacked(fetched("smollm2")) if given is None else given, adapter)
