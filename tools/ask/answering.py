@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -135,7 +136,9 @@ def _mail(raw: Raw, found: Mailbox) -> list[Passage]:
     """A mail's passages; none of one that cannot be read, which is counted among those without words."""
     try:
         message = parse(raw.data)
-        made = mail_passages(Mail(int(raw.identity[:15], 16), message, thread=-1, reply_to=-1), Corpora())
+        made = mail_passages(
+            Mail(int(raw.identity[:15], 16), message, thread=-1, reply_to=-1), Corpora(), unspaced=True
+        )
     except Exception as problem:  # whatever a damaged mail provokes: it must not keep the others from being read
         found.met[f"damage ({type(problem).__name__})"] += 1
         return []
@@ -156,11 +159,16 @@ def index_encyclopedia(
     `begin` hears which texts it lacks, and gives whom to tell how many of how many articles are there.
     """
     index = PassageIndex(folder, model)
+    stamp, read = folder / "read.json", [(path.name, path.stat().st_mtime_ns) for path in sorted(wikipedia.iterdir())]
+    wanted = json.dumps([model, read])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return index
     articles = read_articles(wikipedia)
     items = [_article(passage) for passage in articles]
     there = index.identities()
     tell = begin([each.rendered for each, item in zip(articles, items, strict=True) if item.identity not in there])
     index.update(items, encoder, lambda done: tell(done.items, len(articles)))
+    stamp.write_text(wanted)
     return index
 
 
@@ -222,7 +230,7 @@ def ask(
     """Find passages over `hops` hops through both indexes under a policy, and read the answer in them.
 
     The public index is served by a process of its own, which logs what it sees; where the policy lets nothing leave,
-    it is not even started. `public` and `reader` are called only when they are needed.
+    it is not even started, nor `public` called. The reader is loaded meanwhile.
     """
     from models.retrieval.scopes import Policy, Scope
 
@@ -230,12 +238,14 @@ def ask(
     with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
         sent, noticed = Path(scratch) / "sent.jsonl", Path(scratch) / "seen.jsonl"
         indexes: dict[Scope, Searched] = {Scope.PRIVATE: private}
-        if not rule.question_is_private:
-            address = stack.enter_context(_served(public(), noticed))
+        articles = None if rule.question_is_private else public()
+        loaded = stack.enter_context(ThreadPoolExecutor(1)).submit(reader)  # while the public index starts
+        if articles is not None:
+            address = stack.enter_context(_served(articles, noticed))
             indexes[Scope.PUBLIC] = _Public(connect(address, rule, sent))
         found, alike = find(question, rule, indexes, encoder, hops)
         left, service = _requests(sent), _noticed(noticed)
-    answer = _read(question, policy, found, alike, reader)
+    answer = _read(question, policy, found, alike, loaded.result)
     return replace(answer, left=tuple(left), service=service)
 
 

@@ -99,10 +99,12 @@ def ask(
 
             return asking.index_encyclopedia(wikipedia, INDEXES / "encyclopedia", known, model, begin)
 
+    packed = folders("smollm2")
+
     @cache
     def reader() -> "Reader":
         torch.set_num_threads(cores())
-        return LanguageModel(unpacked(folders("smollm2")))
+        return LanguageModel(unpacked(packed))
 
     if not as_json:
         _show_mailbox(private, mailbox.counts())

@@ -91,16 +91,14 @@ class LanguageModel:
 
     def says(self, question: str, passages: Sequence[str]) -> list[tuple[str, float]]:
         """What the model says to each passage, in one line, and the logarithm of its likelihood."""
-        from models.radit.generation import Asked, generate
+        from models.radit.generation import answered
+
+        def ends(token: int) -> bool:
+            return token == self._tokenizer.eos_token_id or "\n" in self._tokenizer.decode([token])
 
         prompts = [self._tokens(f" {passage}{self._tail.replace('{question}', question)}") for passage in passages]
-        wanted = [Asked((row,), (1.0,)) for row in range(len(prompts))]
-        made = generate(self._decoder, prompts, wanted, self._tokenizer.eos_token_id, LONGEST_SAID, shortest=1)
-        said = [
-            self._tokenizer.decode(tokens, skip_special_tokens=True).strip().split("\n")[0].strip() for tokens in made
-        ]
-        answers = [self._tokens(text) or made[row] for row, text in enumerate(said)]
-        return list(zip(said, (float(each.sum()) for each in self._decoder.answers(prompts, answers)), strict=True))
+        made = answered(self._decoder, prompts, ends, LONGEST_SAID)
+        return [(self._tokenizer.decode(tokens, skip_special_tokens=True).strip(), log) for tokens, log in made]
 
     def _tokens(self, text: str) -> list[int]:
         found: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
