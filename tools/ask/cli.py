@@ -17,6 +17,7 @@ from flows.engine.progress import Tell, progress
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
 from tasks.base.files import STATE
+from tools.ask.finding import SHOWN
 
 if TYPE_CHECKING:
     from tools.ask.answering import Answer
@@ -149,7 +150,7 @@ def _show_answer(answer: "Answer") -> None:
     if answer.reader:
         console.print(f"Read by {answer.reader}.", markup=False)
     table = Table("scope", "passage", "similarity", title="Passages", title_justify="left", show_lines=True)
-    for shown in answer.passages[:5]:
+    for shown in answer.passages[:SHOWN]:
         colour = "yellow" if shown.scope == "private" else "cyan"
         text = " ".join(shown.text.split())
         table.add_row(
