@@ -32,8 +32,8 @@ def made(stage: Stage, profile: str, **axes: Any) -> Output:
     Raises:
         UserError: it has not been made here; the sentence names the command that makes it.
     """
-    experiment, name = _home(stage)
-    concrete = _member(expand(experiment, Variant(profile)), name, axes)
+    experiment, name = home(stage)
+    concrete = member_of(expand(experiment, Variant(profile)), name, axes)
     if not (ROOT / concrete.out).is_dir():
         again = f"tenfold reproduce {experiment.name} --profile {profile}"
         raise UserError(f"{concrete.title} has not run here at {profile}: run {again} first.")
@@ -48,8 +48,8 @@ def trained(stage: Stage, profile: str, **axes: Any) -> Output:
         UserError: it has not been made here; the sentence names the command that makes it.
     """
     found = made(stage, profile, **axes)
-    experiment, name = _home(stage)
-    concrete = _member(expand(experiment, Variant(profile)), name, axes)
+    experiment, name = home(stage)
+    concrete = member_of(expand(experiment, Variant(profile)), name, axes)
     again = f"tenfold reproduce {experiment.name} --profile {profile}"
     known = papers()
     planned = plan(select([experiment.name], Variant(profile), known), Store())
@@ -63,11 +63,12 @@ def trained(stage: Stage, profile: str, **axes: Any) -> Output:
 
 def is_here(stage: Stage, profile: str, **axes: Any) -> bool:
     """Whether the stage has made something at the profile, be it up to date or not."""
-    experiment, name = _home(stage)
-    return (ROOT / _member(expand(experiment, Variant(profile)), name, axes).out).is_dir()
+    experiment, name = home(stage)
+    return (ROOT / member_of(expand(experiment, Variant(profile)), name, axes).out).is_dir()
 
 
-def _home(stage: Stage) -> tuple[Experiment, str]:
+def home(stage: Stage) -> tuple[Experiment, str]:
+    """The paper that a stage belongs to, and its name there."""
     for experiment in papers().values():
         for name, handle in experiment.stages.items():
             if handle is stage:
@@ -75,7 +76,8 @@ def _home(stage: Stage) -> tuple[Experiment, str]:
     raise ValueError("the stage belongs to no paper")
 
 
-def _member(stages: list[ConcreteStage], name: str, axes: dict[str, Any]) -> ConcreteStage:
+def member_of(stages: list[ConcreteStage], name: str, axes: dict[str, Any]) -> ConcreteStage:
+    """The one of some concrete stages that a stage is for these values of its axes."""
     from tasks.judging.claims import member
 
     wanted = member(name, axes.values())

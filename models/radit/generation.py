@@ -1,6 +1,6 @@
 """Greedy answers, each from one or several prompts whose predictions are averaged token by token."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,3 +134,28 @@ def _step(decoder: Decoder, cache: Any, tokens: Tensor, mask: Tensor) -> tuple[T
         use_cache=True,
     ).last_hidden_state
     return states, mask
+
+
+@torch.inference_mode()
+def answered(
+    decoder: Decoder, prompts: Sequence[Tokens], ends: Callable[[int], bool], longest: int = 16
+) -> list[tuple[list[int], float]]:
+    """The most likely token after the other for each prompt by itself, and the logarithm of the answer's probability.
+
+    An answer has at least one token and at most `longest`; it stops before a later token that `ends` it, whose
+    probability is not counted.
+    """
+    cache, states, mask = _read(decoder, prompts)
+    said: list[list[int]] = [[] for _ in prompts]
+    logs, going = [0.0] * len(prompts), [True] * len(prompts)
+    for length in range(longest):
+        best, chosen = decoder.log_probabilities(states[:, -1]).max(-1)
+        for row, (token, log) in enumerate(zip(chosen.tolist(), best.tolist(), strict=True)):
+            going[row] = going[row] and (not length or not ends(token))
+            if going[row]:
+                said[row].append(token)
+                logs[row] += log
+        if not any(going) or length + 1 == longest:
+            break
+        states, mask = _step(decoder, cache, chosen, mask)
+    return list(zip(said, logs, strict=True))

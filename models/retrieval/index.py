@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
-import bm25s
 import faiss
 import numpy as np
 import torch
@@ -125,6 +124,8 @@ class SparseIndex:
         self._order = id_order(self.ids)
         if len(texts) != len(self.ids):
             raise ValueError(f"{len(self.ids)} ids for {len(texts)} texts")
+        import bm25s  # which imports JAX where that is installed: seconds, for nothing where no words are searched
+
         self._bm25 = bm25s.BM25()
         tokens = _tokens(texts)
         self._empty = not any(tokens)
@@ -191,5 +192,7 @@ def id_order(ids: Sequence[str]) -> Integers:
 def _tokens(texts: Sequence[str]) -> list[list[str]]:
     if not texts:
         return []
+    import bm25s
+
     tokens: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
     return tokens

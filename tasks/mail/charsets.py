@@ -11,6 +11,9 @@ SAMPLE = 1 << 16
 _WIDER = {"gbk": ("gb18030",), "gb2312": ("gb18030",), "iso2022_jp": ("iso2022_jp_2004", "iso2022_jp_ext")}
 """Codecs of which others read the same bytes alike, and those that mails have under the same label as well."""
 
+_MARKS = {codecs.BOM_UTF16_BE: "utf-16-be", codecs.BOM_UTF16_LE: "utf-16-le"}
+"""Byte order marks, which count more than a label."""
+
 KNOWN, MENDED, GUESSED = "known", "mended", "guessed"
 
 
@@ -19,7 +22,7 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
 
     A byte that does not fit is one replacement character, and not the end of everything around it.
     """
-    labelled = _codecs(label)
+    labelled = [_MARKS[data[:2]]] if data[:2] in _MARKS else _codecs(label)
     shifted = any(name.startswith("iso2022") for name in labelled)  # all in ASCII bytes, so valid as UTF-8, too
     # Windows-1252 is the label of whoever knows none. What is valid UTF-8 is hardly ever anything else.
     order = labelled if shifted else ["utf-8", *labelled] if labelled == ["cp1252"] else [*labelled, "utf-8"]
@@ -31,7 +34,7 @@ def decode(data: bytes, label: str) -> tuple[str, str]:
         wrong = text.count("\ufffd")
         if wrong < sum(not letter.isascii() for letter in text) - wrong:
             return text, MENDED
-    return _guessed(data), GUESSED
+    return data.decode(likeliest(data), "replace"), GUESSED
 
 
 def _codecs(label: str) -> list[str]:
@@ -41,7 +44,8 @@ def _codecs(label: str) -> list[str]:
     for spelled in (label, label.replace("-", "").replace("_", "")):
         try:
             found = webencodings.lookup(spelled)
-            info = found.codec_info if found else codecs.lookup(spelled)
+            # Some, such as ISO-2022-KR, browsers must refuse to read; old mails are written in them.
+            info = found.codec_info if found and found.name != "replacement" else codecs.lookup(spelled)
             "".encode(info.name)  # not every codec is one of texts
         except (LookupError, ValueError):
             continue
@@ -61,10 +65,10 @@ def _as_labelled(data: bytes, name: str) -> bytes:
     return data.replace(b"\x1b$B", b"\x1b$(Q") if name == "iso2022_jp_2004" else data
 
 
-def _guessed(data: bytes) -> str:
-    """By statistics where there is enough to count, else Windows' Latin."""
+def likeliest(data: bytes) -> str:
+    """The codec of bytes without a label: by statistics where there is enough to count, else Windows' Latin."""
     from charset_normalizer import from_bytes
 
     if len(data.translate(None, bytes(range(128)))) >= FEW and (best := from_bytes(data[:SAMPLE]).best()):
-        return data.decode(best.encoding, "replace")
-    return data.decode("cp1252", "replace")
+        return best.encoding
+    return "cp1252"

@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +31,10 @@ _MANY = (".mbox", ".mbx")
 _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 """How a file begins that is packed by itself, and what opens it."""
 _ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf", b"Rar!", b"!BDN")
+_BEFORE_MBOX = b"\xef\xbb\xbf\r\n\0"
+_OUTLOOK = b"\xd0\xcf\x11\xe0"
+_COUNTED = re.compile(rb"(\d{1,10})[ \t]*\r?\n")
+"""The first line of Apple Mail's .emlx: how many bytes of mail follow it, before a list of flags."""
 
 
 @dataclass(frozen=True)
@@ -101,21 +107,45 @@ def _file(path: Path, name: str, skipped: Skipped) -> Iterator[Raw]:
     try:
         with open(path, "rb") as opened:
             beginning = opened.read(8)
-        if beginning.startswith(_ARCHIVES):
-            skipped.add("archives, which have to be unpacked first", name)
+        if beginning.startswith(_OUTLOOK):
+            skipped.add("mails in Outlook's own format, which have to be saved as .eml first", name)
             return
         unpack = next((unpack for begins, unpack in _PACKED.items() if beginning.startswith(begins)), open)
         with unpack(path, "rb") as file:
-            many = path.suffix.lower() in _MANY or file.read(5) == b"From "
-            file.seek(0)
-            yield from _mbox(file, name, skipped) if many else _message(file, name, skipped)
+            beginning = file.read(_LINE)
+            if beginning.startswith(_ARCHIVES) or beginning[257:262] == b"ustar":
+                skipped.add("archives, which have to be unpacked first", name)
+                return
+            many = path.suffix.lower() in _MANY or beginning.lstrip(_BEFORE_MBOX).startswith(b"From ")
+            counted = _COUNTED.match(beginning)
+            file.seek(counted.end() if counted else 0)
+            lines = io.BufferedReader(_OldMac(file)) if b"\r" in beginning and b"\n" not in beginning else file
+            if many:
+                yield from _mbox(lines, name, skipped)
+            else:
+                yield from _message(lines, name, skipped, int(counted[1]) if counted else sys.maxsize)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         skipped.add("files that could not be read to their end", name)
 
 
-def _message(file: BinaryIO, name: str, skipped: Skipped) -> Iterator[Raw]:
+class _OldMac(io.RawIOBase):
+    """A file whose lines end in a carriage return alone, as old Macs wrote them, with line feeds instead."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _message(file: BinaryIO, name: str, skipped: Skipped, size: int) -> Iterator[Raw]:
     gathered = _Gathered()
-    while block := file.read(_LINE):
+    while block := file.read(min(_LINE, size - gathered.size)):
         gathered.add(block)
         if gathered.size == len(block) and not _is_mail(block):
             break
@@ -129,6 +159,9 @@ def _mbox(file: BinaryIO, name: str, skipped: Skipped) -> Iterator[Raw]:
     blank = whole_line = True
     line = file.readline(_LINE)
     while line:
+        # A program that died while it wrote leaves a gap of NULs, and the next mail begins after it.
+        if line.startswith(b"\0"):
+            line, blank, whole_line = line.lstrip(b"\0"), True, True
         following = file.readline(_LINE)
         if whole_line and gathered.size and _separates(line, following, blank):
             yield from gathered.finish(f"{name}, mail {number}", skipped)
@@ -137,7 +170,7 @@ def _mbox(file: BinaryIO, name: str, skipped: Skipped) -> Iterator[Raw]:
         # An mbox quotes body lines that begin with "From " by ">".
         gathered.add(line, quoted=whole_line and bool(re.match(rb">+From ", line)))
         blank = whole_line and not line.strip()
-        whole_line = line.endswith(b"\n")
+        whole_line = line.endswith(b"\n") or not line
         line = following
     yield from gathered.finish(f"{name}, mail {number}", skipped)
 

@@ -21,7 +21,12 @@ LARGEST_PART = 1 << 20
 DEEPEST = 50
 """Mails and parts inside each other that are read: what is further in is nobody's letter but a loop of forwards."""
 
-_BEFORE_HEADERS = re.compile(rb"(?:\xef\xbb\xbf|[ \t]*\r?\n|Microsoft Mail Internet Headers[^\n]*\n|>?From [^\n]*\n)+")
+_BEFORE_HEADERS = re.compile(
+    rb"(?:\xef\xbb\xbf|\0+|[ \t]*\r*\n|Microsoft Mail Internet Headers[^\n]*\n|>?From [^\n]*\n)+"
+)
+
+_LOOKED_AT = 1 << 12
+"""Bytes of a mail by which it is seen how its lines end."""
 
 _SPACES = re.compile(r"[\u00a0\u2007\u202f]")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad]|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f]")
@@ -87,7 +92,12 @@ def parse(raw: bytes) -> Message:
 
 
 def headers_first(raw: bytes) -> bytes:
-    """A mail without what programs leave before its headers: a byte order mark, empty lines, a banner, mbox's line."""
+    """A mail without what programs leave before its headers: a byte order mark, empty lines, a banner, mbox's line.
+
+    Lines that a careless transfer ended twice ("\\r\\r\\n") end once, or the first of them would be all of the headers.
+    """
+    if b"\r\r\n" in raw[:_LOOKED_AT]:
+        raw = raw.replace(b"\r\r\n", b"\r\n")
     before = _BEFORE_HEADERS.match(raw)
     return raw[before.end() :] if before else raw
 

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tasks.base.errors import UserError
 from tasks.mail import charsets
 from tasks.mail.mailbox import Skipped, stream
 from tasks.mail.message import Message, parse
+from tasks.mail.sentences import join, parts
 
 SEPARATOR = "From ada@engine.example Tue Sep  3 10:00:00 2019\n"
 
@@ -48,6 +50,37 @@ def test_each_mail_of_an_mbox_is_found(separator: str, gap: str, name: str, tmp_
     rest = gap.join(separator + letter(number) for number in (2, 3))
     (tmp_path / name).write_text(SEPARATOR + letter(1) + gap + rest)
     assert own(tmp_path / name) == own(tmp_path) == [f"Loom {number} is oiled." for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("begins", ["", "\ufeff", "\n"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "\r\r\n", "mixed"])
+def test_lines_may_end_in_any_way(ends: str, begins: str, tmp_path: Path) -> None:
+    """Catches an mbox of old Macs, of careless transfers or of several programs, of which one mail is read or none."""
+    mails = [SEPARATOR + letter(number) + "\n" for number in (1, 2, 3)]
+    each = ["\r\n", "\n", "\n"] if ends == "mixed" else [ends] * 3
+    text = "".join(mail.replace("\n", end) for mail, end in zip(mails, each, strict=True))
+    (tmp_path / "INBOX").write_bytes((begins.replace("\n", each[0]) + text).encode())
+    (tmp_path / "4.eml").write_bytes(letter(4).replace("\n", each[0]).encode())
+    found = read(tmp_path)
+    assert sorted(message.body.own for message in found) == [f"Loom {number} is oiled." for number in (1, 2, 3, 4)]
+    assert {message.subject for message in found} == {f"Note {number}" for number in (1, 2, 3, 4)}
+
+
+def test_a_gap_of_nuls_hides_no_mail(tmp_path: Path) -> None:
+    """Catches mails that vanish behind what a program left that died while it wrote."""
+    first, second = SEPARATOR + letter(1), SEPARATOR + letter(2)
+    for size in (7, 200_000):
+        (tmp_path / "Inbox").write_bytes(bytes(7) + first.encode() + bytes(size) + second.encode())
+        assert own(tmp_path / "Inbox") == ["Loom 1 is oiled.", "Loom 2 is oiled."]
+
+
+def test_mails_of_apple_mail_are_read(tmp_path: Path) -> None:
+    """Catches a whole folder of .emlx that is counted as files that are no mails, or read with its list of flags."""
+    for number, begins in ((1, ""), (2, "\r\n")):
+        data = (begins + letter(number)).encode()
+        flags = b'<?xml version="1.0"?><plist version="1.0"><dict><key>flags</key></dict></plist>\n'
+        (tmp_path / f"{number}.emlx").write_bytes(f"{len(data):<10}\n".encode() + data + flags)
+    assert own(tmp_path) == ["Loom 1 is oiled.", "Loom 2 is oiled."]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +151,9 @@ def test_bytes_beyond_ascii_in_a_header_are_read() -> None:
         ("shift_jis", "会議は①号室です".encode("cp932"), "会議は①号室です"),
         ("iso-2022-jp", b"\x1b$B2q5D$O-!9f<<$G$9\x1b(B", "会議は①号室です"),
         ("iso-2022-jp", b"\x1b(I12\x1b(B", "ｱｲ"),
+        ("iso-2022-kr", "목요일에 서울에서 만나요".encode("iso2022_kr"), "목요일에 서울에서 만나요"),
+        ("hz-gb-2312", "会议在大厦举行".encode("hz"), "会议在大厦举行"),
+        ("unicode-1-1-utf-7", "Zoë’s café".encode("utf-7"), "Zoë’s café"),
         ("iso-8859-8-i", "שלום עולם".encode("iso-8859-8"), "שלום עולם"),
         ("iso-8859-1", "The “red” loom – Ada’s".encode("cp1252"), "The “red” loom – Ada’s"),
         ("us-ascii", "Zoë’s café".encode(), "Zoë’s café"),
@@ -180,6 +216,10 @@ def test_what_is_packed_is_unpacked_and_what_is_not_read_is_named(tmp_path: Path
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
     (tmp_path / "notes.yaml").write_text("title: not a mail\n")
     (tmp_path / "all.zip").write_bytes(b"PK\x03\x04 and more")
+    with tarfile.open(tmp_path / "takeout.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "photo.jpg", "photo.jpg")
+    (tmp_path / "talk.msg").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    (tmp_path / "backup.pst").write_bytes(b"!BDN" + bytes(600))
     (tmp_path / ".Sent" / "cur").mkdir(parents=True)
     (tmp_path / ".Sent/cur/1567.M1P1.host,S=1:2,S").write_text(letter(2))
     (tmp_path / ".lock").write_text("x")
@@ -195,7 +235,8 @@ def test_what_is_packed_is_unpacked_and_what_is_not_read_is_named(tmp_path: Path
     }
     assert skipped.names == {
         "hidden or temporary files": [".lock"],
-        "archives, which have to be unpacked first": ["all.zip"],
+        "archives, which have to be unpacked first": ["all.zip", "backup.pst", "takeout.tgz"],
+        "mails in Outlook's own format, which have to be saved as .eml first": ["talk.msg"],
         "files that could not be read to their end": ["cut.mbox.gz"],
         "empty files": ["empty.eml"],
         "files that are no mails": ["notes.yaml", "photo.jpg"],
@@ -207,3 +248,21 @@ def test_a_mailbox_of_none_says_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(UserError, match="holds no e-mail \\(1 files that are no mails\\)"):
         list(stream(tmp_path))
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_a_byte_order_mark_counts_more_than_a_label(charset: str) -> None:
+    data = ("\ufeff" * (charset != "utf-16") + "Zoë’s café").encode(charset)
+    assert charsets.decode(data, "utf-16")[0].lstrip("\ufeff") == "Zoë’s café"
+
+
+@pytest.mark.parametrize(
+    "sentence", ["会议在大厦举行，请大家准时参加。", "来週の火曜日に事務所で会いましょう！", "พบกันที่สำนักงานวันอังคาร"]
+)
+def test_a_long_mail_without_spaces_is_cut_as_others_are(sentence: str) -> None:
+    """Catches one passage of a whole mail, of which the encoder reads the beginning alone."""
+    assert len(parts(sentence * 60, 120)) == 1  # as the benchmark that is published was made
+    cut = parts(sentence * 60, 120, unspaced=True)
+    assert 3 <= len(cut) <= 12
+    assert all(len(join(part)) <= 2 * 120 + 2 * len(sentence) for part in cut)
+    assert "".join(join(part).replace(" ", "") for part in cut) == sentence * 60

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.engine import trained
+from flows.engine import fetched, trained
 from flows.engine.trained import Output
 from flows.hardware_scaling.stages import FROZEN
 from models.hardware.cluster import CLUSTERS
@@ -62,6 +62,35 @@ def test_the_batch_moves_by_a_twentieth_at_most(gpus: int, tokens: int) -> None:
         assert number == max(tokens // 4096, 1) or abs(number * 4096 - tokens) <= 0.05 * tokens
 
 
+def test_less_than_a_sequence_is_no_batch(fitted: None) -> None:
+    """Catches advice for four times the tokens that were asked for, without a word."""
+    with pytest.raises(UserError, match=r"1,000 tokens are less than one sequence of 4,096"):
+        run("--model", "llama-2-7b", "--gpu", "h100", "--batch-tokens", "1k")
+
+
+def test_tokens_as_people_write_them() -> None:
+    """Catches "4,194,304" refused, and "4,5M" read as 45 million."""
+    assert [adviser.tokens(text) for text in ("4M", "512k", "1e6", "4,194,304", "1,000k")] == [
+        4_000_000, 512_000, 1_000_000, 2**22, 1_000_000
+    ]  # fmt: skip
+    for text in ("4,5M", "four", "-1", "nan", "inf", "1e400M"):
+        with pytest.raises(UserError, match="is not a number of tokens"):
+            adviser.tokens(text)
+
+
+@pytest.mark.parametrize(("gpus", "a_node"), [(1, 8), (7, 8), (6, 6), (12, 4), (96, 16), (1000, 8)])
+def test_clusters_of_odd_sizes_are_advised(gpus: int, a_node: int) -> None:
+    """Catches a cluster that is no power of two and gets no advice, or a strategy for other GPUs than there are."""
+    cluster = replace(CLUSTERS["h100"], gpus_per_node=a_node, rails=a_node)
+
+    def fastest(number: int) -> Answer:
+        return search(WORKLOADS["llama-2-7b"], cluster, CALIBRATION, gpus=gpus, batch_tokens=number * 4096, best=1)
+
+    batch = batches.choose(4_000_000, 4096, gpus, fastest)
+    assert batch.chosen >= batch.as_asked
+    assert batch.chosen > 0 or gpus == 1
+
+
 def test_a_known_run_is_met() -> None:
     """LLaMA-65B ran at 380 tokens/s a GPU (arXiv 2302.13971, section 2.4). The best of a search is above that, not far.
 
@@ -81,9 +110,8 @@ def test_a_known_run_is_met() -> None:
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command with the calibration of the tests."""
-    for name in ("trained", "made"):
-        monkeypatch.setattr(trained, name, lambda stage, profile: Output(FITTED, None, ""))
-    monkeypatch.setattr(trained, "is_here", lambda stage, profile: True)
+    for module, name in ((trained, "trained"), (fetched, "ready")):
+        monkeypatch.setattr(module, name, lambda stage, profile: Output(FITTED, None, ""))
 
 
 def run(*arguments: str) -> str:

@@ -39,7 +39,7 @@ def test_what_cannot_be_shown_is_named_with_its_reason_and_the_rest_goes_on(fold
     reasons = {
         "cut.jpg": "is not a whole",
         "bomb.png": "has more than 89 million pixels",
-        "words.gif": "is not a whole",
+        "words.gif": "is no PNG, JPEG, WebP or GIF, whatever its name says",
         "page.svg": "is XML, but not SVG",
         "broken.svg": "is not well-formed SVG",
         r"'new\nline.png'": "rename it",

@@ -27,6 +27,7 @@ from tools.ask import passage_index
 from tools.ask import reading as ask_reading
 from tools.ask.passage_index import PassageIndex
 from tools.ask.reading import Read
+from tools.rag import language_model
 
 app = command_line()
 DIGEST = asking.model_digest
@@ -308,6 +309,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wikipedia: Path) -> l
     monkeypatch.setattr(minilm, "MiniLM", lambda folder, threads: Hashing())
     monkeypatch.setattr(asking, "model_digest", lambda folder: "hashing")
     monkeypatch.setattr(ask_reading, "LanguageModel", lambda folder: FirstWords())
+    monkeypatch.setattr(language_model, "unpacked", lambda packed: packed)
     monkeypatch.setattr(command, "INDEXES", tmp_path / "ask")
     for name in ("minilm", "smollm2"):
         (wikipedia.parent / name).mkdir()
@@ -332,6 +334,22 @@ def test_the_command_over_http_shows_what_left(box: Path, small: list[str]) -> N
     assert answer["mailbox"]["mails"] == 3
     assert answer["mailbox"]["new mails"] == 0
     assert "anna@home.example" not in said.output
+
+
+def test_the_first_call_answers_from_the_mails_before_it_encodes_the_encyclopedia(
+    box: Path, small: list[str], wire: list[Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches minutes before anybody sees whether their own mails were read."""
+    monkeypatch.setattr(command, "FEW", 0)
+    shown = run(QUESTION, "--private", str(box), *small)
+    assert shown.exit_code == 0, shown.output
+    early, late = shown.output.split("From your mails alone", 1)[1].split("What left this machine")
+    assert early.count("Passages") == 2
+    assert "public" not in early.split("Passages")[1]
+    assert "public index's own log" in late
+    again = run(QUESTION, "--private", str(box), *small)
+    assert "From your mails alone" not in again.output
+    assert len(wire) == 2  # the mails alone are asked without the public index
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "not a mailbox"])

@@ -14,7 +14,7 @@ from tasks.encyclopedia.passages import Passage, write_passages
 from tasks.language.encoded import Encoded
 from tools.ask.answering import chains_of
 from tools.ask.encoded import Known, vectors_in
-from tools.ask.finding import SHARE, SHOWN, Found, find, ways_on, with_shares
+from tools.ask.finding import SHOWN, Found, _Hit, _led_to, find, interleaved, ways_on
 
 
 class Texts:
@@ -77,6 +77,25 @@ def test_under_document_privacy_no_mail_leads_to_an_article() -> None:
     assert MAIL in [each.text for each in passages[:SHOWN]]
 
 
+def test_the_same_mail_in_two_folders_is_one_passage() -> None:
+    """Catches copies that crowd out what else is like the question."""
+    mails = [MAIL] * 10 + [f"From: Bo\nAda wants to visit {place}" for place in ("Bonn", "Turin")]
+    indexes = {
+        Scope.PRIVATE: Texts("private", mails, Policy.NONE),
+        Scope.PUBLIC: Texts("public", ARTICLES, Policy.NONE),
+    }
+    passages, _ = find(QUESTION, Policy.NONE, indexes, Hashing(), 2)
+    texts = [each.text for each in passages]
+    assert len(set(texts)) == len(texts)
+    assert set(mails) <= set(texts)
+
+
+def test_names_of_every_alphabet_are_names() -> None:
+    """Catches a two-hop question that ends at a city for the letter with which it begins."""
+    ways = ways_on("Wo?", "From: Ada\nWir fahren nach Århus, dann nach Łódź und zu Юрий Гагарин.")
+    assert {"Århus", "Łódź", "Юрий Гагарин"} <= set(ways)
+
+
 def test_names_are_followed_one_by_one() -> None:
     ways = ways_on(
         "Where does Tom live?", "From: Ada | Subject: Tom\nTom moved to Brinmouth. His landlord is Mr Oduya."
@@ -86,14 +105,30 @@ def test_names_are_followed_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(("mails", "articles"), [(0, 20), (1, 20), (20, 20), (20, 2)])
-def test_each_scope_has_its_share(mails: int, articles: int) -> None:
-    some = [Found(f"w{n}", Scope.PUBLIC, "", 0.9 - n / 100) for n in range(articles)]
-    some += [Found(f"e{n}", Scope.PRIVATE, "", 0.1 - n / 100) for n in range(mails)]
-    needed = [f"{scope}{n}" for scope, count in (("w", articles), ("e", mails)) for n in range(min(SHARE, count))]
-    ordered = with_shares(some, needed)
-    assert sorted(each.id for each in ordered) == sorted(each.id for each in some)
-    assert set(needed) <= {each.id for each in ordered[:SHOWN]}
-    assert [each.score for each in ordered[:SHOWN]] == sorted((each.score for each in ordered[:SHOWN]), reverse=True)
+def test_each_ranking_has_its_share(mails: int, articles: int) -> None:
+    """Catches a scope, or what was found by way of it, that is crowded out because the other is louder."""
+    some = [Found(f"w{n}", Scope.PUBLIC, f"article {n}", 0.9 - n / 100) for n in range(articles)]
+    others = [Found(f"e{n}", Scope.PRIVATE, f"mail {n}", 0.1 - n / 100) for n in range(mails)]
+    led = [Found(f"l{n}", Scope.PUBLIC, f"led to {n}", 0.5 - n / 100, tuple(others[:1])) for n in range(mails)]
+    led += [Found(f"w{n}", Scope.PUBLIC, f"article {n}", 0.2, tuple(others[:1])) for n in range(mails and articles)]
+    ordered = interleaved([some, others, led])
+    assert sorted(each.id for each in ordered) == sorted(each.id for each in [*some, *others, *led[:mails]])
+    assert {each.id for each in [*some[:2], *others[:2], *led[:2]]} <= {each.id for each in ordered[:SHOWN]}
+    first = [each.score for each in ordered[: sum(map(bool, (mails, articles, led)))]]
+    assert first == sorted(first, reverse=True)
+
+
+def test_what_a_name_means_and_the_question_asks_for_is_likelier_than_either() -> None:
+    """Catches an article that is found by a name alone, of which each mail has many."""
+    lead = Found("e0", Scope.PRIVATE, MAIL, 0.5)
+    ways = [(lead, number) for number in range(5)]
+    hits = [_Hit(0, "w0", Scope.PUBLIC, "worded alike", 0.6), _Hit(3, "w1", Scope.PUBLIC, "Tom", 0.5)]
+    hits += [_Hit(1, "w2", Scope.PUBLIC, "Kenya", 0.6), _Hit(2, "w2", Scope.PUBLIC, "Kenya", 0.7)]
+    hits += [_Hit(4, "w3", Scope.PUBLIC, "August", 0.7), _Hit(4, "e0", Scope.PRIVATE, MAIL, 0.9)]
+    led = _led_to(ways, hits)
+    assert [each.text for each in led] == ["Kenya", "worded alike", "August", "Tom"]
+    assert [each.score for each in led] == pytest.approx([0.575, 0.55, 0.5, 0.45])
+    assert all(each.by == (lead,) for each in led)
 
 
 def test_the_test_set_is_what_it_says() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_models import save_llama
 
+from tasks.radit.language_models import Conversion, convert_model
 from tools.ask.reading import LanguageModel, news
 
 TEXTS = ["paris. the capital of france", "from: red dog | list: blue\nwho sat on a mat", "green. a cat sat"]
@@ -19,10 +20,12 @@ def test_the_language_model_is_believed_only_where_a_passage_says_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches answers that a model made up, and those that repeat the question."""
-    model = LanguageModel(save_llama(folder(tmp_path / "llama")))
+    packed, unpacked = folder(tmp_path / "packed"), folder(tmp_path / "unpacked")
+    convert_model(smollm2=save_llama(packed), config=Conversion(), out=unpacked)
+    model = LanguageModel(unpacked)
     assert model.read("Who?", [TEXTS[:1]]).confidence <= 1  # the real model's own words, whatever they are
     said = ["The capital of France is Lyon.", "Red dog sat on the mat", "France"]
-    monkeypatch.setattr(model._model, "answer", lambda prompts, max_new_tokens: said[: len(prompts)])
+    monkeypatch.setattr(model, "says", lambda _, passages: [(each, -1.0) for each in said[: len(passages)]])
     read = model.read("What is the capital of France?", [[TEXTS[0]], [TEXTS[1], TEXTS[2]]])
     assert (read.answer, read.confidence) == ("", 0.0)
     said[0] = "The capital of France is Paris."

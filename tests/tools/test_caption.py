@@ -25,6 +25,7 @@ from tasks.altogether.captioner.encoder import Encoding, encoded, load_encoder
 from tasks.altogether.captioner.stored import Sizes, new_writer, save_writer
 from tasks.altogether.captioner.subwords import load_subwords, trained
 from tasks.base.errors import UserError
+from tools.caption import realigning
 from tools.caption.realigning import Folders, Realigner, Said, pictures_below, realign
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><rect width="9" height="9" fill="{}"/></svg>'
@@ -133,22 +134,27 @@ def test_another_file_is_not_written_to(images: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.jsonl").read_text() == '{"mine": 1}\n'
 
 
-class Deadly(int):
-    """A size that ends the process which it is sent to, as a decoder may that runs out of memory."""
+class Deadly(str):
+    """A name that ends the process which it is sent to, as a picture may whose decoder runs out of memory."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os._exit, (1,)
 
 
-def test_a_picture_that_ends_the_process_loses_nothing(images: Path, tmp_path: Path) -> None:
-    """A run that hangs, or that says nothing of where it broke off."""
-    out = tmp_path / "out.jsonl"
-    run(images, out)
+def test_a_picture_that_ends_the_process_costs_no_other_its_caption(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a run that hangs, one that ends, and one that blames the pictures for what the machine lacks."""
+    monkeypatch.setattr(realigning, "CORES", 1)
+    out, model = tmp_path / "out.jsonl", Echo()
+    names: list[str] = ["a.png", "d.svg", "c.webp", "sub/b.jpg"]
+    some: Any = model
+    counts = realign(images, [names[0], Deadly(names[1]), *names[2:]], {}, some, out, 3)
+    assert (counts.captioned, counts.unreadable) == (3, 1)
+    assert [line.get("problem", "") for line in lines(out)] == ["", "ends the process that opens it", "", ""]
     before = out.read_bytes()
-    model: Any = Echo()
-    model.size = Deadly(8)
-    with pytest.raises(UserError, match=r"A picture from a\.png to .* ended the process"):
-        realign(images, pictures_below(images), {}, model, out, 3)
+    with pytest.raises(UserError, match=r"3 pictures in a row ended .*, the last one c\.webp"):
+        realign(images, [Deadly(name) for name in names], {}, some, out, 4)
     assert out.read_bytes() == before
 
 

@@ -14,7 +14,7 @@ from tasks.altogether.drawn.rendering import Unreadable, bitmap, on_background, 
 from tasks.base.errors import UserError
 from tools.annotate.alts import read_alts
 from tools.annotate.pictures import find
-from tools.caption.realigning import Said, open_picture, pictures_below, realign
+from tools.caption.realigning import Said, open_picture, other_kinds_below, pictures_below, realign
 
 NAMES = [f"{letter}.png" for letter in "abcdef"]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">{}</svg>'
@@ -111,6 +111,58 @@ def test_odd_names_cost_no_other_picture_its_caption(photos: Path, tmp_path: Pat
     assert found.unreadable["pipe.png"] == "is no file"
 
 
+def test_kinds_of_pictures_that_are_not_read_are_said(photos: Path) -> None:
+    """Catches a folder from a telephone whose pictures nobody misses, and a decoder that runs what a stranger wrote."""
+    for name in ("IMG_1.HEIC", "scan.tif", "scan 2.tiff"):
+        (photos / name).write_bytes(b"II*\0")
+    assert other_kinds_below(photos) == ["3 files left out, of kinds not read (.heic, .tif, .tiff)."]
+    heic, eps = b"\0\0\0\x18ftypheic\0\0\0\0", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
+    for data, reason in (
+        (heic, "is HEIC or AVIF"),
+        (eps, "is no PNG, JPEG"),
+        (b"", "is empty"),
+        (b"II*\0", "is no PNG"),
+    ):
+        (photos / "a.png").write_bytes(data)
+        assert open_picture(photos, "a.png", 8)[1].startswith(reason)
+        assert find(photos, {}).unreadable["a.png"].startswith(reason)
+    for name in NAMES:
+        (photos / name).unlink()
+    with pytest.raises(UserError, match=r"holds no picture: put PNG.* 3 files left out"):
+        pictures_below(photos)
+
+
+def test_pictures_as_cameras_printers_and_the_web_have_them(tmp_path: Path) -> None:
+    """Catches a picture in other colours, lying on its side, or of which another frame or nothing is seen."""
+    red, blue = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    red.save(tmp_path / "moving.webp", save_all=True, append_images=[blue], lossless=True)
+    red.save(tmp_path / "moving.png", save_all=True, append_images=[blue])
+    red.quantize(2).save(tmp_path / "few.gif")
+    red.save(tmp_path / "named.png", format="JPEG", quality=95)
+    red.save(tmp_path / "broken exif.jpg", quality=95, exif=b"Exif\0\0II*\0\xff\xff\xff\xff no such place")
+    lying = Image.new("RGB", (9, 9), "red")
+    lying.paste("blue", (0, 0, 9, 4))
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    lying.save(tmp_path / "turned.jpg", quality=95, exif=turned)
+    for path in sorted(tmp_path.iterdir()):
+        seen = open_picture(tmp_path, path.name, 9)[1]
+        assert not isinstance(seen, str), (path.name, seen)
+        assert seen[0, 4, 0] > 150 > seen[0, 4, 2], path.name
+        assert path.name in {picture.path for picture in find(tmp_path, {}).pictures}
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "latin-1"])
+def test_an_svg_may_be_written_in_another_charset(charset: str, tmp_path: Path) -> None:
+    head = f'<?xml version="1.0" encoding="{charset.removesuffix("-sig")}"?>'
+    marked = "\ufeff" * (charset == "utf-16-be") + head + SVG.format("<title>caf\xe9</title>" + CIRCLE)
+    (tmp_path / "a.svg").write_bytes(marked.encode(charset))
+    seen = open_picture(tmp_path, "a.svg", 9)[1]
+    assert not isinstance(seen, str), seen
+    assert (seen == on_background(vector(SVG.format(CIRCLE), 9))).all()
+
+
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     assert open_picture(tmp_path, "a.png", 8) == ("", "is no file")
@@ -161,3 +213,61 @@ def test_tables_as_spreadsheets_and_people_write_them(
         if note or charset.startswith("utf-8"):
             assert note in " ".join(notes)
             assert bool(notes) == bool(note) or charset != "utf-8"
+
+
+RECORD = {"image": "a.png", "alt": "A red ball"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "note"),
+    [
+        ("alts.tsv", "image\talt\na.png\tA red ball\n", ""),
+        ("alts.txt", "file_name;text\na.png;A red ball\n", ""),
+        ("alts.jsonl", json.dumps(RECORD) + "\n", ""),
+        ("alts.ndjson", "\ufeff" + json.dumps(RECORD) + "\r\n" + json.dumps({**RECORD, "image": "b.png"}), ""),
+        ("metadata.jsonl", json.dumps({"file_name": "a.png", "text": "A red ball"}), ""),
+        ("alts.json", json.dumps([RECORD, {"image": "b.png", "alt": None}]), ""),
+        ("alts.json", json.dumps(RECORD) + "\n{cut off", "1 line without"),
+        ("alts.csv", json.dumps([RECORD]), ""),
+        ("alts.jsonl", json.dumps(RECORD) + "\0\0\0\n", "NUL characters"),
+        ("alts.csv", 'image,alt\na.png,A red ball\nb.png,"' + "x, " * 100_000 + "\nc.png,A box\n", "never closed"),
+    ],
+)
+def test_tables_and_records_of_every_kind(name: str, text: str, note: str, photos: Path, tmp_path: Path) -> None:
+    """Catches records that the page promises to read, kinds known by their endings alone, and a field of 300 kB."""
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    found, notes = read_alts(tmp_path / name, photos, NAMES)
+    assert found["a.png"].text == "A red ball"
+    assert note in " ".join(notes)
+    assert bool(note) == bool(notes)
+    assert note != "never closed" or found["c.png"].text == "A box"
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "said"),
+    [
+        ("在公园里有一只红色的球，旁边坐着一个小男孩和他的狗，天气很好。", "gb18030", "was read as"),
+        ("公園に赤いボールがあり、その横に男の子と犬が座っています。", "cp932", "was read as"),
+        ("В парке лежит красный мяч, рядом сидит мальчик с собакой", "cp1251", "was read as cp1251"),
+        ("Zoë’s café", "cp1252", "was read as Windows-1252"),
+    ],
+)
+def test_tables_in_the_charset_of_somebody_elses_computer(
+    text: str, charset: str, said: str, photos: Path, tmp_path: Path
+) -> None:
+    """Catches mojibake in the alt-texts of whoever does not write in Latin letters."""
+    (tmp_path / "alts.csv").write_bytes(f"image,alt\na.png,{text}\n".encode(charset))
+    found, notes = read_alts(tmp_path / "alts.csv", photos, NAMES)
+    assert found["a.png"].text == text
+    assert said in " ".join(notes)
+    bad = f"image,alt\na.png,{text}".encode() + b" b\xe9\n"
+    (tmp_path / "alts.csv").write_bytes(bad)
+    found, notes = read_alts(tmp_path / "alts.csv", photos, NAMES)
+    assert found["a.png"].text == f"{text} b\ufffd"
+    assert "what is not UTF-8 (1 letter) became" in " ".join(notes)
+
+
+def test_a_spreadsheets_own_file_is_said_to_be_one(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "alts.xlsx").write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(UserError, match="spreadsheet program's own file: save it as CSV"):
+        read_alts(tmp_path / "alts.xlsx", photos, NAMES)

@@ -1,6 +1,7 @@
 """Advise on a user's own cluster: search strategies with the calibrated simulator, and draw how they scale."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -148,13 +149,15 @@ def _merged(start: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def tokens(text: str) -> int:
-    """A number of tokens as people write it: 4M, 512k, 1000000.
+    """A number of tokens as people write it: 4M, 512k, 1000000, 4,194,304.
 
     Raises:
         UserError: it is not one.
     """
     scale = {"k": 10**3, "m": 10**6, "b": 10**9}.get(text[-1:].lower(), 1)
     digits = text[:-1] if scale > 1 else text
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", digits):
+        digits = digits.replace(",", "")
     try:
         value = int(float(digits) * scale)
     except (ValueError, OverflowError):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING
 
+from tasks.base.errors import UserError
+
 if TYPE_CHECKING:
     from models.hardware.search import Answer
 
@@ -44,11 +46,27 @@ class Batch:
     @property
     def asked(self) -> int:
         """The whole sequences in what was asked."""
-        return max(self.asked_tokens // self.length, 1)
+        return self.asked_tokens // self.length
 
 
-def choose(asked_tokens: int, length: int, gpus: int, search: Search, exact: bool = False) -> Batch:
-    """The batch near what was asked that trains fastest; of those about as fast, the one nearest to it."""
+def choose(
+    asked_tokens: int,
+    length: int,
+    gpus: int,
+    search: Search,
+    exact: bool = False,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Batch:
+    """The batch near what was asked that trains fastest; of those about as fast, the one nearest to it.
+
+    Raises:
+        UserError: what was asked is less than a sequence.
+    """
+    if asked_tokens < length:
+        raise UserError(
+            f"{asked_tokens:,} tokens are less than one sequence of {length:,}: give more --batch-tokens, or a model "
+            "with a shorter sequence."
+        )
     speeds: dict[int, float] = {}
 
     def speed(sequences: int) -> float:
@@ -57,9 +75,12 @@ def choose(asked_tokens: int, length: int, gpus: int, search: Search, exact: boo
             speeds[sequences] = options[0].tokens_per_second if options else 0.0
         return speeds[sequences]
 
-    asked = max(asked_tokens // length, 1)
+    asked = asked_tokens // length
     near = [asked] if exact else around(asked_tokens, length, gpus)
-    best = max(speed(sequences) for sequences in near)
+    for done, sequences in enumerate(near):
+        tell(done, len(near))
+        speed(sequences)
+    best = max(speeds.values())
     fast = [sequences for sequences in near if speed(sequences) >= (1 - TELLING) * best]
     chosen = min(fast, key=lambda sequences: (abs(sequences * length - asked_tokens), sequences))
     return Batch(chosen, length, asked_tokens, speed(chosen), speed(asked), speed(2 * chosen))

@@ -1,6 +1,7 @@
 """`tenfold advise`: which strategy to train with on a cluster of one's own, by the calibrated simulator."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,25 +47,26 @@ def advise(
 
         tenfold advise --model my-model.yaml --gpu my-cluster.yaml --sweep gpus=8..4096
     """
-    from flows.engine.trained import is_here, made, trained
+    from flows.engine.fetched import ready
+    from flows.engine.trained import trained
     from flows.hardware_scaling import stages
     from models.hardware.search import search
 
     workload, cluster = adviser.read_workload(model), adviser.read_cluster(gpu)
     tokens = adviser.tokens(batch_tokens)
     numbers = adviser.span(sweep) if sweep else [gpus]
+    held_out = adviser.read_held_out(ready(stages.held_out, profile).folder)
     fitted = trained(stages.calibration, profile)
-    if fitted.stale and not as_json:
-        console.print(fitted.stale, markup=False)
+    if fitted.stale:
+        print(f"tenfold: {fitted.stale}", file=sys.stderr)
     calibration = adviser.read_calibration(fitted.folder)
-    validated = is_here(stages.held_out, profile)
-    held_out = adviser.read_held_out(made(stages.held_out, profile).folder) if validated else None
 
     def fastest(sequences: int) -> "Answer":
         wanted = sequences * workload.sequence
         return search(workload, cluster, calibration, gpus=numbers[-1], batch_tokens=wanted, best=1)
 
-    batch = batches.choose(tokens, workload.sequence, numbers[-1], fastest, exact)
+    with progress("batches searched") as tell:
+        batch = batches.choose(tokens, workload.sequence, numbers[-1], fastest, exact, tell)
     about: dict[str, Any] = {
         "batch": {"asked_tokens": tokens, "sequences": batch.sequences, "tokens": batch.tokens},
         "said": batches.said(batch, numbers[-1]),

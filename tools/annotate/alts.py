@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.errors import UserError
+from tasks.mail.charsets import likeliest
 from tools.annotate.pictures import number_of
 
 SEPARATOR = "; "
 """Between several alt-texts of one picture, as the paper joins them (Altogether, section 4)."""
 EMPTY = frozenset(("nan", "null", "none", "n/a", "#n/a", "<na>", "nil"))
 """What programs write into a cell that has no text."""
-IMAGE_COLUMNS = ("image", "img_path", "path", "file", "filename")
-ALT_COLUMNS = ("alt", "alt_text", "alt-text")
+IMAGE_COLUMNS = ("image", "img_path", "path", "file", "filename", "file_name")
+ALT_COLUMNS = ("alt", "alt_text", "alt-text", "text")
+"""What the two columns, or fields of a record, are called; the first that is there is taken."""
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How the own files of Excel and LibreOffice begin."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Alt:
 def read_alts(file: Path, folder: Path, paths: Iterable[str]) -> tuple[dict[str, Alt], list[str]]:
     """The alt-texts by picture, and sentences about what was odd, from CSV or from records in JSON or JSON lines.
 
-    CSV has the columns image and alt (and source). A record has img_path and alt, as the released ones.
+    CSV has the columns image and alt (and source). A record has img_path and alt, as the released ones, or image and
+    alt. Which of them a file is, is seen by how it begins, whatever its name.
 
     Raises:
         UserError: the file cannot be read at all, or lacks the columns.
@@ -42,10 +47,16 @@ def read_alts(file: Path, folder: Path, paths: Iterable[str]) -> tuple[dict[str,
         data = file.read_bytes()
     except OSError as problem:
         raise UserError(f"{file} cannot be read ({problem.strerror}): name a CSV file or JSON records.") from None
+    if data.startswith(SPREADSHEETS):
+        raise UserError(f"{file} is a spreadsheet program's own file: save it as CSV there, and name that.")
     text, notes = _decode(file, data)
-    kind = file.suffix.lower()
+    if "\0" in text:
+        notes.append(f"{file.name} holds NUL characters, which were left out.")
+        text = text.replace("\0", "")
+    text = text.lstrip("\ufeff")
     known = list(paths)
-    rows = _records(file, text, kind, notes) if kind in (".json", ".jsonl") else _table(file, text, known, notes)
+    records = file.suffix.lower() in (".json", ".jsonl", ".ndjson") or text.lstrip()[:1] in ("{", "[")
+    rows = _records(file, text) if records else _table(file, text, known, notes)
     return _by_picture(file, rows, folder, known, notes), notes
 
 
@@ -59,14 +70,16 @@ def _decode(file: Path, data: bytes) -> tuple[str, list[str]]:
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace"), [f"{file.name} is not UTF-8 and was read as Windows-1252."]
+        text = data.decode("utf-8-sig", errors="replace")
+    if (wrong := text.count("\ufffd")) < sum(not letter.isascii() for letter in text) - wrong:
+        return text, [f"{file.name}: what is not UTF-8 ({number_of(wrong, 'letter')}) became \ufffd."]
+    codec = likeliest(data)
+    name = "Windows-1252" if codec == "cp1252" else codec
+    return data.decode(codec, errors="replace"), [f"{file.name} is not UTF-8 and was read as {name}."]
 
 
 def _table(file: Path, text: str, paths: Iterable[str], notes: list[str]) -> list[dict[str, Any]]:
-    csv.field_size_limit(2**24)
-    if "\0" in text:
-        notes.append(f"{file.name} holds NUL characters, which were left out.")
-    text = text.replace("\0", "").lstrip("\ufeff")
+    csv.field_size_limit(max(len(text), 2**17))  # a quote that is never closed makes one field of all the rest
     # What Excel puts first, to say which delimiter it means.
     said = re.match(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n)', text, re.IGNORECASE)
     text = text[said.end() :] if said else text
@@ -142,12 +155,12 @@ def _line(file: Path, line: str, sign: str) -> list[str]:
     return [cell.removeprefix('"') for cell in line.split(sign)]
 
 
-def _records(file: Path, text: str, kind: str, notes: list[str]) -> list[dict[str, Any]]:
-    if kind == ".jsonl":
-        return [_record(_json(line)) for line in text.split("\n") if line.strip()]
+def _records(file: Path, text: str) -> list[dict[str, Any]]:
     whole = _json(text)
-    records = whole.get("data") if isinstance(whole, dict) else whole
-    if not isinstance(records, list):
+    records = whole.get("data", [whole]) if isinstance(whole, dict) else whole
+    if whole is None:  # a record a line
+        records = [_json(line) for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    if not isinstance(records, list) or not any(isinstance(record, dict) for record in records):
         raise UserError(f'{file} does not hold {{"data": [records]}}: give records with img_path and alt, or CSV.')
     return [_record(record) for record in records]
 
@@ -163,7 +176,10 @@ def _record(record: Any) -> dict[str, Any]:
     """The three fields of a record that count here; {} if it is not one."""
     if not isinstance(record, dict):
         return {}
-    image, alt, source = (record.get(name) for name in ("img_path", "alt", "source"))
+    image, alt = (
+        next((record[name] for name in names if name in record), None) for names in (IMAGE_COLUMNS, ALT_COLUMNS)
+    )
+    source = record.get("source")
     if not isinstance(image, str) or not isinstance(alt, str | None):
         return {}
     return {"image": image, "alt": alt or "", "source": source if isinstance(source, str) else ""}

@@ -18,6 +18,7 @@ from tasks.base.errors import UserError
 SHOWN = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".svg")
 NOT_SHOWN = (".avif", ".bmp", ".heic", ".heif", ".ico", ".psd", ".svgz", ".tif", ".tiff")
 MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"RIFF")
 LARGEST = 256 * 2**20
 """Bytes: a larger file is not read."""
 
@@ -149,10 +150,24 @@ def _look(folder: Path, path: str, size: int) -> dict[str, Any]:
     return {"picture": {name: value for name, value in asdict(picture).items() if name != "path"}}
 
 
+def another_kind(data: bytes) -> str:
+    """What a file with the name of a bitmap is instead of one, or "".
+
+    Decoders know many more kinds; one runs another program on what a stranger wrote.
+    """
+    if not data:
+        return "is empty"
+    if data[4:8] == b"ftyp":
+        return "is HEIC or AVIF, whatever its name says: convert it to JPEG"
+    return "" if data.startswith(BEGINNINGS) else "is no PNG, JPEG, WebP or GIF, whatever its name says"
+
+
 def _raster(data: bytes) -> tuple[str, int, int]:
     """Decode the whole picture, so that what is cut off or damaged is found now and not while somebody annotates."""
     from PIL import Image
 
+    if another := another_kind(data):
+        raise Unreadable(another)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

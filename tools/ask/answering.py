@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +23,7 @@ from tasks.mail.mailbox import Raw, Skipped, stream
 from tasks.mail.message import parse
 from tools.ask.finding import Found, Searched, find
 from tools.ask.passage_index import Encoder, Item, PassageIndex, Progress
-from tools.ask.reading import Reader
+from tools.ask.reading import Read, Reader
 
 if TYPE_CHECKING:
     from models.retrieval.index import Hits
@@ -135,7 +136,9 @@ def _mail(raw: Raw, found: Mailbox) -> list[Passage]:
     """A mail's passages; none of one that cannot be read, which is counted among those without words."""
     try:
         message = parse(raw.data)
-        made = mail_passages(Mail(int(raw.identity[:15], 16), message, thread=-1, reply_to=-1), Corpora())
+        made = mail_passages(
+            Mail(int(raw.identity[:15], 16), message, thread=-1, reply_to=-1), Corpora(), unspaced=True
+        )
     except Exception as problem:  # whatever a damaged mail provokes: it must not keep the others from being read
         found.met[f"damage ({type(problem).__name__})"] += 1
         return []
@@ -149,12 +152,23 @@ def index_encyclopedia(
     folder: Path,
     encoder: Encoder,
     model: str,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    begin: Callable[[list[str]], Callable[[int, int], None]] = lambda lacking: lambda done, total: None,
 ) -> PassageIndex:
-    """Bring the index of the public articles in `folder` up to date; `tell` hears how many of how many are there."""
+    """Bring the index of the public articles in `folder` up to date.
+
+    `begin` hears which texts it lacks, and gives whom to tell how many of how many articles are there.
+    """
     index = PassageIndex(folder, model)
+    stamp, read = folder / "read.json", [(path.name, path.stat().st_mtime_ns) for path in sorted(wikipedia.iterdir())]
+    wanted = json.dumps([model, read])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return index
     articles = read_articles(wikipedia)
-    index.update(map(_article, articles), encoder, lambda done: tell(done.items, len(articles)))
+    items = [_article(passage) for passage in articles]
+    there = index.identities()
+    tell = begin([each.rendered for each, item in zip(articles, items, strict=True) if item.identity not in there])
+    index.update(items, encoder, lambda done: tell(done.items, len(articles)))
+    stamp.write_text(wanted)
     return index
 
 
@@ -216,7 +230,7 @@ def ask(
     """Find passages over `hops` hops through both indexes under a policy, and read the answer in them.
 
     The public index is served by a process of its own, which logs what it sees; where the policy lets nothing leave,
-    it is not even started. `public` and `reader` are called only when they are needed.
+    it is not even started, nor `public` called. The reader is loaded meanwhile.
     """
     from models.retrieval.scopes import Policy, Scope
 
@@ -224,12 +238,14 @@ def ask(
     with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
         sent, noticed = Path(scratch) / "sent.jsonl", Path(scratch) / "seen.jsonl"
         indexes: dict[Scope, Searched] = {Scope.PRIVATE: private}
-        if not rule.question_is_private:
-            address = stack.enter_context(_served(public(), noticed))
+        articles = None if rule.question_is_private else public()
+        loaded = stack.enter_context(ThreadPoolExecutor(1)).submit(reader)  # while the public index starts
+        if articles is not None:
+            address = stack.enter_context(_served(articles, noticed))
             indexes[Scope.PUBLIC] = _Public(connect(address, rule, sent))
         found, alike = find(question, rule, indexes, encoder, hops)
         left, service = _requests(sent), _noticed(noticed)
-    answer = _read(question, policy, found, alike, reader)
+    answer = _read(question, policy, found, alike, loaded.result)
     return replace(answer, left=tuple(left), service=service)
 
 
@@ -251,11 +267,16 @@ def _read(question: str, policy: str, found: Sequence[Found], alike: float, make
     read = reader.read(question, [[each.text for each in chain] for chain in chains])
     first = [each.id for each in chains[read.chain]] if read.answer else []
     passages = tuple(sorted(shown, key=lambda each: first.index(each.id) if each.id in first else len(first)))
-    if read.answer and read.confidence >= reader.least:
+    if is_sure(alike, read, reader):
         return Answer(question, policy, read.answer, read.confidence, "", reader.name, passages, (), {})
     guess = f"; its best guess is “{read.answer}”" if read.answer else ""
     reason = f"the reader is not sure enough (confidence {read.confidence:.2f} of 1{guess})"
     return Answer(question, policy, "", read.confidence, reason, reader.name, passages, (), {})
+
+
+def is_sure(alike: float, read: Read, reader: Reader) -> bool:
+    """Whether what was read is shown as an answer, by the likeness of the first passage to the question."""
+    return bool(read.answer) and alike >= LEAST_LIKE and read.confidence >= reader.least
 
 
 def chains_of(found: Sequence[Found]) -> list[list[Found]]:

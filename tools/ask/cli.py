@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.engine.console import console, cores
-from flows.engine.progress import progress
+from flows.engine.progress import Tell, progress
 from tasks.base.determinism import set_process_environment
 from tasks.base.errors import UserError
 from tasks.base.files import STATE
+from tools.ask.finding import SHOWN
 
 if TYPE_CHECKING:
     from tools.ask.answering import Answer
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 INDEXES = STATE / "ask"
 EXCERPT = 240
 """Characters of a passage that are shown."""
+
+FEW = 500
+"""Articles that are encoded in some seconds: before more of them, the mails alone are asked."""
 
 Policy = Literal["none", "document", "query", "private-only"]
 
@@ -59,15 +65,18 @@ def ask(
 
         tenfold ask "When is Ada's talk?" --private ~/Maildir --policy query
     """
+    import torch
+
     from tasks.language.minilm import MiniLM
     from tools.ask import answering as asking
     from tools.ask.encoded import Known, of_the_stages
     from tools.ask.reading import LanguageModel
+    from tools.rag.language_model import unpacked
 
     set_process_environment()
     if not private.exists():
         raise UserError(f"There is no mailbox at {private}: give an .mbox file, a maildir or a folder of .eml files.")
-    folders = _sources(sources, quiet=as_json)
+    folders = _sources(sources)
     encoder = MiniLM(folders("minilm"), threads=cores())
     model = asking.model_digest(folders("minilm"))
     with progress("mails indexed") as tell:
@@ -80,18 +89,31 @@ def ask(
         wikipedia = folders("wikipedia-summaries")
         # Of another encoder the stages know nothing.
         known = Known(encoder, {} if sources else of_the_stages())
-        with progress("articles of the encyclopedia encoded, once") as tell:
-            return asking.index_encyclopedia(wikipedia, INDEXES / "encyclopedia", known, model, tell)
 
+        with ExitStack() as shown:
+
+            def begin(lacking: list[str]) -> Tell:
+                if known.unknown(lacking) > FEW and not as_json:
+                    console.print("\nFrom your mails alone, before the encyclopedia is encoded (once, some minutes):")
+                    _show_answer(asking.ask(question, "private-only", mailbox.index, articles, encoder, reader, hops))
+                return shown.enter_context(progress("articles of the encyclopedia encoded, once"))
+
+            return asking.index_encyclopedia(wikipedia, INDEXES / "encyclopedia", known, model, begin)
+
+    packed = folders("smollm2")
+
+    @cache
     def reader() -> "Reader":
-        return LanguageModel(folders("smollm2"))
+        torch.set_num_threads(cores())
+        return LanguageModel(unpacked(packed))
 
+    if not as_json:
+        _show_mailbox(private, mailbox.counts())
     answer = asking.ask(question, policy, mailbox.index, articles, encoder, reader, hops)
     if as_json:
         told = {**asdict(answer), "mailbox": mailbox.counts(), "not read": mailbox.unread.names}
         print(json.dumps(told, indent=1, ensure_ascii=False))
         return
-    _show_mailbox(private, mailbox.counts())
     if skipped:
         for reason, names in sorted(mailbox.unread.names.items()):
             for name in names:
@@ -100,13 +122,13 @@ def ask(
     _show_left(answer)
 
 
-def _sources(given: Path | None, quiet: bool) -> Callable[[str], Path]:
+def _sources(given: Path | None) -> Callable[[str], Path]:
     """Where a source's files are, by its name; fetched first where they are not here yet."""
     from flows.engine.fetched import fetched
 
     def folder(name: str) -> Path:
         if given is None:
-            return fetched(name, quiet)
+            return fetched(name)
         if not (given / name).is_dir():
             raise UserError(f"{given} has no folder {name}: leave --sources out, and it is fetched.")
         return given / name
@@ -128,7 +150,7 @@ def _show_answer(answer: "Answer") -> None:
     if answer.reader:
         console.print(f"Read by {answer.reader}.", markup=False)
     table = Table("scope", "passage", "similarity", title="Passages", title_justify="left", show_lines=True)
-    for shown in answer.passages[:5]:
+    for shown in answer.passages[:SHOWN]:
         colour = "yellow" if shown.scope == "private" else "cyan"
         text = " ".join(shown.text.split())
         table.add_row(

@@ -27,6 +27,10 @@ class Known:
         """The length of a vector."""
         return self._encoder.width
 
+    def unknown(self, texts: Sequence[str]) -> int:
+        """How many of the texts would have to be encoded."""
+        return sum(digest_of(text) not in self._known for text in texts)
+
     def encode(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """One vector a text, (texts, width)."""
         import numpy as np
@@ -34,7 +38,7 @@ class Known:
         vectors = np.zeros((len(texts), self.width), np.float32)
         new = []
         for place, text in enumerate(texts):
-            if (vector := self._known.get(_digest(text))) is not None:
+            if (vector := self._known.get(digest_of(text))) is not None:
                 vectors[place] = vector
             else:
                 new.append(place)
@@ -64,8 +68,9 @@ def vectors_in(corpora: Path, shards: Mapping[str, Path]) -> "dict[bytes, NDArra
     if len(passages) != len(vectors):
         return {}  # a run that is being made anew
     pairs = zip(passages, vectors, strict=True)
-    return {_digest(passage.rendered): vector for passage, vector in pairs if passage.scope == "public"}
+    return {digest_of(passage.rendered): vector for passage, vector in pairs if passage.scope == "public"}
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """By what a text's vector is known."""
     return sha256(text.encode(errors="replace")).digest()

@@ -85,7 +85,7 @@ class PassageIndex:
         """
         with self._locked():
             done = Progress()
-            before = {identity for shard in self._shards() for identity in _column(shard, "identity")}
+            before = self.identities()
             seen: set[str] = set()
             waiting: list[tuple[str, Passage | None]] = []
             for item in items:
@@ -119,6 +119,10 @@ class PassageIndex:
         if self._ids is None:
             self._ids = [name for shard in self._shards() for name in _column(shard, "id") if name]
         return self._ids
+
+    def identities(self) -> set[str]:
+        """The identities of all that is indexed."""
+        return {identity for shard in self._shards() for identity in _column(shard, "identity")}
 
     def without_passages(self) -> list[str]:
         """The identities of the items that gave no passage."""

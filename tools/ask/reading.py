@@ -1,15 +1,11 @@
 """Who reads the passages that were found for a user's question: a small language model."""
 
-import contextlib
-import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-from tasks.language.smollm2 import SmolLM2
+from typing import Any, Protocol
 
 LONGEST_SAID = 14
 """Tokens of what the language model says."""
@@ -57,14 +53,24 @@ class Reader(Protocol):
 
 
 class LanguageModel:
-    """SmolLM2, which was trained for conversation: it reads the best passages one by one."""
+    """SmolLM2, which was trained for conversation: it reads the best passages, each by itself."""
 
     name = "SmolLM2-135M, a weak reader"
     least = 0.35
 
     def __init__(self, folder: Path) -> None:
-        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that has no switch
-            self._model = SmolLM2(folder)
+        """Load the model in `folder`, in Hugging Face's layout with a chat template."""
+        from transformers import AutoTokenizer
+
+        from models.radit.decoder import Decoder
+        from tasks.radit.language_models import load_model
+
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        message = [{"role": "user", "content": PROMPT}]
+        chat = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        head, _, self._tail = str(chat).partition(" {passage}")
+        # What all prompts begin with is run once.
+        self._decoder = Decoder(load_model(folder)[0].float(), self._tokens(head))
 
     def read(self, question: str, chains: Sequence[Sequence[str]]) -> Read:
         """Of what the model says to each passage, the likeliest that the passage says too and the question does not.
@@ -73,19 +79,30 @@ class LanguageModel:
         """
         texts = list(dict.fromkeys(text for chain in chains for text in chain))[:READ_PASSAGES]
         shown = [" ".join(text.split()[:READ_WORDS]) for text in texts]
-        prompts = [PROMPT.format(passage=passage, question=question) for passage in shown]
         best = Read("", 0.0, 0)
-        for text, passage, prompt, reply in zip(
-            texts, shown, prompts, self._model.answer(prompts, max_new_tokens=LONGEST_SAID), strict=True
-        ):
-            said = reply.split("\n")[0].strip()
+        for text, passage, (said, log_likelihood) in zip(texts, shown, self.says(question, shown), strict=True):
             answer = news(said, question)
             if answer and _words(answer) in _words(passage):
-                likelihood = math.exp(self._model.log_likelihood(prompt, said) / len(said.split()))
+                likelihood = math.exp(log_likelihood / len(said.split()))
                 if likelihood > best.confidence:
                     chain = next(place for place, chain in enumerate(chains) if text in chain)
                     best = Read(answer, likelihood, chain)
         return best
+
+    def says(self, question: str, passages: Sequence[str]) -> list[tuple[str, float]]:
+        """What the model says to each passage, in one line, and the logarithm of its likelihood."""
+        from models.radit.generation import answered
+
+        def ends(token: int) -> bool:
+            return token == self._tokenizer.eos_token_id or "\n" in self._tokenizer.decode([token])
+
+        prompts = [self._tokens(f" {passage}{self._tail.replace('{question}', question)}") for passage in passages]
+        made = answered(self._decoder, prompts, ends, LONGEST_SAID)
+        return [(self._tokenizer.decode(tokens, skip_special_tokens=True).strip(), log) for tokens, log in made]
+
+    def _tokens(self, text: str) -> list[int]:
+        found: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
 
 
 def news(said: str, question: str) -> str:

@@ -52,11 +52,12 @@ def caption(
 
         tenfold caption photos --alt alts.csv --rewrite --out captions.jsonl
     """
-    from tools.caption.realigning import Realigner, pictures_below, realign
+    from tools.caption.realigning import Realigner, other_kinds_below, pictures_below, realign
     from tools.caption.trust import ANYWAY, trust_in
 
     set_process_environment()
     paths = pictures_below(images)
+    _say(other_kinds_below(images))
     out = out or images.resolve().with_name(f"{images.resolve().name}-captions.jsonl")
     if out.is_dir():
         raise UserError(f"{out} is a folder: name a file with --out.")

@@ -4,13 +4,15 @@ A picture that cannot be read gets a line that says why, and the others go on. W
 same bytes and the same alt-text, is not done again.
 """
 
+import codecs
 import hashlib
 import json
 import multiprocessing
 import os
 import signal
 import stat
-from collections import deque
+import warnings
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +28,7 @@ from tasks.altogether.drawn.rendering import Unreadable, bitmap, on_background, 
 from tasks.altogether.texts.attributes import words
 from tasks.altogether.texts.edits import edit
 from tasks.base.errors import UserError
-from tools.annotate.pictures import LARGEST, SHOWN, sayable
+from tools.annotate.pictures import LARGEST, NOT_SHOWN, SHOWN, another_kind, number_of, sayable
 from tools.caption.mending import Checked, check, likelihoods, mended
 from tools.caption.trust import GREEDY
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 CORES = len(os.sched_getaffinity(0))
 AHEAD = 2
 """Batches that are opened while one is captioned."""
+IN_A_ROW = 3
+"""Pictures that end the process which opens them, one after the other, after which a run is given up."""
 FEW = 4
 """Pictures that a core encodes at once: with more they no longer fit its cache, and each takes half as long again."""
 
@@ -130,14 +134,25 @@ def pictures_below(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: name the folder that holds the pictures.")
-    found = []
+    found = sorted(path for path in _below(folder) if Path(path).suffix.lower() in SHOWN)
+    if not found:
+        there = " ".join(["", *other_kinds_below(folder)])
+        raise UserError(f"{folder} holds no picture: put PNG, JPEG, WebP, GIF or SVG files there.{there}")
+    return found
+
+
+def other_kinds_below(folder: Path) -> list[str]:
+    """A sentence about the pictures in the folder that are of kinds which are not read; none where there are none."""
+    others = Counter(Path(path).suffix.lower() for path in _below(folder))
+    left = {ending: count for ending, count in sorted(others.items()) if ending in NOT_SHOWN}
+    count, endings = sum(left.values()), ", ".join(left)
+    return [f"{number_of(count, 'file')} left out, of kinds not read ({endings})."] if left else []
+
+
+def _below(folder: Path) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
-    found = sorted(path for path in found if Path(path).suffix.lower() in SHOWN)
-    if not found:
-        raise UserError(f"{folder} holds no picture: put PNG, JPEG, WebP, GIF or SVG files there.")
-    return found
+        yield from (Path(place, name).relative_to(folder).as_posix() for name in names if not name.startswith("."))
 
 
 def realign(
@@ -211,23 +226,52 @@ def told(alt: str, how: str, said: Said) -> dict[str, Any]:
 def _opened(images: Path, parts: Sequence[Sequence[str]], size: int) -> "Iterator[list[Opened]]":
     """What `open_picture` makes of each batch, while the `AHEAD` after it are opened.
 
-    By processes, for drawing an SVG holds the interpreter's lock. Raises UserError where one of them dies.
+    By processes, for drawing an SVG holds the interpreter's lock, and a picture may end the program that decodes it.
     """
-    context = multiprocessing.get_context("spawn")
-    # An interrupt is for the process that has the terminal; these end with it.
-    with ProcessPoolExecutor(CORES, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        waiting: deque[list[Future[Opened]]] = deque()
+    pool = _openers(CORES)
+    waiting: deque[list[Future[Opened]]] = deque()
+    try:
         for number in range(len(parts)):
-            these = parts[number : number + 1 + AHEAD]
             try:
-                for part in these[len(waiting) :]:
+                for part in parts[number : number + 1 + AHEAD][len(waiting) :]:
                     waiting.append([pool.submit(open_picture, images, path, size) for path in part])
-                yield [each.result() for each in waiting.popleft()]
+                opened = [each.result() for each in waiting.popleft()]
             except BrokenProcessPool:
-                raise UserError(
-                    f"A picture from {these[0][0]} to {these[-1][-1]} ended the process that opened it: move it away "
-                    "and run again, which goes on from here."
-                ) from None
+                opened = _one_by_one(images, parts[number], size)
+                pool, waiting = _openers(CORES), deque()
+            yield opened
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_by_one(images: Path, part: Sequence[str], size: int) -> "list[Opened]":
+    """The same of pictures of which one ends the process that opens it: that one has a problem, and no other.
+
+    Raises UserError where several in a row do, for then it is not the pictures.
+    """
+    found: list[Opened] = []
+    ended = 0
+    while len(found) < len(part):
+        with _openers(1) as pool:
+            try:
+                while len(found) < len(part):
+                    found.append(pool.submit(open_picture, images, part[len(found)], size).result())
+                    ended = 0
+            except BrokenProcessPool:
+                ended += 1
+                if ended == IN_A_ROW:
+                    raise UserError(
+                        f"{ended} pictures in a row ended the process that opened them, the last one "
+                        f"{part[len(found)]}: see that there is memory, and run again, which goes on from here."
+                    ) from None
+                found.append(("", "ends the process that opens it"))
+    return found
+
+
+def _openers(count: int) -> ProcessPoolExecutor:
+    # An interrupt is for the process that has the terminal; these end with it.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
 
 
 def open_picture(images: Path, path: str, size: int) -> "Opened":
@@ -245,8 +289,14 @@ def open_picture(images: Path, path: str, size: int) -> "Opened":
         return "", f"cannot be read ({problem.strerror})"
     digest = hashlib.sha256(data).hexdigest()
     try:
-        drawn = vector(data.decode(errors="replace"), size) if path.lower().endswith(".svg") else bitmap(data, size)
-        return digest, on_background(drawn)
+        if path.lower().endswith(".svg"):
+            marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            return digest, on_background(vector(data.decode("utf-16" if marked else "utf-8-sig", "replace"), size))
+        if another := another_kind(data):
+            return digest, another
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd beside the picture, such as broken EXIF
+            return digest, on_background(bitmap(data, size))
     except Unreadable as reason:
         return digest, str(reason)
     except Exception as error:  # the decoders raise whatever a damaged file provokes

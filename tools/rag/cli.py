@@ -1,8 +1,6 @@
 """`tenfold rag`: index one's own documents, tune the retriever on them, and ask."""
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,7 +95,7 @@ def tune(
     for problem in problems:
         console.print(problem, markup=False)
     learned, judged = lessons.split(made, seed)
-    model, words = _model(lm, None, quiet=as_json)
+    model, words = _model(lm, None)
     tuner = Tuner(opened, folder, model, words, RetrieverTuning(seed=seed, epochs=epochs, drawn=1.0))
     with progress("lessons scored") as tell:
         tuned = tuner.tune(learned, judged, library, tell)
@@ -142,13 +140,13 @@ def ask(
         raise UserError("The question is empty: ask something.")
     library, folder = store.library(documents), _encoder(encoder)
     opened = store.opened(library, folder)
-    model, words = _model(lm, adapter, quiet=as_json)
+    model, words = _model(lm, adapter)
     reply, *others = [
         answering.ask(question, opened, each, model, words, k) for each in answering.encoders(library, folder)
     ]
     before = [asdict(each) for each in others]
     if adapter is not None:
-        plain, plain_words = _model(lm, None, quiet=True)
+        plain, plain_words = _model(lm, None)
         before = [asdict(answering.ask(question, opened, folder, plain, plain_words, k))]
     if as_json:
         print(json.dumps({**asdict(reply), "untuned": before[0] if before else None}, indent=1, ensure_ascii=False))
@@ -176,23 +174,15 @@ def _encoder(given: Path | None) -> Path:
     return given
 
 
-def _model(given: Path | None, adapter: Path | None, quiet: bool) -> Any:
-    """The language model and its words; SmolLM2 is unpacked once."""
+def _model(given: Path | None, adapter: Path | None) -> Any:
+    """The language model and its words."""
     import torch
 
     from flows.engine.fetched import fetched
-    from tasks.radit.language_models import Conversion, convert_model, load_model
-    from tools.rag import store
+    from tasks.radit.language_models import load_model
+    from tools.rag.language_model import unpacked
 
     torch.set_num_threads(cores())
     if adapter is not None and not (adapter / "adapter_config.json").is_file():
         raise UserError(f"{adapter} has no adapter_config.json: give a folder that peft has saved.")
-    if given is None:
-        given = store.STORES / "smollm2"
-        if not given.is_dir():
-            packed, fresh = fetched("smollm2", quiet), given.with_name(f".smollm2.{os.getpid()}")
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
-            convert_model(smollm2=packed, config=Conversion(), out=fresh)
-            fresh.rename(given)
-    return load_model(given, adapter)
+    return load_model(unpacked(fetched("smollm2")) if given is None else given, adapter)

@@ -139,7 +139,7 @@ def _engine(engine: Engine, language: str, hotwords: Sequence[str], profile: str
     if engine is not Engine.OWN and language == "en" and engines.has_whisper():
         from flows.engine.fetched import fetched
 
-        folder = fetched("whisper-tiny", quiet=True)
+        folder = fetched("whisper-tiny")
         if not (folder / "unavailable.json").exists():
             return engines.Whisper(folder, hot)
     if engine is Engine.WHISPER:

@@ -150,7 +150,7 @@ def slice_of(mails: Sequence[Mail], limit: int) -> list[Mail]:
     return sorted(chosen, key=lambda mail: mail.number)
 
 
-def mail_passages(mail: Mail, config: Corpora) -> list[Passage]:
+def mail_passages(mail: Mail, config: Corpora, unspaced: bool = False) -> list[Passage]:
     """A mail's own words in parts; each part carries what the mail quotes, and from whom."""
     message = mail.message
     shared = Passage(
@@ -177,7 +177,7 @@ def mail_passages(mail: Mail, config: Corpora) -> list[Passage]:
             text=join(part),
             sentences=tuple(sentence for paragraph in part for sentence in paragraph),
         )
-        for number, part in enumerate(parts(mask(message.body.own), config.part))
+        for number, part in enumerate(parts(mask(message.body.own), config.part, unspaced))
     ]
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,6 @@ def application(folder: Path, audit: Path) -> "FastAPI":
     ids, texts = corpus["ids"], corpus["texts"]
     vectors = np.load(folder / "vectors.npy", allow_pickle=False) if (folder / "vectors.npy").exists() else None
     dense = None if vectors is None else Remembering(DenseIndex(ids, vectors))
-    sparse = None if texts is None else Remembering(SparseIndex(ids, texts))
     position = {each: at for at, each in enumerate(ids)}
     app, writing = FastAPI(), threading.Lock()
 
@@ -118,6 +118,10 @@ def application(folder: Path, audit: Path) -> "FastAPI":
             "vectors": None if vectors is None else packed(vectors[positions]),
             "texts": None if texts is None else [texts[at] for at in positions.tolist()],
         }
+
+    @cache
+    def sparse() -> Remembering | None:
+        return None if texts is None else Remembering(SparseIndex(ids, texts))
 
     def note(path: str, size: int, values: "Floats | list[str]") -> None:
         words = values if isinstance(values, list) else []
@@ -143,9 +147,9 @@ def application(folder: Path, audit: Path) -> "FastAPI":
         asked = json.loads(body)
         if "texts" in asked:
             note("/search", len(body), asked["texts"])
-            if sparse is None:
+            if (words := sparse()) is None:
                 raise HTTPException(422, "this service holds no texts")
-            hits = sparse.search(asked["texts"], asked["k"])
+            hits = words.search(asked["texts"], asked["k"])
         else:
             queries = unpacked(asked["vectors"], "<f4", (asked["rows"], -1))
             note("/search", len(body), queries)
