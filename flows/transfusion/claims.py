@@ -47,7 +47,8 @@ CLAIMS = [
     Claim(
         "bidirectional-attention-helps-images",
         says="C1: with linear patches, attention in both directions within an image gives images that are nearer to "
-        "real ones than causal attention; log Fréchet distance at guidance 3, direction only",
+        "real ones than causal attention; log Fréchet distance at the guidance that was best on validation images for both "
+        "adapters together, direction only",
         source="Table 5, linear rows (FID)",
         evidence="P",
         paper_value="61.3 → 20.3: log ratio 1.105",

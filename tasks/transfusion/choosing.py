@@ -1,6 +1,7 @@
 """How images are sampled: each side of a comparison as is best for it on validation images (section 4.4)."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -10,13 +11,12 @@ from models.config import Count, Fraction, Index, Positive, config
 from models.transfusion.settings import Sampling
 from tasks.base import spool
 from tasks.base.files import write_json
-from tasks.transfusion.arms import ARMS, CODES, LATENTS, LINEAR, Reads
-from tasks.transfusion.autoencoders import load_autoencoder
+from tasks.transfusion.arms import CODES, LATENTS, LINEAR, UNET, Reads
+from tasks.transfusion.autoencoders import CONTINUOUS, load_autoencoder
 from tasks.transfusion.evaluation import Asked, Evaluation, where
 from tasks.transfusion.generators import load_generator
 from tasks.transfusion.images import read_images
 from tasks.transfusion.judging import Reference, load_judge
-from tasks.transfusion.lessons import autoencoder_of
 from tasks.transfusion.rates import at_chosen_rates
 
 FILE = "sampling.json"
@@ -26,20 +26,22 @@ FILE = "sampling.json"
 class Choosing:
     """What is tried: numbers of denoising `steps`, fresh noise or none, and guidance.
 
-    For codes it is guidance, temperature and top-k (0: all). The guidance of arms that read pixels is `prescribed`: it
-    is the paper's of its ablations (section 4.3). Of two numbers of steps the larger one is taken if it brings the
-    distance down by more than the share `worth`, for every image costs as many steps in every arm. The generators are
-    those of the seed 0 at the rates that were chosen, on which no verdict rests.
+    For codes it is guidance, temperature and top-k (0: all). Of two numbers of steps the larger one is taken if it brings the distance down by more than the share
+    `worth`, for every image costs as many steps in every arm. The generators are those of the seed 0 at the rates that
+    were chosen, on which no verdict rests.
     """
 
     seed: Index = 0
     steps: tuple[Count, ...] = (25, 50, 100)
     worth: Fraction = 0.1
-    prescribed: Positive = 3.0
     fresh: tuple[Fraction, ...] = (0.0, 1.0)
     guidance: tuple[Positive, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
     temperature: tuple[Positive, ...] = (0.6, 0.8, 1.0)
     top_k: tuple[Index, ...] = (0, 32)
+
+
+SIDES: dict[Reads, tuple[str, ...]] = {"pixels": (LINEAR, UNET), "latents": (LATENTS,), "codes": (CODES,)}
+"""The arms that are looked at: all that read pixels are sampled alike, as is best for both adapters together."""
 
 
 def choose_sampling(
@@ -55,31 +57,38 @@ def choose_sampling(
 ) -> None:
     """Write sampling.json: by what an arm reads, the settings with the least Fréchet distance on validation images.
 
-    What reads pixels is sampled as is best for linear patches. The other settings are chosen with the fewest steps, and
+    Of two arms it is the geometric mean of both distances. The other settings are chosen with the fewest steps, and
     then the steps with these settings.
     """
-    known, critic = read_images(images), load_judge(judge)
-    reference = Reference(critic, known, "validation")
+    known = read_images(images)
+    reference = Reference(load_judge(judge), known, "validation")
     folders = at_chosen_rates(rehearsed, rates)
     chosen: dict[str, Any] = {}
     tried: list[dict[str, Any]] = []
+    for reads, arms in SIDES.items():
+        asked = [
+            (arm, Asked(known, texts, Evaluation(arm=arm, split="validation"), autoencoders), _model(folders[arm]))
+            for arm in arms
+        ]
 
-    for arm in (LINEAR, LATENTS, CODES):
-        reads = ARMS[arm].reads
-        model, _ = load_generator(folders[arm])
-        model.to(where())
-        asked = Asked(known, texts, Evaluation(arm=arm, split="validation"), autoencoders)
-        reach = float(load_autoencoder(autoencoder_of(ARMS[arm], autoencoders)).reach) if reads == "latents" else 1.0
-        found = {each: reference.distance(asked.imagined(model, each)) for each in settings_of(config, reach)[reads]}
+        def distance(settings: Sampling, asked: Sequence[tuple[str, Asked, Any]] = asked) -> float:
+            found = {arm: reference.distance(each.imagined(model, settings)) for arm, each, model in asked}
+            tried.extend({"arm": arm, "fd": value, **asdict(settings)} for arm, value in found.items())
+            return math.exp(sum(map(math.log, found.values())) / len(found))
+
+        reach = float(load_autoencoder(autoencoders[CONTINUOUS]).reach) if reads == "latents" else 1.0
+        distances = {each: distance(each) for each in settings_of(config, reads, reach)}
         if reads != "codes":
-            best = fewest_steps(found, config.worth)
-            for steps in sorted(config.steps)[1:]:
-                more = replace(best, steps=steps)
-                found[more] = reference.distance(asked.imagined(model, more))
-        tried += [{"arm": arm, "fd": distance, **asdict(each)} for each, distance in found.items()]
-        chosen[reads] = asdict(fewest_steps(found, config.worth))
+            best = fewest_steps(distances, config.worth)
+            more = [replace(best, steps=steps) for steps in sorted(config.steps)[1:]]
+            distances |= {each: distance(each) for each in more}
+        chosen[reads] = asdict(fewest_steps(distances, config.worth))
     write_json(out / FILE, {"chosen": chosen, "tried": tried})
     spool.table("tried on validation", tried)
+
+
+def _model(folder: Path) -> Any:
+    return load_generator(folder)[0].to(where())
 
 
 def fewest_steps(distances: Mapping[Sampling, float], worth: float) -> Sampling:
@@ -91,14 +100,12 @@ def fewest_steps(distances: Mapping[Sampling, float], worth: float) -> Sampling:
     return best
 
 
-def settings_of(config: Choosing, reach: float) -> Mapping[Reads, list[Sampling]]:
-    """All that is tried, by what an arm reads; latents are taken to be no larger than `reach`."""
-    steps, codes = min(config.steps), product(config.guidance, config.temperature, config.top_k)
-    return {
-        "pixels": [Sampling(steps=steps, guidance=config.prescribed, fresh=fresh) for fresh in config.fresh],
-        "latents": [
-            Sampling(steps=steps, guidance=guidance, fresh=fresh, bound=reach)
-            for guidance, fresh in product(config.guidance, config.fresh)
-        ],
-        "codes": [Sampling(guidance=guidance, temperature=heat, top_k=most) for guidance, heat, most in codes],
-    }
+def settings_of(config: Choosing, reads: Reads, reach: float) -> list[Sampling]:
+    """All that is tried with the fewest steps; what is drawn is taken to be no larger than `reach`."""
+    if reads == "codes":
+        tried = product(config.guidance, config.temperature, config.top_k)
+        return [Sampling(guidance=guidance, temperature=heat, top_k=most) for guidance, heat, most in tried]
+    return [
+        Sampling(steps=min(config.steps), guidance=guidance, fresh=fresh, bound=reach)
+        for guidance, fresh in product(config.guidance, config.fresh)
+    ]

@@ -35,7 +35,7 @@ class Gate:
     Distances are claimed of a family whose images are as prompted in more than `aligned`, captions where more than
     `captioned` are right. Latents are compared with codes where more than `used` of the codebook is; in the distance of
     images, if those of the autoencoders themselves differ by at most the share `explained` of what the twins differ by.
-    Nothing more is trained if images of linear patches are as prompted in no more than `least`.
+    Nothing more is trained if images of linear patches are as prompted in less than `least`.
     """
 
     seed: int = 0
@@ -109,10 +109,10 @@ def let_through(
             )
         withheld[family] = said
     stop = ""
-    if found[LINEAR]["alignment"] <= config.least:
+    if found[LINEAR]["alignment"] < config.least:
         stop = (
             f"The rehearsed model of linear patches draws what is asked in {found[LINEAR]['alignment']:.0%} of the "
-            f"images, and more than {config.least:.0%} are needed for any verdict: nothing more is trained."
+            f"images, and {config.least:.0%} are needed for any verdict: nothing more is trained."
         )
     return Passed(dict(rates), withheld, rivals(found, reconstructed, withheld, config), stop)
 

@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {
     "optimisation": STEPS,
 }  # fmt: skip
 FAST = Sampling(steps=2, guidance=2.0)
-CHOOSING = Choosing(steps=(2, 3), prescribed=2.0, guidance=(1.0, 2.0), temperature=(0.5, 1.0), top_k=(0,))
+CHOOSING = Choosing(steps=(2, 3), guidance=(1.0, 2.0), temperature=(0.5, 1.0), top_k=(0,))
 
 
 class World:

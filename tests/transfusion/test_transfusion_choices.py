@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from conftest import read_json
-from made_world import CHOOSING, World, examples, made
+from made_world import World, examples, made
 
 from models.transfusion.settings import Sampling
 from tasks.running.run import check_metrics
@@ -62,13 +62,20 @@ def test_more_steps_must_be_worth_their_while() -> None:
 
 
 def test_each_side_is_sampled_as_was_best_on_validation_images(world: World) -> None:
-    """Settings that are bad for codes would make a straw man of them."""
+    """Settings that are bad for codes would make a straw man of them; arms that read pixels are sampled alike."""
     found = read_json(world.chosen / "sampling.json")
-    assert [sum(row["arm"] == arm for row in found["tried"]) for arm in (LINEAR, LATENTS, CODES)] == [3, 5, 4]
-    for arm in (LINEAR, LATENTS, CODES):
-        best = min((row for row in found["tried"] if row["arm"] == arm), key=lambda row: row["fd"])
-        assert found["chosen"][ARMS[arm].reads].items() <= best.items()
-    assert {row["guidance"] for row in found["tried"] if row["arm"] == LINEAR} == {CHOOSING.prescribed}
+    tried = {arm: [row for row in found["tried"] if row["arm"] == arm] for arm in (LINEAR, UNET, LATENTS, CODES)}
+    assert {arm: len(rows) for arm, rows in tried.items()} == {LINEAR: 5, UNET: 5, LATENTS: 5, CODES: 4}
+    assert [row["steps"] for row in tried[LATENTS]] == [2, 2, 2, 2, 3]
+    both = [math.log(one["fd"]) + math.log(other["fd"]) for one, other in zip(tried[LINEAR], tried[UNET], strict=True)]
+    for reads, logs, rows in (
+        ("pixels", both, tried[LINEAR]),
+        ("latents", [math.log(row["fd"]) for row in tried[LATENTS]], tried[LATENTS]),
+        ("codes", [math.log(row["fd"]) for row in tried[CODES]], tried[CODES]),
+    ):
+        best = min(range(4), key=logs.__getitem__)
+        settings = {name: value for name, value in rows[best].items() if name not in ("arm", "fd", "steps")}
+        assert settings.items() <= found["chosen"][reads].items()
 
 
 def reached(**given: Any) -> dict[str, dict[str, Any]]:
@@ -131,7 +138,8 @@ def test_the_gate_measures_rehearsed_models_on_validation_images(world: World) -
     assert [row["arm"] for row in rows] == [LINEAR, UNET, LATENTS, CODES]
     check_metrics(judge_rehearsals, out)
     tried = read_json(world.chosen / "sampling.json")
-    (best,) = [row for row in tried["tried"] if row["arm"] == LINEAR and tried["chosen"]["pixels"].items() <= row.items()]
+    pixels = tried["chosen"]["pixels"].items()
+    (best,) = [row for row in tried["tried"] if row["arm"] == LINEAR and pixels <= row.items()]
     assert rows[0]["fd"] == pytest.approx(best["fd"])
     passed = read_passed(out)
     assert passed.rates == read_json(world.rates / "rates.json")["chosen"]

@@ -83,7 +83,7 @@ def test_an_evaluation_says_with_which_guidance_and_of_how_many(world: World) ->
     """The paper itself has two distances for one model, at two guidances."""
     out = world.evaluate(LINEAR, world.train(LINEAR, seed=3))
     (distance,) = [row for row in read_json(out / "metrics.json") if "fd" in row]
-    assert distance["guidance"] == 2.0
+    assert distance["guidance"] == read_json(world.chosen / "sampling.json")["chosen"]["pixels"]["guidance"]
     assert distance["images"] == len(read_images(world.images).of("test"))
     assert distance["log_fd"] == pytest.approx(math.log(distance["fd"]))
     rows = examples(out)
