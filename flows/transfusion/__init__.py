@@ -33,25 +33,28 @@ paper = Paper(
                 "24 × 24 pixels",
             ),
         ),
-        Scale("patches of an image", paper="16 to 1,024", here=Profiles("1 to 16", "1 to 16", "9 to 576")),
+        Scale("patches of an image", paper="16 to 1,024", here=Profiles("4 or 16", "4 or 16", "9 to 576")),
         Scale(
             "tokens of text that are read",
             paper="0.25 to 1 trillion",
-            here=Profiles("3,000", "0.3M, out of an encyclopedia's 2.3M", "8M"),
+            here=Profiles("3,000", "@@M, out of an encyclopedia's 2.3M", "8M"),
         ),
         Scale(
             "steps of training",
             paper="250,000 to 500,000",
-            here=Profiles("16", "750; 94 to 750 for the twins", "20,000"),
+            here=Profiles("16", "@@; half as many and all for the twins", "20,000"),
         ),
-        Scale("sampling steps", paper="250", here=Profiles("5", "25", "250")),
+        Scale(
+            "learning rate", paper="3e-4, and 1e-4 for the twin", here="of three, the best of each family on validation"
+        ),
+        Scale("sampling steps", paper="250", here=Profiles("4 or 5", "25, 50 or 100, as on validation", "50 to 250")),
         Scale("codes of the twin's codebook", paper="16,384", here="256"),
         Scale(
             "judge",
             paper="InceptionV3 (FID), CLIP, CIDEr, GenEval",
             here="a classifier of digits, trained on other images",
         ),
-        Scale("seeds", paper="1", here=Profiles("1", "8; of the control 4; of autoencoders and judge 1", "8")),
+        Scale("seeds", paper="1", here=Profiles("1", "8; of the control 3; of autoencoders and judge 1", "8")),
     ],
     tables=[
         Table(
@@ -65,7 +68,15 @@ paper = Paper(
         Table(title="Log Fréchet distance by budget", rows="arm", quantities=("log_fd",), columns="share"),
         Table(title="Bits a byte by budget", rows="arm", quantities=("bits_per_byte",), columns="share"),
         Table(title="Codes of the codebook that are used", rows="arm", quantities=("perplexity", "error")),
-        Table(title="Gaps by adapter", rows="contrast", quantities=("fd_gap", "log_mse_gap", "patch_cost")),
+        Table(
+            title="Gaps by adapter",
+            rows="contrast",
+            quantities=("fd_gap", "log_mse_gap", "patch_cost", "log_mse_cost"),
+        ),
+        Table(title="Trainings that failed, and the loss at the end", rows="shown", quantities=("failed", "last_loss")),
+        Table(
+            title="Images of the gallery that are as prompted", rows="arm", quantities=("shown_right",), columns="at"
+        ),
     ],
     caveats=[
         "Captions are three phrases for each of ten digits, all of them seen in training: alignment is drawing by "

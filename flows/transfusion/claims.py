@@ -34,7 +34,7 @@ def gap(quantity: str, adapter: str) -> Measurement:
 
 
 def twins(quantity: str, contrast: str = SAME) -> Measurement:
-    """A difference between latents and codes, in as many steps or in half; withheld by quantity, where the gate does."""
+    """A difference between latents and codes, in as many steps or half; withheld where the gate does, by quantity."""
     return parity[quantity].where(contrast=contrast)
 
 
@@ -47,8 +47,8 @@ CLAIMS = [
     Claim(
         "bidirectional-attention-helps-images",
         says="C1: with linear patches, attention in both directions within an image gives images that are nearer to "
-        "real ones than causal attention; log Fréchet distance at the guidance that was best on validation images for both "
-        "adapters together, direction only",
+        "real ones than causal attention; log Fréchet distance at the guidance that was best on validation images for "
+        "both adapters together, direction only",
         source="Table 5, linear rows (FID)",
         evidence="P",
         paper_value="61.3 → 20.3: log ratio 1.105",
@@ -202,15 +202,15 @@ CLAIMS = [
     ),
     Claim(
         "half-the-steps-are-enough-for-images",
-        says="C4, at two budgets, which carry no line: Transfusion with half of the steps (46 % of the operations) gives "
-        "images nearer to real ones than its twin with all of them",
+        says="C4, at two budgets, which carry no line: Transfusion with half of the steps (46 % of the operations) "
+        "gives images nearer to real ones than its twin with all of them",
         source="Table 3 (parity FLOP ratio, FID: 0.029, less than a half)",
         evidence="P",
         paper_value="0.029: a thirtieth is enough there",
         whose="paper, direction only",
         test=less(twins("log_fd_gap", HALF), 0.0, **SEEDS),
         expected="does not hold at this scale",
-        seen=f"{NOT_PILOTED}; {FIRST}not compared, latents being at 262 after half of the steps and codes at 21{TRIALS}",
+        seen=f"{NOT_PILOTED}; {FIRST}not compared, latents at 262 after half of the steps and codes at 21{TRIALS}",
     ),
     Claim(
         "half-the-steps-are-enough-for-text",
@@ -295,7 +295,7 @@ CLAIMS = [
         whose="paper, direction only",
         test=greater(of("bits_per_byte", LINEAR), of("bits_per_byte", TEXT, evaluated_text), **DOCUMENTS),
         expected="holds",
-        seen=f"{NOT_PILOTED}; {FIRST}+0.206 [+0.019, +0.393], with one failed training of text alone among eight{TRIALS}",
+        seen=f"{NOT_PILOTED}; {FIRST}+0.206 [+0.019, +0.393], one training of text alone having failed{TRIALS}",
     ),
     Claim(
         "codes-cost-text-more",

@@ -119,10 +119,10 @@ def generating(profile: str) -> Generator:
         **(sizes if profile == "gpu" else {}),
         texts=8 if profile == "quick" else 16,
         optimisation=Optimisation(
-            steps={"quick": 16, "cpu": 750, "gpu": 20_000}[profile],
+            steps={"quick": 16, "cpu": 2000, "gpu": 20_000}[profile],
             batch=16 if profile == "quick" else 32,
             learning_rate=3e-4 if profile == "gpu" else 3e-3,
-            warmup={"quick": 4, "cpu": 50, "gpu": 1000}[profile],
+            warmup={"quick": 4, "cpu": 100, "gpu": 1000}[profile],
             weight_decay=0.0 if profile != "gpu" else 0.1,
         ),
     )

@@ -78,7 +78,8 @@ class Residual(nn.Module):
         self.by_time = nn.Linear(clock, 2 * made)
         self.by_state = nn.Conv2d(state, 2 * made, 1) if state else None
         self.past = nn.Conv2d(channels, made, 1) if channels != made else nn.Identity()
-        nn.init.zeros_(self.second.weight)
+        if not state:  # a block begins as what is passed by it, but for those through which the states are heard
+            nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor, clock: Tensor, state: Tensor | None = None) -> Tensor:
         """(N, channels, side, side) to (N, made, side, side); `state` is (N, state, places, places)."""

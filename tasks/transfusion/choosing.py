@@ -26,9 +26,9 @@ FILE = "sampling.json"
 class Choosing:
     """What is tried: numbers of denoising `steps`, fresh noise or none, and guidance.
 
-    For codes it is guidance, temperature and top-k (0: all). Of two numbers of steps the larger one is taken if it brings the distance down by more than the share
-    `worth`, for every image costs as many steps in every arm. The generators are those of the seed 0 at the rates that
-    were chosen, on which no verdict rests.
+    For codes it is guidance, temperature and top-k (0: all). Of two numbers of steps the larger one is taken if it
+    brings the distance down by more than the share `worth`, for every image costs as many steps in every arm. The
+    generators are those of the seed 0 at the rates that were chosen, on which no verdict rests.
     """
 
     seed: Index = 0

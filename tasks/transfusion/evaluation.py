@@ -374,7 +374,9 @@ def means(examples: Sequence[Row], labels: Row) -> list[Row]:
         found = [row for row in examples if quantity in row]
         if found:
             unsure = next(({"unavailable": row["unavailable"]} for row in found if "unavailable" in row), {})
-            rows.append({**labels, **unsure, quantity: sum(row[quantity] for row in found) / len(found), "of": len(found)})
+            rows.append(
+                {**labels, **unsure, quantity: sum(row[quantity] for row in found) / len(found), "of": len(found)}
+            )
     for region in REGIONS:
         logs = [row["log_mse"] for row in examples if row.get("region") == region]
         if logs:

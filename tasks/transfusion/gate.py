@@ -99,8 +99,8 @@ def let_through(
         said = {}
         if row["alignment"] <= config.aligned:
             said[IMAGES] = (
-                f"The rehearsed model of {family} draws what is asked in {row['alignment']:.0%} of the images, and more "
-                f"than {config.aligned:.0%} are needed: it is trained too little for claims on its images."
+                f"The rehearsed model of {family} draws what is asked in {row['alignment']:.0%} of the images, and "
+                f"more than {config.aligned:.0%} are needed: it is trained too little for claims on its images."
             )
         if row["caption_right"] <= config.captioned:
             said[CAPTIONS] = (

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.config import Count, Fraction, Index, NotNegative, Optimisation, Positive, Transformer, config
 from models.transfusion.settings import Process, Sizes

@@ -27,6 +27,7 @@ NEARLY = 4
 Part = tuple["Rows", "Tensor", "Tensor"]
 """Rows, with the noised images of those that have one, and their times."""
 
+
 @dataclass(frozen=True)
 class Shown:
     """Images as a generator gets them: `values` (n, channels, side, side), or `codes` (n, places) of a codebook."""

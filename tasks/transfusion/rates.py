@@ -1,4 +1,4 @@
-"""At which learning rate the arms of a family are trained: the one with the least loss on validation images and text."""
+"""At which learning rate the arms of a family are trained: that with the least loss on validation images and text."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Which trainings failed, by a rule that was written before them: they are counted and shown, and stay in every mean."""
+"""Which trainings failed, by a rule written before them: they are counted and shown, and stay in every mean."""
 
 import json
 from collections.abc import Sequence

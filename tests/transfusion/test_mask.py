@@ -81,35 +81,39 @@ def test_a_unets_skips_let_pixels_past_the_mask_and_linear_patches_do_not() -> N
 
 
 def test_a_unets_foretold_noise_answers_to_its_prompt_as_that_of_linear_patches_does() -> None:
-    """As it is built, before any training: an up block that reads skips alone begins deaf to what is asked."""
-    answers = {}
-    for adapter in ("linear", "unet"):
-        torch.manual_seed(0)
-        model = Transfusion(sizes(adapter=adapter))
-        rows = write_rows([[[5, 6], Patches(4)]], Vocabulary(TEXT), 10)
-        foretold = model(rows, images(1), torch.tensor([500])).foretold
-        (gradient,) = torch.autograd.grad((foretold * images(1, seed=7)).sum(), model.trunk.embedding.weight)
-        answers[adapter] = float(gradient[[5, 6]].norm())
+    """As it is built, before any training: an up block that reads skips alone answers a twentieth as strongly."""
+    answers = {"linear": 0.0, "unet": 0.0}
+    for adapter in answers:
+        for seed in range(4):
+            torch.manual_seed(seed)
+            model = Transfusion(sizes(adapter=adapter, side=8, patch=4, inner=8))
+            rows = write_rows([[[5, 6], Patches(4)]], Vocabulary(TEXT), 10)
+            foretold = model(rows, images(1, 8), torch.tensor([500])).foretold
+            (gradient,) = torch.autograd.grad((foretold * images(1, 8, seed=7)).sum(), model.trunk.embedding.weight)
+            answers[adapter] += float(gradient[[5, 6]].norm())
     assert answers["unet"] > 0.3 * answers["linear"] > 0
 
 
 def test_a_unet_learns_what_its_prompt_asks_for_within_few_steps() -> None:
     """Two prompts, a light and a dark image: with the prompts exchanged, something else must be foretold."""
-    torch.manual_seed(0)
-    model = Transfusion(sizes(adapter="unet", inner=8))
-    learning = torch.optim.Adam(model.parameters(), 3e-3)
     rows = write_rows([[[5], Patches(4)], [[6], Patches(4)]] * 8, Vocabulary(TEXT), 10)
-    swapped = rows.take(torch.arange(16) ^ 1)
-    clean = torch.tensor([1.0, -1.0]).repeat(8)[:, None, None, None].expand(16, 1, 4, 4)
+    clean = torch.tensor([1.0, -1.0]).repeat(8)[:, None, None, None].expand(16, 1, 8, 8)
     time, way = torch.full((16,), 800), Diffusion()
-    for step in range(60):
-        noise = images(16, seed=step)
-        learning.zero_grad()
-        image_loss(model(rows, way.mixed(clean, noise, time), time).foretold, noise).backward()
-        learning.step()
-    noised = way.mixed(clean, images(16, seed=99), time)
-    asked, exchanged = (model(each, noised, time).foretold for each in (rows, swapped))
-    assert float((asked - exchanged).norm() / asked.norm()) > 0.05
+    changed = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = Transfusion(sizes(adapter="unet", side=8, patch=4, inner=8))
+        learning = torch.optim.Adam(model.parameters(), 3e-3)
+        for step in range(60):
+            noise = images(16, 8, seed=step)
+            learning.zero_grad()
+            image_loss(model(rows, way.mixed(clean, noise, time), time).foretold, noise).backward()
+            learning.step()
+        noised = way.mixed(clean, images(16, 8, seed=99), time)
+        with torch.no_grad():
+            asked, other = (model(r, noised, time).foretold for r in (rows, rows.take(torch.arange(16) ^ 1)))
+        changed.append(float((asked - other).norm() / asked.norm()))
+    assert sum(changed) / 3 > 0.08
 
 
 def test_time_is_told() -> None:

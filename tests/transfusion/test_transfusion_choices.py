@@ -35,7 +35,9 @@ def test_every_family_has_the_rate_that_was_best_for_it_on_what_is_held_out(worl
     """One rate for all, or that with the least training loss, would let an arm win by its rate."""
     found = read_json(world.rates / "rates.json")
     assert set(found["chosen"]) == set(REHEARSED)
-    assert {(row["arm"], row["rate"]) for row in found["tried"]} == {(arm, r) for arm in REHEARSED for r in (0.001, 0.01)}
+    assert {(row["arm"], row["rate"]) for row in found["tried"]} == {
+        (arm, r) for arm in REHEARSED for r in (0.001, 0.01)
+    }
     for arm, rate in found["chosen"].items():
         assert rate == min((row for row in found["tried"] if row["arm"] == arm), key=lambda row: row["loss"])["rate"]
     for arm, folder in at_chosen_rates(world.rehearsed, world.rates).items():
@@ -109,7 +111,9 @@ def test_the_gate_withholds_by_family_and_quantity() -> None:
     assert mute.because(LINEAR, CAPTIONS)["unavailable"] == mute.withheld[LINEAR][CAPTIONS]
     assert mute.because(LINEAR, IMAGES) == mute.because(TEXT, IMAGES) == {}
     assert not mute.stop
-    assert "nothing more is trained" in let_through(reached(linear={"alignment": 0.15}), autoencoders(), {}, Gate()).stop
+    assert (
+        "nothing more is trained" in let_through(reached(linear={"alignment": 0.15}), autoencoders(), {}, Gate()).stop
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,9 @@ def test_contrasts_are_differences_of_the_arms_named_and_withheld_with_them(worl
         for name in ("fd_gap", "patch_cost", "log_mse_gap", "log_mse_cost"):
             assert ("unavailable" in found[adapter, name]) == (adapter == UNET and "mse" not in name)
     linear = {
-        row["image"]: row["log_mse_gap"] for row in examples(out) if row["contrast"] == "linear" and "log_mse_gap" in row
+        row["image"]: row["log_mse_gap"]
+        for row in examples(out)
+        if row["contrast"] == "linear" and "log_mse_gap" in row
     }
     gap = value[PAIRS["linear"][0]] - value[PAIRS["linear"][1]]
     assert linear == {4: 10.0 * gap, 7: 20.0 * gap}
@@ -228,7 +234,13 @@ def test_twins_are_compared_by_seed_with_all_and_half_of_the_steps_and_withheld_
             ]
             (folder / "metrics.json").write_text(json.dumps(rows))
             table = [
-                {"document": 0, "bytes": 10, "bits_per_byte": 3.0 + worse - budget, "image": None, "caption_right": None},
+                {
+                    "document": 0,
+                    "bytes": 10,
+                    "bits_per_byte": 3.0 + worse - budget,
+                    "image": None,
+                    "caption_right": None,
+                },
                 {"document": 1, "bytes": 30, "bits_per_byte": 3.0, "image": None, "caption_right": None},
                 {"document": None, "bytes": None, "bits_per_byte": None, "image": 8, "caption_right": 1.0 - 2 * worse},
             ]

@@ -1,6 +1,5 @@
 """The stages from end to end on pictures of a few pixels: what is trained, what is counted, and what is shown."""
 
-import json
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,8 @@ from said_model import listen, loaded
 from flows.engine.discover import papers
 from tasks.base.errors import UserError
 from tasks.running.run import check_metrics
-from tasks.transfusion.arms import ARMS, CODES, FLOW, LATENTS, LINEAR, REHEARSED, SHUFFLED, TEXT
+from tasks.transfusion.arms import ARMS, CODES, FLOW, LATENTS, LINEAR, SHUFFLED, TEXT
+from tasks.transfusion.autoencoders import CONTINUOUS, encoded, load_autoencoder
 from tasks.transfusion.evaluation import Evaluation, evaluate, evaluate_text, evaluate_twin, read_texts
 from tasks.transfusion.gallery import Gallery, contact_sheet, draw_gallery
 from tasks.transfusion.generators import Generator, load_generator
@@ -179,8 +179,10 @@ def training(arm: str, *ends: float) -> list[dict[str, object]]:
 
 
 def test_a_training_that_failed_is_counted_and_none_is_left_out() -> None:
-    """One that ends high, or above its beginning, may not vanish from a mean; nor may an arm be compared with others."""
-    rows = judged([*training(TEXT, 3.6, 3.7, 4.2, 3.65), *training(LINEAR, 6.1), *training(CODES, 9.0, 5.0)], Counting())
+    """One that ends high, or above its beginning, may not vanish from a mean; nor is an arm compared with others."""
+    rows = judged(
+        [*training(TEXT, 3.6, 3.7, 4.2, 3.65), *training(LINEAR, 6.1), *training(CODES, 9.0, 5.0)], Counting()
+    )
     assert len(rows) == 7
     assert [(row["arm"], row["seed"]) for row in rows if row["failed"]] == [(TEXT, 2), (LINEAR, 0), (CODES, 0)]
 
