@@ -117,9 +117,9 @@ def generating(profile: str) -> Generator:
     sizes: dict[str, Any] = {"width": 512, "layers": 12, "heads": 8, "feed_forward": 1376, "inner": 96}
     return Generator(
         **(sizes if profile == "gpu" else {}),
-        texts=8 if profile == "quick" else 16,
+        texts=16 if profile == "gpu" else 8,
         optimisation=Optimisation(
-            steps={"quick": 16, "cpu": 2000, "gpu": 20_000}[profile],
+            steps={"quick": 16, "cpu": 1800, "gpu": 20_000}[profile],
             batch=16 if profile == "quick" else 32,
             learning_rate=3e-4 if profile == "gpu" else 3e-3,
             warmup={"quick": 4, "cpu": 100, "gpu": 1000}[profile],

@@ -12,6 +12,7 @@ from models.transfusion.settings import TIMES, Sampling
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
+from tasks.learning.train import keep_freed_memory
 from tasks.transfusion.arms import ARMS, Arm
 from tasks.transfusion.autoencoders import decoded, load_autoencoder, of_codes
 from tasks.transfusion.generators import load_generator
@@ -271,6 +272,7 @@ class Asked:
         from models.transfusion.generation import imagine, imagine_codes
         from models.transfusion.noising import noising
 
+        keep_freed_memory()
         prompts = self.prompts(self.numbers)
         generator = torch.Generator().manual_seed(self.config.seed)
         device = model.trunk.embedding.weight.device

@@ -3,7 +3,6 @@
 import gzip
 import json
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +130,15 @@ class World:
         return out
 
 
-@cache
+WORLDS: list[World] = []
+
+
 def made(factory: pytest.TempPathFactory) -> World:
-    """Made once for all modules of tests."""
-    torch.set_num_threads(1)
-    return World(factory.mktemp("world"))
+    """One world, made once for all modules of tests."""
+    if not WORLDS:
+        torch.set_num_threads(1)
+        WORLDS.append(World(factory.mktemp("world")))
+    return WORLDS[0]
 
 
 def examples(folder: Path) -> list[dict[str, Any]]:
