@@ -82,47 +82,50 @@ paper = Paper(
         "Captions are three phrases for each of ten digits, all of them seen in training: alignment is drawing by "
         "class, and there are no held-out prompts. Emoji at 32 pixels, a folder of one's own as an experiment, and "
         "Altogether's text-to-image claim are not here yet.",
-        "A first run at cpu, of 750 steps, was recorded and not published, for a reader found its models too little "
-        "trained: captions at chance in every arm (.11 to .13 of ten classes), the U-Net deaf to its prompt (alignment "
-        ".11), latents at .31 of alignment and a Fréchet distance of 198 against 21 for codes, one training in eight of "
-        "text alone failed at the rate of 3e-3. What stood: attention in both directions foretells noise better by 4 % "
-        "with linear patches, in 8 seeds of 8. All of it is told as seen. This run has other seeds (11 to 18), and test "
-        "images and documents that were none then; they are of the same 5,000 scans, and a judge was trained anew.",
-        "Before the seeds that verdicts rest on, the seed 0 is rehearsed on validation images: for each family (linear "
-        "patches, U-Net, latents, codes, text alone) the rate of three with the least loss, how images are sampled, and "
-        "a gate. Distances of a family's images are claimed of if more than half of the rehearsed model's are as "
-        "prompted, captions if more than .3 are right, the twins in images if also the autoencoders' own distances "
-        "differ by at most a tenth of what the twins do, the twins in anything if more than a quarter of the codebook "
-        "is used. What does not pass is withheld, by quantity; errors of the foretold noise and bits of text need no "
-        "gate. If less than .2 of the images of linear patches are as prompted, the run stops there.",
-        "A training failed that ends at a loss above its beginning, or a tenth above the median of its arm's: it is "
-        "counted in a table and stays in every mean. One whose loss is no number stops the run.",
-        "The Fréchet distance is in the features of a classifier of digits, trained on images that no generator sees; "
-        "its size says nothing beside published FIDs, and a large part of it is what 1,000 images add: that of as many "
-        "real training images stands beside it. Prompts have the kinds of the test images, so their balance is given. "
-        "So claims on it are on directions only, and the error of the foretold noise is our primary measure for C1 to "
-        "C3. Alignment is that same classifier's word.",
-        "Verdicts are about this judge, this split and this one autoencoder of each kind, which all seeds share. The "
-        "digits do not say who wrote them: a writer may be on both sides of a split.",
-        "Arms that read pixels are sampled alike, with the guidance and steps that are best on validation images for "
-        "linear patches and U-Net together (the paper has guidance 3 in these ablations); in the pilot the gap between "
-        "attentions was smaller at guidance 2 than at 1.",
+        "A first run at cpu, of 750 steps, was recorded and not published, for a reader found its models too little"
+        " trained: captions at chance in every arm (.11 to .13 of ten classes), the U-Net deaf to its prompt "
+        "(alignment .11), latents at .31 of alignment and a Fréchet distance of 198 against 21 for codes, one "
+        "training in eight of text alone failed at the rate of 3e-3. What stood: attention in both directions "
+        "foretells noise better by 4 % with linear patches, in 8 seeds of 8. All of it is told as seen. This run "
+        "has other seeds (11 to 18), and test images and documents that were none then; they are of the same 5,000 "
+        "scans, and a judge was trained anew.",
+        "Before the seeds that verdicts rest on, the seed 0 is rehearsed on validation images: for each family "
+        "(linear patches, U-Net, latents, codes, text alone) the rate of three with the least loss, how images are "
+        "sampled, and a gate. Distances of a family's images are claimed of if more than half of the rehearsed "
+        "model's are as prompted, captions if more than .3 are right, the twins in images if also the autoencoders'"
+        " own distances differ by at most a tenth of what the twins do, the twins in anything if more than a "
+        "quarter of the codebook is used. What does not pass is withheld, by quantity; errors of the foretold noise"
+        " and bits of text need no gate. If less than .2 of the images of linear patches are as prompted, the run "
+        "stops there.",
+        "A training failed that ends at a loss above its beginning, or a tenth above the median of its arm's: it is"
+        " counted in a table and stays in every mean. One whose loss is no number stops the run.",
+        "The Fréchet distance is in the features of a classifier of digits, trained on images that no generator "
+        "sees; its size says nothing beside published FIDs, and a large part of it is what 1,000 images add: that "
+        "of as many real training images stands beside it. Prompts have the kinds of the test images, so their "
+        "balance is given. So claims on it are on directions only, and the error of the foretold noise is our "
+        "primary measure for C1 to C3. Alignment is that same classifier's word.",
+        "Verdicts are about this judge, this split and this one autoencoder of each kind, which all seeds share. "
+        "The digits do not say who wrote them: a writer may be on both sides of a split.",
+        "Arms that read pixels are sampled alike, with the guidance and steps that are best on validation images "
+        "for linear patches and U-Net together (the paper has guidance 3 in these ablations); in the pilot the gap "
+        "between attentions was smaller at guidance 2 than at 1.",
         "The first step of a denoising divides by √ᾱ = 5e-5, so images and latents are bounded by what they can be.",
-        "The paper does not say how its U-Net hears the transformer. Here a patch's state comes into the up block and "
-        "scales and shifts its channels, as a class does in guided diffusion, and that block is not begun as zero: with "
-        "skips and a beginning of zero, as in the first run, the foretold noise answered to the prompt a twentieth as "
-        "strongly as that of linear patches. Skips let the up block see pixels of other patches: in its causal arm only "
-        "the transformer is causal.",
+        "The paper does not say how its U-Net hears the transformer. Here a patch's state comes into the up block "
+        "and scales and shifts its channels, as a class does in guided diffusion, and that block is not begun as "
+        "zero: with skips and a beginning of zero, as in the first run, the foretold noise answered to the prompt a"
+        " twentieth as strongly as that of linear patches. Skips let the up block see pixels of other patches: in "
+        "its causal arm only the transformer is causal.",
         "A U-Net adds parameters and operations, in the paper as well; arms have the same steps and not the same "
-        "operations, but for the twins, whose operations a step are counted as the paper does (6ND, with the output "
-        "matrix where a token is foretold); those of the autoencoders and of sampling are not counted.",
+        "operations, but for the twins, whose operations a step are counted as the paper does (6ND, with the output"
+        " matrix where a token is foretold); those of the autoencoders and of sampling are not counted.",
         "The twin has no QK-norm, post-norm or z-loss: nothing diverges at this size.",
-        "Autoencoders are trained on the generators' own images, and that of latents does not compress. Text and codes "
-        "share one mean. At two budgets no line over operations can be fitted: the parity ratio is left to the profile "
-        "gpu, and half of the steps are compared with all of the twin's.",
+        "Autoencoders are trained on the generators' own images, and that of latents does not compress. Text and "
+        "codes share one mean. At two budgets no line over operations can be fitted: the parity ratio is left to "
+        "the profile gpu, and half of the steps are compared with all of the twin's.",
         "Captions come after noised images in training and after clean ones here; codes are always clean.",
         "The model of text alone sees the same windows of text, and no captions: what captions cost is in what "
-        "images do. A step reads fewer tokens of text than patches (the paper: as many), so that captions weigh more.",
+        "images do. A step reads fewer tokens of text than patches (the paper: as many), so that captions weigh "
+        "more.",
         "The weight λ and flow matching are arms of the profile gpu alone: nothing is claimed of them.",
     ],
     findings=["bidirectional-attention-foretells-noise"],
