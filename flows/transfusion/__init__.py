@@ -33,25 +33,28 @@ paper = Paper(
                 "24 × 24 pixels",
             ),
         ),
-        Scale("patches of an image", paper="16 to 1,024", here=Profiles("1 to 16", "1 to 16", "9 to 576")),
+        Scale("patches of an image", paper="16 to 1,024", here=Profiles("4 or 16", "4 or 16", "9 to 576")),
         Scale(
             "tokens of text that are read",
             paper="0.25 to 1 trillion",
-            here=Profiles("3,000", "0.3M, out of an encyclopedia's 2.3M", "8M"),
+            here=Profiles("3,000", "0.35M, out of an encyclopedia's 2.3M", "8M"),
         ),
         Scale(
             "steps of training",
             paper="250,000 to 500,000",
-            here=Profiles("16", "750; 94 to 750 for the twins", "20,000"),
+            here=Profiles("16", "@@; half as many and all for the twins", "20,000"),
         ),
-        Scale("sampling steps", paper="250", here=Profiles("5", "25", "250")),
+        Scale(
+            "learning rate", paper="3e-4, and 1e-4 for the twin", here="of three, the best of each family on validation"
+        ),
+        Scale("sampling steps", paper="250", here=Profiles("4 or 5", "25, 50 or 100, as on validation", "50 to 250")),
         Scale("codes of the twin's codebook", paper="16,384", here="256"),
         Scale(
             "judge",
             paper="InceptionV3 (FID), CLIP, CIDEr, GenEval",
             here="a classifier of digits, trained on other images",
         ),
-        Scale("seeds", paper="1", here=Profiles("1", "8; of the control 4; of autoencoders and judge 1", "8")),
+        Scale("seeds", paper="1", here=Profiles("1", "8; of the control 3; of autoencoders and judge 1", "8")),
     ],
     tables=[
         Table(
@@ -65,44 +68,64 @@ paper = Paper(
         Table(title="Log Fréchet distance by budget", rows="arm", quantities=("log_fd",), columns="share"),
         Table(title="Bits a byte by budget", rows="arm", quantities=("bits_per_byte",), columns="share"),
         Table(title="Codes of the codebook that are used", rows="arm", quantities=("perplexity", "error")),
-        Table(title="Gaps by adapter", rows="contrast", quantities=("fd_gap", "log_mse_gap", "patch_cost")),
+        Table(
+            title="Gaps by adapter",
+            rows="contrast",
+            quantities=("fd_gap", "log_mse_gap", "patch_cost", "log_mse_cost"),
+        ),
+        Table(title="Trainings that failed, and the loss at the end", rows="shown", quantities=("failed", "last_loss")),
+        Table(
+            title="Images of the gallery that are as prompted", rows="arm", quantities=("shown_right",), columns="at"
+        ),
     ],
     caveats=[
         "Captions are three phrases for each of ten digits, all of them seen in training: alignment is drawing by "
         "class, and there are no held-out prompts. Emoji at 32 pixels, a folder of one's own as an experiment, and "
         "Altogether's text-to-image claim are not here yet.",
-        "The Fréchet distance is in the features of a classifier of digits, trained on images that no generator sees; "
-        "its size says nothing beside published FIDs, and a large part of it is what 1,000 images add: that of as many "
-        "real training images stands beside it. Prompts have the kinds of the test images, so their balance is given. "
-        "So claims on it are on directions only. Alignment is that same classifier's word.",
-        "Verdicts are about this judge, this split and this one autoencoder of each kind, which all seeds share. The "
-        "digits do not say who wrote them: a writer may be on both sides of a split.",
-        "Guidance is 3 for pixels, the paper's in its ablations; nothing was seen at 3 before, and in the pilot the "
-        "gap between attentions was smaller at guidance 2 than at 1. DDPM or DDIM steps, and all that the twins are "
-        "sampled with, are what was best on validation images, by one generator of the seed 0.",
+        "A first run at cpu, of 750 steps, was recorded and not published, for a reader found its models too little"
+        " trained: captions at chance in every arm (.11 to .13 of ten classes), the U-Net deaf to its prompt "
+        "(alignment .11), latents at .31 of alignment and a Fréchet distance of 198 against 21 for codes, one "
+        "training in eight of text alone failed at the rate of 3e-3. What stood: attention in both directions "
+        "foretells noise better by 4 % with linear patches, in 8 seeds of 8. All of it is told as seen. This run "
+        "has other seeds (11 to 18), and test images and documents that were none then; they are of the same 5,000 "
+        "scans, and a judge was trained anew.",
+        "Before the seeds that verdicts rest on, the seed 0 is rehearsed on validation images: for each family "
+        "(linear patches, U-Net, latents, codes, text alone) the rate of three with the least loss, how images are "
+        "sampled, and a gate. Distances of a family's images are claimed of if more than half of the rehearsed "
+        "model's are as prompted, captions if more than .3 are right, the twins in images if also the autoencoders'"
+        " own distances differ by at most a tenth of what the twins do, the twins in anything if more than a "
+        "quarter of the codebook is used. What does not pass is withheld, by quantity; errors of the foretold noise"
+        " and bits of text need no gate. If less than .2 of the images of linear patches are as prompted, the run "
+        "stops there.",
+        "A training failed that ends at a loss above its beginning, or a tenth above the median of its arm's: it is"
+        " counted in a table and stays in every mean. One whose loss is no number stops the run.",
+        "The Fréchet distance is in the features of a classifier of digits, trained on images that no generator "
+        "sees; its size says nothing beside published FIDs, and a large part of it is what 1,000 images add: that "
+        "of as many real training images stands beside it. Prompts have the kinds of the test images, so their "
+        "balance is given. So claims on it are on directions only, and the error of the foretold noise is our "
+        "primary measure for C1 to C3. Alignment is that same classifier's word.",
+        "Verdicts are about this judge, this split and this one autoencoder of each kind, which all seeds share. "
+        "The digits do not say who wrote them: a writer may be on both sides of a split.",
+        "Arms that read pixels are sampled alike, with the guidance and steps that are best on validation images "
+        "for linear patches and U-Net together (the paper has guidance 3 in these ablations); in the pilot the gap "
+        "between attentions was smaller at guidance 2 than at 1.",
         "The first step of a denoising divides by √ᾱ = 5e-5, so images and latents are bounded by what they can be.",
-        "At the budget of a minute a generator is undertrained; the pilot saw the Fréchet distance reverse "
-        "its sign there, so the error of the foretold noise is the primary measure of C1 and C2.",
+        "The paper does not say how its U-Net hears the transformer. Here a patch's state comes into the up block "
+        "and scales and shifts its channels, as a class does in guided diffusion, and that block is not begun as "
+        "zero: with skips and a beginning of zero, as in the first run, the foretold noise answered to the prompt a"
+        " twentieth as strongly as that of linear patches. Skips let the up block see pixels of other patches: in "
+        "its causal arm only the transformer is causal.",
         "A U-Net adds parameters and operations, in the paper as well; arms have the same steps and not the same "
-        "operations, but for the twins, whose operations a step are counted as the paper does (6ND, with the output "
-        "matrix where a token is foretold); those of the autoencoders and of sampling are not counted.",
-        "Skips let a U-Net's up block see pixels of other patches: in its causal arm only the transformer is causal.",
+        "operations, but for the twins, whose operations a step are counted as the paper does (6ND, with the output"
+        " matrix where a token is foretold); those of the autoencoders and of sampling are not counted.",
         "The twin has no QK-norm, post-norm or z-loss: nothing diverges at this size.",
-        "Autoencoders are trained on the generators' own images, and that of latents does not compress. All claims on "
-        "the twins are withheld if the autoencoders' own distances on validation images differ by more than a tenth of "
-        "the twins' difference, if three quarters of the codes are idle there, or if either one's test images are as "
-        "prompted in less than a half; which withholds where the paper's side does badly, and text claims, too. "
-        "Learning rates were not tuned, for neither of them; text and codes share one mean.",
+        "Autoencoders are trained on the generators' own images, and that of latents does not compress. Text and "
+        "codes share one mean. At two budgets no line over operations can be fitted: the parity ratio is left to "
+        "the profile gpu, and half of the steps are compared with all of the twin's.",
         "Captions come after noised images in training and after clean ones here; codes are always clean.",
         "The model of text alone sees the same windows of text, and no captions: what captions cost is in what "
-        "images do.",
-        "A first run at cpu, of 750 steps, is recorded and not published, for a reader found its models too little "
-        "trained: captions at chance in every arm (.11 to .13 of ten classes), the U-Net deaf to its prompt (alignment "
-        ".11; its up block has skips that leave little to the transformer), latents at .31 of alignment and a Fréchet "
-        "distance of 198 against 21 for codes, one training in eight of text alone failed at the rate of 3e-3. What "
-        "stood: attention in both directions foretells noise better by 4 % with linear patches, in 8 seeds of 8. The "
-        "next run needs 1,800 steps or more of fewer arms, the prompt in the up block, claims on noise for C3, and a "
-        "gate on validation images before its seeds.",
+        "images do. A step reads fewer tokens of text than patches (the paper: as many), so that captions weigh "
+        "more.",
         "The weight λ and flow matching are arms of the profile gpu alone: nothing is claimed of them.",
     ],
     findings=["bidirectional-attention-foretells-noise"],

@@ -1,7 +1,9 @@
 """What is specific to images: from a noised image to one vector a patch, and back (section 3.1).
 
 Both adapters see the time. The U-Net's up block also sees what its down block saw of the same image, by skips, so that
-with it pixels reach other patches' outputs without the transformer.
+with it pixels reach other patches' outputs without the transformer. What the transformer made of each patch scales and
+shifts the up block's channels, as a class does in guided diffusion (Dhariwal & Nichol 2021, section 3): else noise is
+foretold from the skips alone long before anything is taken of the prompt.
 """
 
 from typing import Protocol, cast
@@ -63,21 +65,29 @@ class LinearPatches(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions after a normalisation each, shifted and scaled by the time, and added to the input."""
+    """Two convolutions after a normalisation each, shifted and scaled by the time, and added to the input.
 
-    def __init__(self, channels: int, made: int, clock: int) -> None:
+    With `state`, so many channels of the patches' states shift and scale, too, each patch its own pixels.
+    """
+
+    def __init__(self, channels: int, made: int, clock: int, state: int = 0) -> None:
         super().__init__()
         self.norm, self.norm_2 = nn.GroupNorm(4, channels), nn.GroupNorm(4, made)
         self.first = nn.Conv2d(channels, made, 3, padding=1)
         self.second = nn.Conv2d(made, made, 3, padding=1)
         self.by_time = nn.Linear(clock, 2 * made)
+        self.by_state = nn.Conv2d(state, 2 * made, 1) if state else None
         self.past = nn.Conv2d(channels, made, 1) if channels != made else nn.Identity()
-        nn.init.zeros_(self.second.weight)
+        if not state:  # a block begins as what is passed by it, but for those through which the states are heard
+            nn.init.zeros_(self.second.weight)
 
-    def forward(self, x: Tensor, clock: Tensor) -> Tensor:
-        """(N, channels, side, side) to (N, made, side, side)."""
+    def forward(self, x: Tensor, clock: Tensor, state: Tensor | None = None) -> Tensor:
+        """(N, channels, side, side) to (N, made, side, side); `state` is (N, state, places, places)."""
         inner = self.first(functional.silu(self.norm(x)))
-        scale, shift = self.by_time(clock)[:, :, None, None].chunk(2, 1)
+        by = self.by_time(clock)[:, :, None, None]
+        if self.by_state is not None:
+            by = by + functional.interpolate(self.by_state(state), inner.shape[2:])
+        scale, shift = by.chunk(2, 1)
         inner = self.second(functional.silu(self.norm_2(inner) * (1 + scale) + shift))
         return cast(Tensor, self.past(x) + inner)
 
@@ -99,7 +109,7 @@ class UNetPatches(nn.Module):
         self.inward = nn.Linear(inner, width)
         self.outward = nn.Linear(width, inner)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(inner, inner, 2, stride=2) for _ in range(halvings))
-        self.up = nn.ModuleList(Residual(2 * inner, inner, width) for _ in range(halvings))
+        self.up = nn.ModuleList(Residual(2 * inner, inner, width, width) for _ in range(halvings))
         self.norm = nn.GroupNorm(4, inner)
         self.last = nn.Conv2d(inner, sizes.channels, 3, padding=1)
 
@@ -114,7 +124,9 @@ class UNetPatches(nn.Module):
 
     def out_of(self, hidden: Tensor, time: Tensor, skips: Skips) -> Tensor:
         clock = self.clock(time)
-        x = self.outward(hidden).transpose(1, 2).unflatten(2, (self.places, self.places))
+        x, state = (
+            each.transpose(1, 2).unflatten(2, (self.places, self.places)) for each in (self.outward(hidden), hidden)
+        )
         for grow, block, skip in zip(self.grow, self.up, reversed(skips), strict=True):
-            x = block(torch.cat([grow(x), skip], 1), clock)
+            x = block(torch.cat([grow(x), skip], 1), clock, state)
         return cast(Tensor, self.last(functional.silu(self.norm(x))))

@@ -63,10 +63,12 @@ class Smoothed(nn.Module):
 class Autoencoder(nn.Module):
     """Encoder, bottleneck and decoder. Images are (N, channels, side, side) between -1 and 1.
 
-    `scale` is the spread of its latents over the training images, `reach` the largest size of one of these when their
-    spread is 1, and `used` how often each code was, of late.
+    `centre` is the mean of each channel of its latents over the training images and `scale` what they are divided by,
+    so that whoever denoises them has every channel about 0 and equally spread; `reach` is the largest size of one of
+    them then, and `used` how often each code was, of late.
     """
 
+    centre: Tensor
     scale: Tensor
     reach: Tensor
     used: Tensor
@@ -87,7 +89,8 @@ class Autoencoder(nn.Module):
         self.mean = nn.Conv2d(inner, sizes.latent, 1)
         self.spread = nn.Conv2d(inner, sizes.latent, 1) if not sizes.codes else None
         self.codebook = nn.Embedding(sizes.codes, sizes.latent) if sizes.codes else None
-        self.register_buffer("scale", torch.ones(1))
+        self.register_buffer("centre", torch.zeros(sizes.latent, 1, 1))
+        self.register_buffer("scale", torch.ones(sizes.latent, 1, 1))
         self.register_buffer("reach", torch.ones(1))
         if sizes.codes:
             self.register_buffer("used", torch.zeros(sizes.codes))
@@ -120,6 +123,20 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Images of latents."""
         return cast(Tensor, self.up(latents))
+
+    def measure(self, latents: Tensor, spread: float) -> None:
+        """Let `standard` give latents like these (n, latent, side, side) this spread in every channel."""
+        self.centre.copy_(latents.mean((0, 2, 3))[:, None, None])
+        self.scale.copy_(latents.std((0, 2, 3))[:, None, None] / spread)
+        self.reach.fill_(float(self.standard(latents).abs().max()))
+
+    def standard(self, latents: Tensor) -> Tensor:
+        """Latents as generators read them: centred, and scaled."""
+        return (latents - self.centre) / self.scale
+
+    def own(self, latents: Tensor) -> Tensor:
+        """The way back from `standard`."""
+        return latents * self.scale + self.centre
 
     def revive(self, vectors: Tensor, least: float, generator: torch.Generator) -> None:
         """Put vectors (n, latent) that the encoder makes now in the place of codes that are used less than `least`."""

@@ -32,10 +32,12 @@ class Trunk(Decoder):
         """
         before = past[0][0].shape[2] if past else 0
         rotation = cast(Tensor, self.rotation)[before : before + embedded.shape[1]]
+        # Once for all layers: given truth values, each layer would turn them into these numbers again.
+        mask = torch.zeros(may.shape, dtype=embedded.dtype, device=may.device).masked_fill_(~may, -torch.inf)[:, None]
         cache: Cache = []
         for number, block in enumerate(cast("list[Block]", list(self.blocks))):
             normed = block.attention_norm(embedded)
-            mixed, entry = attend(block.attention, normed, rotation, may, past[number] if past else None)
+            mixed, entry = attend(block.attention, normed, rotation, mask, past[number] if past else None)
             cache.append(entry)
             embedded = embedded + mixed
             embedded = embedded + block.feed_forward(block.feed_forward_norm(embedded))
@@ -43,9 +45,12 @@ class Trunk(Decoder):
 
 
 def attend(
-    attention: Attention, x: Tensor, rotation: Tensor, may: Tensor, past: tuple[Tensor, Tensor] | None
+    attention: Attention, x: Tensor, rotation: Tensor, mask: Tensor, past: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The shared attention, with its own weights, where `may` allows; also the keys and values, `past` ones first."""
+    """The shared attention, with its own weights, and the keys and values, `past` ones first.
+
+    `mask` is added to the scores: (rows, 1, length, past + length).
+    """
     rows, length, width = x.shape
     qkv = attention.qkv(x).view(rows, length, 3, attention.heads, width // attention.heads)
     pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2)))
@@ -54,7 +59,7 @@ def attend(
     value = qkv[:, :, 2].transpose(1, 2)
     if past is not None:
         key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=may[:, None])
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return cast(Tensor, attention.out(mixed.transpose(1, 2).reshape(rows, length, width))), (key, value)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.transfusion.settings import Vocabulary
 
@@ -77,6 +78,18 @@ def write_rows(documents: Sequence[Sequence[Piece]], vocabulary: Vocabulary, len
         foretold = (following != vocabulary.slot) & (following != vocabulary.eoi)
         targets[row, : len(ids)] = torch.where(foretold, following, NOTHING)
     return Rows(tokens, targets, image, starts)
+
+
+def joined(one: Rows, other: Rows) -> Rows:
+    """Rows of both, as long as the longer ones."""
+    length = max(one.tokens.shape[1], other.tokens.shape[1])
+    fills = {"tokens": 0, "targets": NOTHING, "image": NOTHING}
+    padded = {
+        name: torch.cat([functional.pad(each, (0, length - each.shape[1]), value=fill) for each in both])
+        for name, fill in fills.items()
+        for both in [(getattr(one, name), getattr(other, name))]
+    }
+    return Rows(**padded, starts=torch.cat([one.starts, other.starts]))
 
 
 def with_codes(rows: Rows, codes: Tensor, vocabulary: Vocabulary) -> Rows:

@@ -26,8 +26,15 @@ class Arm:
     process: Process = "diffusion"
     shuffled: bool = False
 
+    @property
+    def family(self) -> str:
+        """The arm at whose learning rate it is trained, and whose rehearsal says what may be claimed of it."""
+        drawn = {"linear": LINEAR, "unet": UNET}[self.adapter]
+        return {"pixels": drawn, "latents": LATENTS, "codes": CODES, "nothing": TEXT}[self.reads]
+
 
 LINEAR, CAUSAL, UNET, UNET_CAUSAL = "linear", "linear, causal", "U-Net", "U-Net, causal"
+LARGE, UNET_LARGE = "linear, patch 4", "U-Net, patch 4"
 NO_CAP, TEXT, SHUFFLED, FLOW = "no cap", "text alone", "captions shuffled", "flow matching"
 LATENTS, CODES, PICTURES = "latents", "codes", "latents, U-Net"
 
@@ -40,9 +47,9 @@ ARMS: dict[str, Arm] = {
     TEXT: Arm(reads="nothing"),
     SHUFFLED: Arm(shuffled=True),
     "linear, patch 1": Arm(patch=1),
-    "linear, patch 4": Arm(patch=4),
+    LARGE: Arm(patch=4),
     "linear, patch 8": Arm(patch=8),
-    "U-Net, patch 4": Arm(adapter="unet", patch=4),
+    UNET_LARGE: Arm(adapter="unet", patch=4),
     "U-Net, patch 8": Arm(adapter="unet", patch=8),
     "weight 0.5": Arm(weight=0.5),
     "weight 1": Arm(weight=1.0),
@@ -53,3 +60,6 @@ ARMS: dict[str, Arm] = {
     PICTURES: Arm(reads="latents", adapter="unet"),
 }
 """By name. Latents and codes have one position for each place of the autoencoder's grid."""
+
+REHEARSED = (LINEAR, UNET, LATENTS, CODES, TEXT)
+"""One arm of each family, whose name is the family's."""

@@ -1,11 +1,12 @@
 """The two autoencoders, alike but for the bottleneck: one for Transfusion, one for its discrete twin."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.config import Count, Fraction, Index, Optimisation, config
+from models.config import Count, Fraction, Index, NotNegative, Optimisation, Positive, config
 from tasks.learning.train import train
 from tasks.transfusion.images import Images, read_images
 
@@ -28,9 +29,10 @@ LEAST_USED = 0.2
 class AutoencoderTraining:
     """An autoencoder's training; both kinds are trained alike, and equally long.
 
-    The one of `kind` "codebook" has `codes`, which are taken from what the encoder makes after the share `before` of
-    the steps (and so have no say until then); every `revived` steps those hardly used are taken anew, up to the last
-    third.
+    The one of `kind` "continuous" has a KL term that weighs `kl`. The one of `kind` "codebook" has `codes`, which are
+    taken from what the encoder makes after the share `before` of the steps (and so have no say until then); every
+    `revived` steps those hardly used are taken anew, up to the last third. Generators read latents whose channels have
+    this `spread`.
     """
 
     seed: Index = 0
@@ -39,6 +41,8 @@ class AutoencoderTraining:
     latent: Count = 4
     halvings: Count = 1
     inner: Count = 48
+    kl: NotNegative = 1e-3
+    spread: Positive = 1.0
     before: Fraction = 0.2
     revived: Count = 50
     optimisation: Optimisation
@@ -68,6 +72,7 @@ def learn(images: Images, config: AutoencoderTraining, out: Path) -> None:
         inner=config.inner,
         latent=config.latent,
         codes=config.codes if config.kind == CODEBOOK else 0,
+        kl=config.kl,
     )
     model = Autoencoder(sizes)
     learned = images.of("train")
@@ -104,10 +109,8 @@ def learn(images: Images, config: AutoencoderTraining, out: Path) -> None:
         flops_per_step=0,
     )
     model.cpu().eval()
-    latents = encoded(model, images, learned)[0]
     with torch.no_grad():
-        model.scale.fill_(float(latents.std()))
-        model.reach.fill_(float((latents / latents.std()).abs().max()))
+        model.measure(torch.cat([model.encode(some).latents for some in _split(images, learned)]), config.spread)
     save_autoencoder(model, out)
 
 
@@ -142,27 +145,32 @@ def load_autoencoder(folder: Path) -> "Autoencoder":
 
 
 def encoded(model: "Autoencoder", images: Images, numbers: "NDArray[np.int64]") -> "tuple[Tensor, Tensor]":
-    """Latents (n, latent, side, side), scaled to a spread of 1, and codes (n, places), of these images."""
-    import numpy as np
+    """Latents (n, latent, side, side) as generators read them, and codes (n, places), of these images."""
     import torch
 
     with torch.no_grad():
-        parts = [model.encode(images.scaled(some)) for some in np.array_split(numbers, -(-len(numbers) // AT_ONCE))]
-    return torch.cat([part.latents for part in parts]) / model.scale, torch.cat([part.codes for part in parts])
+        parts = [model.encode(some) for some in _split(images, numbers)]
+    return model.standard(torch.cat([part.latents for part in parts])), torch.cat([part.codes for part in parts])
+
+
+def _split(images: Images, numbers: "NDArray[np.int64]") -> "Iterator[Tensor]":
+    """These images, some at a time."""
+    import numpy as np
+
+    return (images.scaled(some) for some in np.array_split(numbers, -(-len(numbers) // AT_ONCE)))
 
 
 def decoded(model: "Autoencoder", latents: "Tensor") -> "Tensor":
-    """Images of scaled latents, between -1 and 1."""
+    """Images of latents as generators write them, between -1 and 1."""
     import torch
 
     with torch.inference_mode():
-        return torch.cat([model.decode(part * model.scale) for part in torch.split(latents, AT_ONCE)]).clamp(-1, 1)
+        return torch.cat([model.decode(model.own(part)) for part in torch.split(latents, AT_ONCE)]).clamp(-1, 1)
 
 
 def of_codes(model: "Autoencoder", codes: "Tensor") -> "Tensor":
-    """The scaled latents that codes (n, places) stand for."""
+    """The latents, as generators read them, that codes (n, places) stand for."""
     import torch
 
     with torch.inference_mode():
-        made: Tensor = model.of_codes(codes) / model.scale
-    return made
+        return model.standard(model.of_codes(codes))

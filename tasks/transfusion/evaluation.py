@@ -12,11 +12,14 @@ from models.transfusion.settings import TIMES, Sampling
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
+from tasks.learning.train import keep_freed_memory
 from tasks.transfusion.arms import ARMS, Arm
 from tasks.transfusion.autoencoders import decoded, load_autoencoder, of_codes
-from tasks.transfusion.generators import as_read, autoencoder_of, load_generator
+from tasks.transfusion.generators import load_generator
 from tasks.transfusion.images import Images, read_images
 from tasks.transfusion.judging import Reference, load_judge
+from tasks.transfusion.lessons import as_read, autoencoder_of
+from tasks.transfusion.passed import CAPTIONS, IMAGES, read_passed
 from tasks.transfusion.texts import read_tokenizer, read_tokens
 
 if TYPE_CHECKING:
@@ -76,14 +79,14 @@ DENOISED = {
 
 @measures(**SPENT, **DRAWN, **DENOISED)
 def evaluate(
-    *, images: Path, texts: Path, judge: Path, generator: Path, chosen: Path, config: Evaluation, out: Path
+    *, images: Path, texts: Path, judge: Path, generator: Path, chosen: Path, gate: Path, config: Evaluation, out: Path
 ) -> None:
     """Write metrics.json (with the sampling's settings in every row of a distance), examples.parquet and images.
 
-    A prompt is asked for each test image, with its digit, so that kinds are as frequent as among them.
-    `made.safetensors` has the generated images, uint8, and `asked` their kinds.
+    A prompt is asked for each test image, with its digit, so that kinds are as frequent as among them. Rows of what the
+    gate withholds say so. `made.safetensors` has the generated images, uint8, and `asked` their kinds.
     """
-    _measure(images, texts, judge, generator, {}, chosen, config, out)
+    _measure(images, texts, judge, generator, {}, chosen, gate, config, out)
 
 
 @measures(**SPENT, **DRAWN)
@@ -95,17 +98,18 @@ def evaluate_twin(
     generator: Path,
     autoencoders: dict[str, Path],
     chosen: Path,
+    gate: Path,
     config: Evaluation,
     out: Path,
 ) -> None:
     """The same for an arm that reads an autoencoder's latents or codes."""
-    _measure(images, texts, judge, generator, autoencoders, chosen, config, out)
+    _measure(images, texts, judge, generator, autoencoders, chosen, gate, config, out)
 
 
 @measures(**SPENT)
 def evaluate_text(*, texts: Path, generator: Path, config: Evaluation, out: Path) -> None:
     """The same for an arm that reads text alone."""
-    labels = labels_of(config)
+    labels = labels_of(config.arm, config.seed, config.budget)
     model, _ = load_generator(generator)
     examples = [{**labels, **row} for row in read_texts(model.to(where()), texts, config)]
     metrics = [{**labels, "flops": flops_of(generator)}, *means(examples, labels)]
@@ -114,11 +118,16 @@ def evaluate_text(*, texts: Path, generator: Path, config: Evaluation, out: Path
     spool.table("evaluation", metrics)
 
 
-def labels_of(config: Evaluation) -> Row:
+def labels_of(arm: str, seed: int, budget: float) -> Row:
     """What every row says of the generator."""
-    share = f"{config.budget:g} × the steps"
-    shown = config.arm if config.budget == 1 else f"{config.arm}, {share}"
-    return {"arm": config.arm, "seed": config.seed, "budget": config.budget, "share": share, "shown": shown}
+    share = f"{budget:g} × the steps"
+    return {
+        "arm": arm,
+        "seed": seed,
+        "budget": budget,
+        "share": share,
+        "shown": arm if budget == 1 else f"{arm}, {share}",
+    }
 
 
 def flops_of(generator: Path) -> float:
@@ -133,12 +142,16 @@ def _measure(
     generator: Path,
     autoencoders: dict[str, Path],
     chosen: Path,
+    gate: Path,
     config: Evaluation,
     out: Path,
 ) -> None:
     known = read_images(images)
     arm = ARMS[config.arm]
-    labels = labels_of(config)
+    passed = read_passed(gate)
+    # What captions of other images teach is a control, and stands however much the arms themselves have learned.
+    unsure = {about: {} if arm.shuffled else passed.because(arm.family, about) for about in (IMAGES, CAPTIONS)}
+    labels = labels_of(config.arm, config.seed, config.budget)
     model, _ = load_generator(generator)
     model.to(where())
     sampling = Sampling(**json.loads((chosen / "sampling.json").read_text())["chosen"][arm.reads])
@@ -148,11 +161,12 @@ def _measure(
     distance = reference.distance(made)
     metrics: list[Row] = [
         {**labels, "flops": flops_of(generator)},
+        {**labels, "alignment": float(reference.right(made, asked.kind).mean()), "images": len(made)},
         {
             **labels,
+            **unsure[IMAGES],
             "fd": distance,
             "log_fd": math.log(distance),
-            "alignment": float(reference.right(made, asked.kind).mean()),
             "images": len(made),
             **{
                 name: value
@@ -162,7 +176,8 @@ def _measure(
         },
     ]
     _write_made(made, asked.kind, out)
-    examples = [{**labels, **row} for row in (*read_texts(model, texts, config), *asked.captioned(model))]
+    examples = [{**labels, **row} for row in read_texts(model, texts, config)]
+    examples += [{**labels, **unsure[CAPTIONS], **row} for row in asked.captioned(model)]
     if arm.reads == "pixels":
         found, means_of = asked.denoised(model)
         examples += [{**labels, **row} for row in found]
@@ -257,6 +272,7 @@ class Asked:
         from models.transfusion.generation import imagine, imagine_codes
         from models.transfusion.noising import noising
 
+        keep_freed_memory()
         prompts = self.prompts(self.numbers)
         generator = torch.Generator().manual_seed(self.config.seed)
         device = model.trunk.embedding.weight.device
@@ -347,20 +363,26 @@ def where() -> "torch.device":
 
 
 def means(examples: Sequence[Row], labels: Row) -> list[Row]:
-    """The mean of each quantity over its examples, documents by their bytes, log errors by region."""
+    """The mean of each quantity over its examples, documents by their bytes, log errors by region.
+
+    A mean of examples that are withheld is withheld.
+    """
     rows: list[Row] = []
     documents = [row for row in examples if "bits_per_byte" in row]
     total = sum(row["bytes"] for row in documents)
     bits = sum(row["bits_per_byte"] * row["bytes"] for row in documents)
     rows.append({**labels, "bits_per_byte": bits / total})
     for quantity in ("caption_right", "first_over_last"):
-        found = [row[quantity] for row in examples if quantity in row]
+        found = [row for row in examples if quantity in row]
         if found:
-            rows.append({**labels, quantity: sum(found) / len(found), "of": len(found)})
+            unsure = next(({"unavailable": row["unavailable"]} for row in found if "unavailable" in row), {})
+            rows.append(
+                {**labels, **unsure, quantity: sum(row[quantity] for row in found) / len(found), "of": len(found)}
+            )
     for region in REGIONS:
-        found = [row["log_mse"] for row in examples if row.get("region") == region]
-        if found:
-            rows.append({**labels, "region": region, "log_mse": sum(found) / len(found)})
+        logs = [row["log_mse"] for row in examples if row.get("region") == region]
+        if logs:
+            rows.append({**labels, "region": region, "log_mse": sum(logs) / len(logs)})
     return rows
 
 

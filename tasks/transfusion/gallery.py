@@ -9,6 +9,8 @@ from models.config import Count, Index, config
 from models.transfusion.settings import Sampling
 from tasks.base import spool
 from tasks.base.errors import UserError
+from tasks.base.files import write_json
+from tasks.base.measures import measures
 from tasks.transfusion.arms import ARMS
 from tasks.transfusion.generators import arm_of, load_generator
 from tasks.transfusion.images import read_images
@@ -40,10 +42,11 @@ class Gallery:
     sampling: Sampling = Sampling()
 
 
+@measures(shown_right="share of a page's images of which the judge says what their prompt says, 0 to 1")
 def draw_gallery(
     *, images: Path, texts: Path, judge: Path, generators: dict[str, Path], config: Gallery, out: Path
 ) -> None:
-    """Write gallery.html: the first images of each arm that reads pixels, not the best; and strip.png."""
+    """Write gallery.html: the first images of each arm that reads pixels, not the best; strip.png and metrics.json."""
     from jinja2 import Environment, FileSystemLoader
 
     from models.transfusion.noising import noising
@@ -52,6 +55,7 @@ def draw_gallery(
     asked = [captions[0] for captions in known.captions[: config.shown]]
     prompts = [tokenizer.encode(caption).ids for caption in asked]
     sections: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     strip = None
     for folder in generators.values():
         name = arm_of(folder)
@@ -74,6 +78,8 @@ def draw_gallery(
             ]
             wrong = sum(not each["right"] for cell in cells for each in cell["images"])
             sections.append({"arm": name, "guidance": guidance, "cells": cells, "wrong": wrong})
+            right = 1 - wrong / said.numel()
+            rows.append({"arm": name, "seed": config.seed, "at": f"guidance {guidance:g}", "shown_right": right})
         if strip is None:
             strip = film(model, way, prompts[3 % len(prompts)], config.sampling, config.seed)
     if strip is None:
@@ -86,6 +92,7 @@ def draw_gallery(
     )
     (out / "gallery.html").write_text(page, encoding="utf-8")
     (out / "strip.png").write_bytes(png(strip))
+    write_json(out / "metrics.json", rows)
     spool.artifact(out / "gallery.html")
     spool.artifact(out / "strip.png")
 

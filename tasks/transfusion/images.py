@@ -61,10 +61,12 @@ class Images:
 class Digits:
     """Which digits: `most` of all (0: every one), shuffled by the seed, in shares for each split.
 
-    They are cut to their middle, `crop` × `crop`, and averaged to `side` × `side`.
+    What was a test image with one of the seeds `looked_at` is none with this one: its results were seen. The digits are
+    cut to their middle, `crop` × `crop`, and averaged to `side` × `side`.
     """
 
     seed: Index = 0
+    looked_at: tuple[Index, ...] = ()
     most: Index = 0
     crop: Count = 24
     side: Count = 8
@@ -78,17 +80,40 @@ def prepare_digits(*, digits: Path, config: Digits, out: Path) -> None:
     import numpy as np
 
     pixels, kind = read_digits(digits / "mnist_5k.csv.gz")
-    order = np.random.default_rng(config.seed).permutation(len(pixels))
-    order = order[: config.most] if config.most else order
-    count = len(order)
+    count = min(config.most, len(pixels)) or len(pixels)
     ends = [round(count * share) for share in (config.judge, config.validation, config.test)]
     held: tuple[Split, ...] = ("judge", "validation", "test")
     names = [split for split, end in zip(held, ends, strict=True) for _ in range(end)]
+    tested = names.index("test")
     names += ["train"] * (count - len(names))
+
+    def shuffled(seed: int) -> "NDArray[np.int64]":
+        return np.random.default_rng(seed).permutation(len(pixels))[:count]
+
+    order = shuffled(config.seed)
+    known = [number for seed in config.looked_at for number in shuffled(seed)[tested : tested + ends[-1]].tolist()]
+    order = with_fresh(order, tested, ends[-1], known)
     captions = tuple(tuple(phrase.format(name) for phrase in PHRASES) for name in NAMES)
     made = shrunk(pixels[order], config.crop, config.side)
     write_images(Images(made[:, None], kind[order], tuple(names), captions), out)
     spool.table("images", [{"split": split, "images": names.count(split)} for split in SPLITS])
+
+
+def with_fresh(order: "NDArray[np.int64]", begin: int, count: int, known: Sequence[int]) -> "NDArray[np.int64]":
+    """The order with `count` numbers from `begin` that are not `known`: these change places with later ones.
+
+    Raises:
+        UserError: there are too few of the others.
+    """
+    import numpy as np
+
+    places = np.arange(begin, len(order))
+    fresh = ~np.isin(order[places], known)
+    if fresh.sum() < count:
+        raise UserError(f"Only {fresh.sum()} were never looked at, and {count} are to be tested on: test fewer.")
+    chosen = places[fresh][:count]
+    left = np.setdiff1d(places, chosen)
+    return np.concatenate([order[:begin], order[chosen], order[left]])
 
 
 def read_digits(path: Path) -> "tuple[Bytes, NDArray[np.int64]]":

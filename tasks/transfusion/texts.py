@@ -9,7 +9,7 @@ from tasks.base.errors import UserError
 from tasks.base.files import write_json
 from tasks.language.documents import read_summaries
 from tasks.learning.tokens import train_tokenizer
-from tasks.transfusion.images import every_caption, read_images
+from tasks.transfusion.images import every_caption, read_images, with_fresh
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,12 @@ TEXT_SPLITS = ("train", "validation", "test")
 class Texts:
     """So many ids of text, and documents: `train` (0: all that are left), `validation` and `test`, drawn by the seed.
 
-    Of a held-out document the first `longest` bytes are kept, so that none weighs much more than others.
+    Of a held-out document the first `longest` bytes are kept, so that none weighs much more than others. What was a
+    test document with one of the seeds `looked_at` is none with this one.
     """
 
     seed: Index = 0
+    looked_at: tuple[Index, ...] = ()
     vocabulary: Count = 512
     train: Index = 0
     validation: Count = 100
@@ -47,7 +49,12 @@ def prepare_texts(*, wikipedia: Path, images: Path, config: Texts, out: Path) ->
     held = config.validation + config.test
     if len(documents) <= held:
         raise UserError(f"There are {len(documents)} documents, and {held} are to be held out: hold out fewer.")
-    order = np.random.default_rng(config.seed).permutation(len(documents))
+
+    def shuffled(seed: int) -> "NDArray[np.int64]":
+        return np.random.default_rng(seed).permutation(len(documents))
+
+    known = [number for seed in config.looked_at for number in shuffled(seed)[config.validation : held].tolist()]
+    order = with_fresh(shuffled(config.seed), config.validation, config.test, known)
     texts = [documents[each] for each in order.tolist()]
     splits = {"validation": texts[: config.validation], "test": texts[config.validation : held]}
     splits["train"] = texts[held : held + config.train] if config.train else texts[held:]

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ABOUT = "about.json"
 TRAINED = ("gpu", "cpu", "quick")
 """Profiles whose generator is taken, the best one first."""
-SEED = 1
 STEPS = 50
 AT_ONCE = 64
 """Pictures that are drawn together."""
@@ -88,7 +87,7 @@ class Painter:
         values = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype("float32") / 127.5 - 1)
         if self.autoencoder is not None:
             with torch.inference_mode():
-                values = self.autoencoder.encode(values).latents / self.autoencoder.scale
+                values = self.autoencoder.standard(self.autoencoder.encode(values).latents)
         (ids,) = describe(self.model, values, LONGEST * 2)
         return str(self.tokenizer.decode([each for each in ids if each]).strip()) if ids and ids[-1] == 0 else ""
 
@@ -131,11 +130,11 @@ def of_paper(profile: str | None) -> Painter:
     from tasks.transfusion.arms import UNET
     from tasks.transfusion.images import read_images
 
-    axes = {"arm": UNET, "seed": SEED}
-    profile = profile or next((name for name in TRAINED if is_here(stages.main, name, **axes)), None)
+    axes = {name: {"arm": UNET, "seed": stages.SEEDS.at(name)[0]} for name in TRAINED}
+    profile = profile or next((name for name in TRAINED if is_here(stages.main, name, **axes[name])), None)
     if profile is None:
         raise UserError("No generator has been trained here: run tenfold reproduce transfusion --profile cpu first.")
-    found = trained(stages.main, profile, **axes)
+    found = trained(stages.main, profile, **axes.get(profile, axes["cpu"]))
     model, process = load_generator(found.folder)
     images = read_images(made(stages.digits, profile).folder)
     words = frozenset(word for captions in images.captions for each in captions for word in words_of(each))
