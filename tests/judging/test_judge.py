@@ -13,7 +13,7 @@ from made_claims import EIGHT, LOWER, claim, compare, controls, examples_of, row
 from scipy import stats
 
 from tasks.judging.claims import Control, Discrepancy, Judging, Selection, Statement
-from tasks.judging.intervals import Kind
+from tasks.judging.intervals import Kind, of_pairs
 from tasks.judging.judge import verdicts
 from tasks.judging.pairing import label_in_words
 
@@ -373,6 +373,21 @@ def test_a_verdict_needs_thirty_items_as_it_needs_eight_seeds(seeds: int, items:
     (found,) = judged(answers(seeds, items), claim("both", crossed()))
     assert said in found["reason"]
     assert found["verdict"] == ("SUPPORTED" if "wholly" in said else "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, "this 1 seed"), (4, "these 4 seeds")])
+def test_a_claim_about_few_fixed_models_is_judged_by_items_alone(seeds: int, said: str) -> None:
+    """It says so; without `fixed` it would be one about new models, for which there are too few."""
+    examples = answers(seeds, 60)
+    (found,) = judged(examples, claim("these", crossed(fixed="seeds")))
+    assert found["verdict"] == "SUPPORTED"
+    assert found["statistic"] == f"Student t over 60 examples, about {said} alone, Holm over 1 claim"
+    values = np.array([row["bits"] for row in examples if row["arm"] == "a"]).reshape(seeds, 60) - 1.0
+    assert found["plain"] == pytest.approx(of_pairs(values.mean(0)).interval(0.95), rel=1e-5)
+    (new,) = judged(examples, claim("new", crossed()))
+    assert (new["verdict"], new["reason"]) == ("INCONCLUSIVE", f"{said.split(' ', 1)[1]}; a verdict needs 8")
+    (few,) = judged(answers(seeds, 29), claim("these", crossed(fixed="seeds")))
+    assert (few["verdict"], few["reason"]) == ("INCONCLUSIVE", "29 examples; a verdict needs 30")
 
 
 def test_items_weigh_by_their_column() -> None:
