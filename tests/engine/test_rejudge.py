@@ -225,7 +225,7 @@ def test_a_wrong_publication_is_refused(published: Publication, wrong: str) -> N
 
 @pytest.mark.parametrize(("before", "after", "said"), [
     ('"labels": [1, ', '"labels": [2, ', "a pair is there twice"),
-    ('"left": [', '"left": [1.0, ', "beside"),
+    ('"weights": []', '"weights": [1.0]', "1 weights beside"),
     ('"kind": "less"', '"kind": "smaller"', "kind"),
     ('"fixed": "items"', '"fixed": "all"', "fixed"),
     ('"needed": 1', '"needed": "one"', "needed"),

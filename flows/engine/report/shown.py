@@ -155,8 +155,17 @@ def _published(one: Any, published: Publication, claim: Claim) -> Shown:
         **{
             name: told[name]
             for name in (
-                "says", "method", "verdict", "post_hoc", "earlier", "withdrawn", "reason", "statistic", "n", "command",
-            )  # fmt: skip
+                "says",
+                "method",
+                "verdict",
+                "post_hoc",
+                "earlier",
+                "withdrawn",
+                "reason",
+                "statistic",
+                "n",
+                "command",
+            )
         },
     )
 
