@@ -160,20 +160,20 @@ def crossed_error(
     seed_means: "np.ndarray",
     item_shares: "np.ndarray",
     item_means: "np.ndarray",
-    residual: "np.ndarray",
+    twice: "np.ndarray",
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """The standard error of the mean and its degrees of freedom, never below either one-way error.
+    """The standard error of the mean and its degrees of freedom, never below the error by the fewer groups alone.
 
-    In simulations of designs with 8 seeds and 30 to 425 items at level 0.95, the interval covers 94 to 96 %, whichever
-    of the two varies more; where neither does and all is residual, 98 %, because the floor then holds. Taking the
-    degrees of freedom of the fewer of the two instead covers up to 98 % where items dominate.
+    In simulations of 8 seeds and 30 to 500 items at level 0.95, asked of all seeds, of some or of one, the interval
+    covers 93.5 to 97 %, whichever of seeds, items and residuals varies most. Two floors, by seed and by item, would be
+    the larger of two estimates of one variance where residuals rule or items are nested: 98 %.
     """
     import numpy as np
 
     by_seed, by_item = _one_way(seed_shares, seed_means), _one_way(item_shares, item_means)
-    variance = np.maximum(by_seed + by_item - residual, np.maximum(by_seed, by_item))
     seeds, items = _effective(seed_shares) - 1, _effective(item_shares) - 1
-    spread = by_seed**2 / seeds + by_item**2 / items + residual**2 / (seeds * items)
+    variance = np.maximum(by_seed + by_item - twice, np.where(seeds <= items, by_seed, by_item))
+    spread = by_seed**2 / seeds + by_item**2 / items + twice**2 / (seeds * items)
     least = np.minimum(seeds, items)
     freedom = np.divide(variance**2, spread, out=np.array(least, dtype=float), where=spread > 0)
     return np.sqrt(variance), np.maximum(np.maximum(freedom, least), 1.0)
