@@ -9,7 +9,7 @@ from flows.engine.publication import Publication, PublishedClaim, PublishedContr
 from tasks.judging.claims import Comparison, Selection
 from tasks.judging.crossed import DIGITS, Crossed
 from tasks.judging.deciding import Decided, decide_claims, together
-from tasks.judging.parts import Part, Rules, estimate
+from tasks.judging.parts import DRAW, Part, Rules, estimate
 
 NOT_JUDGED = ("FAILED", "NOT TESTED")
 TOLERANCE = 1e-9
@@ -61,6 +61,8 @@ def _incoherent(where: str, part: publication.Part) -> Iterator[str]:
     count = len(part.pairs.left)
     if part.n != count:
         yield f"{where}: it is published with {part.n} pairs and has {count}."
+    if part.error is not None and part.paired != DRAW:
+        yield f"{where}: only a simulation has an error of its own."
     if bool(part.items) != (part.crossed is not None):
         yield f"{where}: means by item belong to a comparison over items, and to no other."
     if part.crossed is None:

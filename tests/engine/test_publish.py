@@ -199,6 +199,8 @@ def test_every_published_verdict_follows_from_its_pairs(path: Path) -> None:
     assert list(differences(found)) == [] if recomputable(found) else not any(claim.parts for claim in found.claims)
     there = recorded(found) if recomputable(found) else None
     assert there is None or list(departures(found, there)) == [], "its claims are those of its commit"
+    every = [part for told in (*found.claims, *found.controls) for part in told.parts]
+    assert all((part.interval is None) == (part.level is None) for part in every), "no interval without its level"
     assert path.stat().st_size < 200_000
     assert all(draws.stat().st_size < 200_000 for draws in path.parent.glob(f"{path.stem}.draws.*"))
 

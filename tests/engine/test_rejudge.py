@@ -212,6 +212,7 @@ WRONG: dict[str, tuple[Callable[[Publication], Publication], str]] = {
         lambda it: with_part(it, "questions", crossed={"item_means": (1.0, 2.0)}),
         "by item are not whole",
     ),
+    "an error that no simulator has": (lambda it: with_part(it, "seeds", error=0.1), "only a simulation has an error"),
     "means by item gone": (lambda it: with_part(it, "questions", crossed=None), "belong to a comparison over items"),
 }
 

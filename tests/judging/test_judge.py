@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_claims import EIGHT, LOWER, claim, compare, controls, examples_of, rows_of, select, verdict_of
 from scipy import stats
 
-from tasks.judging.claims import Control, Discrepancy, Judging, Selection, Statement
+from tasks.judging.claims import Comparison, Control, Discrepancy, Judging, Selection, Statement
 from tasks.judging.intervals import Kind, of_pairs
 from tasks.judging.judge import verdicts
 from tasks.judging.pairing import label_in_words
@@ -315,6 +315,28 @@ def test_comparisons_over_examples_and_over_seeds_share_alpha() -> None:
     judging = Judging(families=FAMILIES, claims=(BY_EXAMPLE, claim("by-seed", compare("less"))), controls=())
     (examples, seeds), _ = verdicts(rows_of(a=LOWER, b=EIGHT), judging, examples_of(a, b))
     assert (examples["verdict"], examples["level"], seeds["level"]) == ("INCONCLUSIVE", 0.95, 0.975)
+
+
+def test_claims_over_seeds_items_clusters_and_draws_share_alpha() -> None:
+    """Whatever an interval is over, a paper's claims err together: the clearest of four is held to a quarter."""
+    rows = [*rows_of(a=LOWER, b=EIGHT), *drawn()]
+    claims = (
+        claim("seeds", compare("less")),
+        claim("items", replace(crossed(), left=select("c"), right=1.0)),
+        claim("clusters", Comparison(**CLUSTERS)),
+        claim("draws", compare("less", "d", 0.0, paired="draw"), method="simulated"),
+    )
+    rows = [{**row, "arm": "d"} if "draw" in row else row for row in rows]
+    examples = [{**row, "arm": "c"} for row in answers(8, 60) if row["arm"] == "a"]
+    found = verdicts(rows, Judging(families=FAMILIES, claims=claims, controls=()), examples)[0]
+    assert [one["verdict"] for one in found] == ["SUPPORTED", "SUPPORTED", "SUPPORTED", "CONSISTENT"]
+    assert sorted(one["level"] for one in found) == pytest.approx([1 - 0.05 / share for share in (1, 2, 3, 4)])
+    assert all(one["statistic"].endswith("Holm over 4 claims") for one in found)
+
+
+CLUSTERS: Any = {
+    "kind": "greater", "left": select("c"), "right": 1.0, "margin": 0.0, "paired": "seed", "cluster": "example",
+}  # fmt: skip
 
 
 def test_edge_cases_of_examples_are_said() -> None:
