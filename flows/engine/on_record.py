@@ -8,7 +8,7 @@ compiled, the register of when each was written, and the digests of what was jud
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,8 @@ def departures(published: Publication, there: Recorded) -> Iterator[str]:
 
 
 def _told(
-    published: tuple[PublishedClaim, ...] | tuple[PublishedControl, ...],
-    stated: tuple[Statement, ...] | tuple[Control, ...],
+    published: Sequence[PublishedClaim | PublishedControl],
+    stated: Sequence[Statement | Control],
     words: tuple[str, ...],
 ) -> Iterator[str]:
     """What of claims or controls is other than it was stated."""

@@ -42,7 +42,8 @@ def _malformed(published: Publication) -> Iterator[str]:
     """What no run of the judge can have written, so that nothing can be computed from it."""
     if failing := [control.id for control in published.controls if not control.passed]:
         yield f"The control {failing[0]} is published as not passed, so there can be no verdicts."
-    for told in (*published.claims, *published.controls):
+    every: list[PublishedClaim | PublishedControl] = [*published.claims, *published.controls]
+    for told in every:
         if told.parts and not 0 < told.needed <= len(told.parts):
             yield f"{told.id}: {told.needed} of {len(told.parts)} comparisons cannot be needed."
         for part in told.parts:
