@@ -303,6 +303,8 @@ def _check_test(test: Test, handles: set[int], where: str) -> None:
         raise UserError(f"{where}: the margin must be zero or more.")
     if test.items and (test.cluster or not test.paired):
         raise UserError(f"{where}: items are crossed with what pairs, such as seeds, and are no clusters.")
+    if test.fixed == "seeds" and not test.items:
+        raise UserError(f"{where}: about these very seeds alone there is no interval, unless it is over items.")
     if test.discrepancy and test.paired != DRAW:
         raise UserError(f"{where}: a discrepancy is that of a simulator, whose values are paired by draw.")
 

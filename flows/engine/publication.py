@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,6 +14,7 @@ from flows.engine.errors import first_error
 from models.config import config
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
+from tasks.judging.intervals import Kind
 from tasks.judging.parts import DRAW
 
 FOLDER = ROOT / "published"
@@ -69,6 +70,15 @@ class Pairs:
     right: tuple[float, ...]
     weights: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        count = len(self.left)
+        allowed = {"labels": (0, count), "right": (1, count), "weights": (0, count)}
+        for name, lengths in allowed.items():
+            if count and len(getattr(self, name)) not in lengths:
+                raise ValueError(f"{len(getattr(self, name))} {name} beside {count} values")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a pair is there twice")
+
     def rows(self) -> list[tuple[Value | None, float, float]]:
         """Label and both values of each pair."""
         labels = self.labels or tuple(range(len(self.left)))
@@ -85,14 +95,14 @@ class Part:
     """
 
     name: str
-    kind: str
+    kind: Kind
     margin: float
-    margin_of: str
+    margin_of: Literal["", "paper", "ours"]
     size: float | None
     paired: str
     cluster: str
     items: str
-    fixed: str
+    fixed: Literal["", "items", "seeds"]
     left: Side
     right: Side | float
     verdict: str
@@ -126,7 +136,9 @@ class PublishedClaim:
     """A claim with its verdict and all its comparisons, and the command that measures it again.
 
     `effect`, `interval` and `p` are those of the comparison that speaks for the claim. `digest` is the claim's
-    identity. `withdrawn` is the reason for which we stand for the verdict no more.
+    identity. `withdrawn` is the reason for which we stand for the verdict no more. `seen_at` are the profiles at which
+    its data existed when it was written, and `earlier` is the verdict with which the same data were published before
+    the judge's rules changed.
     """
 
     id: str
@@ -154,6 +166,8 @@ class PublishedClaim:
     command: str
     needed: int
     parts: tuple[Part, ...]
+    seen_at: tuple[str, ...] = ()
+    earlier: str = ""
 
 
 @config
@@ -323,14 +337,14 @@ def tally(claims: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
 def predictions(claims: Iterable[PublishedClaim]) -> tuple[int, int]:
     """How many predictions came true, of those on which there is a verdict either way.
 
-    What was written after the data is none, nor is what could not fail.
+    What was written after the data is none, nor is what could not fail, or was judged again by another rule.
     """
     from tasks.judging.deciding import came_true
 
     came = [
         came_true(claim.expected, claim.verdict)
         for claim in claims
-        if not (claim.post_hoc or claim.withdrawn or claim.whose == "foregone")
+        if not (claim.post_hoc or claim.withdrawn or claim.earlier or claim.whose == "foregone")
     ]
     decided = [one for one in came if one is not None]
     return sum(decided), len(decided)

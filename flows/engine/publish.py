@@ -1,5 +1,6 @@
 """Publish a paper's verdicts: only from a clean checkout with current pipelines and passing controls."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def publish(paper: str, profile: str) -> Path:
         raise UserError(f"{controls(failing).capitalize()} did not pass: see tenfold trace {paper}/{failing[0]}.")
     if not evidence.judged.controls:
         raise UserError(f"{paper} has no controls: give flows/{paper} a planted and a shuffled one.")
-    made = _publication(evidence, evidence.judged)
+    made = judged_again(_publication(evidence, evidence.judged), evidence.published)
     if wrong := next(differences(made), ""):
         raise UserError(f"What would be published does not give its own verdicts: {wrong}")
     path = write(made)
@@ -87,6 +88,21 @@ def _publication(evidence: Evidence, judged: Judged) -> Publication:
     )
 
 
+def judged_again(made: Publication, before: Publication | None) -> Publication:
+    """With the verdicts that the same data had before, where others came of them by a later rule of the judge."""
+    if before is None or before.judged.get("results") != made.judged["results"]:
+        return made
+    known = {(claim.id, claim.digest): claim for claim in before.claims}
+
+    def earlier(claim: PublishedClaim) -> str:
+        was = known.get((claim.id, claim.digest))
+        if was is None:
+            return ""
+        return was.earlier if was.verdict == claim.verdict else was.verdict
+
+    return replace(made, claims=tuple(replace(claim, earlier=earlier(claim)) for claim in made.claims))
+
+
 def published_control(control: dict[str, Any]) -> PublishedControl:
     """A control as verdicts.json has it, with what it can be judged by again."""
     return PublishedControl(**{name: control[name] for name in OF_CONTROL}, parts=_parts(control))
@@ -99,6 +115,7 @@ def published_claim(claim: dict[str, Any], command: str) -> PublishedClaim:
         interval=_interval(claim["interval"]),
         plain=_interval(claim["plain"]),
         withdrawn="",
+        seen_at=tuple(claim["seen_at"]),
         command=command,
         parts=_parts(claim),
     )

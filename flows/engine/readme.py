@@ -71,7 +71,7 @@ def findings() -> list[Row]:
         evidence = Evidence(experiment, Variant("cpu"), Plan([], {}), read(name), None)
         rows = {row.claim.id: row for row in rows_of(evidence)}
         led = [rows[one] for one in experiment.paper.findings]
-        found += [row for row in led if row.first and row.standing in DECIDED and not row.first.post_hoc][:1]
+        found += [row for row in led if row.first and row.standing in DECIDED and row.first.foretold][:1]
     return sorted(found, key=lambda row: ORDER.index(row.claim.whose))
 
 
@@ -148,6 +148,7 @@ def _claims(found: Publication) -> list[str]:
     lines.append("")
     notes = {
         "Seen before the predictions were written": [claim.seen for claim in found.claims],
+        "Measured before they were written, at the profile": [", ".join(claim.seen_at) for claim in found.claims],
         "The sample grew after a look": [claim.enlarged for claim in found.claims],
     }
     for title, said in notes.items():
@@ -169,9 +170,10 @@ def _difference(part: Part) -> str:
     if part.interval and part.level and part.interval != part.plain:
         low, high = part.interval
         told += f", at {part.level:.2%} [{low:+.3g}, {high:+.3g}]"
-    return told.replace("%]", " %]")
+    return told.replace("%]", " %]") + (f", about these very {part.fixed} alone" if part.fixed else "")
 
 
 def _verdict(claim: PublishedClaim) -> str:
     told = claim.verdict + (", post hoc" if claim.post_hoc else "")
+    told += f", by a later rule of the judge; before: {claim.earlier}" if claim.earlier else ""
     return f"~~{told}~~ withdrawn: {claim.withdrawn}" if claim.withdrawn else told

@@ -305,10 +305,14 @@ def rejudge(
 ) -> None:
     """Compute every verdict of published files again, from what these hold alone.
 
+    Where the clone has the commit from which a file was published, its claims, margins and digests are compared with
+    that commit's, too.
+
     Example:
 
         tenfold rejudge published/btx.json
     """
+    from flows.engine.on_record import departures, recorded
     from flows.engine.publication import read_file
     from flows.engine.rejudge import differences, recomputable
 
@@ -318,10 +322,12 @@ def rejudge(
         if not recomputable(published):
             console.print(f"{path} was published before pairs were kept: it cannot be recomputed.")
             continue
-        found = list(differences(published))
+        there = recorded(published)
+        found = [*differences(published), *(departures(published, there) if there else ())]
         wrong += [f"{path}: {sentence}" for sentence in found]
         if not found:
-            console.print(f"{path}: all {len(published.claims)} verdicts follow from its pairs.")
+            claims = "" if there else " Its commit is not in this clone: whether the claims are those, nobody looked."
+            console.print(f"{path}: all {len(published.claims)} verdicts follow from its pairs.{claims}")
     if wrong:
         more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
         raise UserError(wrong[0] + more)

@@ -281,7 +281,8 @@ CLAIMS = [
     Claim(
         "ring-latency-explains-the-fall",
         says="With the latency of a tree in FSDP's collectives, throughput falls by at least 10 points less",
-        source="section 2.2, as its reviewers quote it: all-gather and reduce-scatter run on rings",
+        source="section 2.2, as its reviewers quote it: all-gather and reduce-scatter run on rings; pytorch/tutorials, "
+        "pull request 2829, says so from 128 or 256 GPUs on",
         evidence="WEB",
         paper_value="not printed",
         whose="paper, direction only",

@@ -131,12 +131,12 @@ class Part:
         if not self.crossed:
             alone = f", about these very {comparison.fixed} alone" if comparison.fixed else ""
             return f"Student t over pairs by {comparison.paired}{alone}"
-        items = f"{self.items} {comparison.items}s"
+        seeds, items = _number(count, comparison.paired), _number(self.items or 0, comparison.items)
         if comparison.fixed == "items":
-            return f"Student t over pairs by {comparison.paired}, about these {items} alone"
+            return f"Student t over pairs by {comparison.paired}, about {_these(items)} alone"
         if comparison.fixed == "seeds":
-            return f"Student t over {items}, about these {count} {comparison.paired}s alone"
-        return f"Student t over {count} {comparison.paired}s crossed with {items}"
+            return f"Student t over {items}, about {_these(seeds)} alone"
+        return f"Student t over {seeds} crossed with {items}"
 
     def decided_at(self, level: float) -> None:
         """Let the interval at a level decide, and say so in words."""
@@ -242,7 +242,9 @@ def estimate(part: Part, rules: Rules) -> None:
     elif part.crossed:
         items = part.items or 0
         enough.append((items, comparison.items, rules.items))
-        if count > 1 and items > 1:
+        if comparison.fixed:  # of what is about these very ones, one is enough
+            enough = enough[1:] if comparison.fixed == "seeds" else enough[:1]
+        if min(number for number, _, _ in enough) > 1:
             part.estimate = part.crossed.about(comparison.fixed)
     elif count > 1:
         sizes = np.array([pair.get("weight", 1.0) for pair in part.pairs])
@@ -253,9 +255,18 @@ def estimate(part: Part, rules: Rules) -> None:
         part.p = sign_flip_p(differences, edge) if by_seed else part.estimate.p(edge)
         part.level, part.interval = 1 - rules.alpha, part.estimate.interval(1 - rules.alpha)
         part.plain = part.interval
-    few = [f"{n} {what}{'' if n == 1 else 's'}; a verdict needs {least}" for n, what, least in enough if n < least]
+    few = [f"{_number(n, what)}; a verdict needs {least}" for n, what, least in enough if n < least]
     if few:
         part.verdict, part.reason = "INCONCLUSIVE", few[0]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _these(number: str) -> str:
+    """ "these 8 seeds", or "this 1 seed"."""
+    return f"{'this' if number.startswith('1 ') else 'these'} {number}"
 
 
 def against_size(size: float, interval: tuple[float, float]) -> str:

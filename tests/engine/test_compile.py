@@ -184,6 +184,7 @@ def test_a_test_that_cannot_be_meant_does_not_compile() -> None:
     refused(less(bits, 1.0, margin=0.1), "a margin says whose it is")
     refused(less(bits, 1.0, items="document", cluster="seed"), "are no clusters")
     refused(less(bits, 1.0, items="document", paired=""), "are crossed with what pairs")
+    refused(less(bits, 1.0, fixed="seeds"), "there is no interval, unless it is over items")
     refused(less(bits, 1.0, discrepancy=Discrepancy(bits, "arm", 1.0)), "a discrepancy is that of a simulator")
 
 

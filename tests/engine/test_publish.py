@@ -1,20 +1,26 @@
 """What is published: only from a clean checkout with passing controls, in a fixed shape; the README follows."""
 
 import json
+import lzma
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, Clone, read_json, runs_of
 
 from flows.engine import publication
 from flows.engine.discover import papers
+from flows.engine.on_record import departures, recorded
 from flows.engine.readme import PICTURE, README, TABLES, findings, tables, with_findings
 from flows.engine.rejudge import differences, recomputable
 from flows.engine.report.picture import picture
 from tasks.base.errors import UserError
+from tasks.judging.intervals import Ensemble, decide
+from tasks.judging.parts import DRAW
 
 
 def commit(clone: Clone) -> None:
@@ -58,7 +64,7 @@ def test_a_clean_checkout_publishes(done: Clone) -> None:
     assert set(found["claims"][0]) == {
         "id", "says", "source", "evidence", "paper_value", "whose", "expected", "seen", "enlarged", "method", "digest",
         "verdict", "reason", "withdrawn", "statistic", "n", "effect", "interval", "level", "plain", "p",
-        "post_hoc", "command", "needed", "parts",
+        "post_hoc", "command", "needed", "parts", "seen_at", "earlier",
     }  # fmt: skip
     control = found["controls"][0]
     assert {name: control[name] for name in ("id", "kind", "passed", "needed")} == {
@@ -106,7 +112,37 @@ def check_that_it_recomputes(clone: Clone) -> None:
         ended = clone.tenfold("rejudge", "published/tiny.json", check=False)
         assert ended.returncode == 1
         assert "its pairs give" in ended.stderr
+    shown = json.loads(honest)
+    for said, alter in OFF_THE_RECORD.items():
+        other = json.loads(honest)
+        alter(other)
+        path.write_text(json.dumps(other))
+        ended = clone.tenfold("rejudge", "published/tiny.json", check=False)
+        assert ended.returncode == 1
+        assert re.search(said, ended.stderr), (said, ended.stderr)
+        assert len(ended.stderr.strip().splitlines()) < 4, "one sentence"
+    shown["commit"] = "0" * 40
+    path.write_text(json.dumps(shown))
+    assert "Its commit is not in this clone" in clone.tenfold("rejudge", "published/tiny.json").stdout
     path.write_text(honest)
+
+
+OFF_THE_RECORD: dict[str, Callable[[Any], object]] = {
+    "margin is published as 0.09; it was 0.1": lambda it: it["claims"][0]["parts"][0].update(margin=0.09),
+    "minimum_seeds is published as 2; it was 8": lambda it: it.update(minimum_seeds=2),
+    "The digest of verdicts is published as .*, which is not the one on record": (
+        lambda it: it["judged"].update(verdicts="0.dir")
+    ),
+    "The claims or controls are not those that were judged: see all-languages": lambda it: it["claims"].pop(),
+    "The claims or controls are not those that were judged: see planted": lambda it: it["controls"].pop(0),
+    "is published as post hoc; by the register it is not": lambda it: it["claims"][0].update(post_hoc=True),
+    "expected is published as does not hold at this scale; it was holds": (
+        lambda it: it["claims"][0].update(expected="does not hold at this scale")
+    ),
+    "its right side is another than was judged": lambda it: it["claims"][0]["parts"][0]["right"]["labels"].clear(),
+    "the digest 0 is not that of the claim": lambda it: it["claims"][0].update(digest="0"),
+}
+"""What leaves the numbers following from each other, so that only the commit from which it was published tells."""
 
 
 def test_what_is_not_current_is_not_published(done: Clone) -> None:
@@ -161,6 +197,10 @@ def test_every_published_verdict_follows_from_its_pairs(path: Path) -> None:
     """Or was published before pairs were kept, and says so by having none."""
     found = publication.read_file(path)
     assert list(differences(found)) == [] if recomputable(found) else not any(claim.parts for claim in found.claims)
+    there = recorded(found) if recomputable(found) else None
+    assert there is None or list(departures(found, there)) == [], "its claims are those of its commit"
+    every = [part for told in (*found.claims, *found.controls) for part in told.parts]
+    assert all((part.interval is None) == (part.level is None) for part in every), "no interval without its level"
     assert path.stat().st_size < 200_000
     assert all(draws.stat().st_size < 200_000 for draws in path.parent.glob(f"{path.stem}.draws.*"))
 
@@ -178,6 +218,36 @@ def test_draws_are_kept_beside_the_file_and_missed_where_they_are_not(tmp_path: 
     draws.unlink()
     with pytest.raises(UserError, match="draws beside it cannot be read"):
         publication.read_file(here)
+
+
+def test_the_draws_of_another_run_are_refused(tmp_path: Path) -> None:
+    """As many comparisons with as many draws, of which not one is another's: by one sentence each."""
+    name = "hardware_scaling"
+    for file in (f"{name}.json", f"{name}.draws.json.xz"):
+        shutil.copy(ROOT / "published" / file, tmp_path)
+    draws = tmp_path / f"{name}.draws.json.xz"
+    columns = json.loads(lzma.decompress(draws.read_bytes()))
+    other = [{**column, "left": [value + 1e-6 for value in column["left"]]} for column in columns]
+    for made in (other, columns[1:] + columns[:1]):
+        draws.write_bytes(lzma.compress(json.dumps(made).encode(), preset=0))
+        assert next(differences(publication.read_file(tmp_path / f"{name}.json")))
+    shutil.copy(ROOT / "published/radit.draws.json.xz", draws)
+    with pytest.raises(UserError, match="draws beside it cannot be read"):
+        publication.read_file(tmp_path / f"{name}.json")
+
+
+def test_twice_as_many_draws_change_no_published_verdict() -> None:
+    """Judged by either half of them, no claim comes out the other way, and none that is decided by both is open."""
+    found = publication.read("hardware_scaling")
+    assert found is not None
+    for claim in found.claims:
+        for part in claim.parts:
+            values = [left - right for _, left, right in part.pairs.rows()]
+            if part.paired == DRAW and part.level:
+                halves = [Ensemble(tuple(half), part.error or 0.0) for half in (values[::2], values[1::2])]
+                words = {decide(part.kind, part.margin, half.interval(part.level)) for half in halves}
+                plain = {"CONSISTENT": "SUPPORTED", "INCONSISTENT": "CONTRADICTED"}.get(part.verdict, part.verdict)
+                assert words == {plain}, f"{claim.id}, {part.name}"
 
 
 def test_what_was_withdrawn_is_shown_with_its_reason() -> None:

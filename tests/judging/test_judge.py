@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from made_claims import EIGHT, LOWER, claim, compare, controls, examples_of, rows_of, select, verdict_of
 from scipy import stats
 
-from tasks.judging.claims import Control, Discrepancy, Judging, Selection, Statement
-from tasks.judging.intervals import Kind
+from tasks.judging.claims import Comparison, Control, Discrepancy, Judging, Selection, Statement
+from tasks.judging.intervals import Kind, of_pairs
 from tasks.judging.judge import verdicts
 from tasks.judging.pairing import label_in_words
 
@@ -317,6 +317,28 @@ def test_comparisons_over_examples_and_over_seeds_share_alpha() -> None:
     assert (examples["verdict"], examples["level"], seeds["level"]) == ("INCONCLUSIVE", 0.95, 0.975)
 
 
+def test_claims_over_seeds_items_clusters_and_draws_share_alpha() -> None:
+    """Whatever an interval is over, a paper's claims err together: the clearest of four is held to a quarter."""
+    rows = [*rows_of(a=LOWER, b=EIGHT), *drawn()]
+    claims = (
+        claim("seeds", compare("less")),
+        claim("items", replace(crossed(), left=select("c"), right=1.0)),
+        claim("clusters", Comparison(**CLUSTERS)),
+        claim("draws", compare("less", "d", 0.0, paired="draw"), method="simulated"),
+    )
+    rows = [{**row, "arm": "d"} if "draw" in row else row for row in rows]
+    examples = [{**row, "arm": "c"} for row in answers(8, 60) if row["arm"] == "a"]
+    found = verdicts(rows, Judging(families=FAMILIES, claims=claims, controls=()), examples)[0]
+    assert [one["verdict"] for one in found] == ["SUPPORTED", "SUPPORTED", "SUPPORTED", "CONSISTENT"]
+    assert sorted(one["level"] for one in found) == pytest.approx([1 - 0.05 / share for share in (1, 2, 3, 4)])
+    assert all(one["statistic"].endswith("Holm over 4 claims") for one in found)
+
+
+CLUSTERS: Any = {
+    "kind": "greater", "left": select("c"), "right": 1.0, "margin": 0.0, "paired": "seed", "cluster": "example",
+}  # fmt: skip
+
+
 def test_edge_cases_of_examples_are_said() -> None:
     two = {0: [1.0, 2.0], 1: [1.0, 2.0]}
     assert "nothing was measured" in by_example({}, {}, rows_of(a=LOWER, b=EIGHT))["reason"]
@@ -373,6 +395,21 @@ def test_a_verdict_needs_thirty_items_as_it_needs_eight_seeds(seeds: int, items:
     (found,) = judged(answers(seeds, items), claim("both", crossed()))
     assert said in found["reason"]
     assert found["verdict"] == ("SUPPORTED" if "wholly" in said else "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, "this 1 seed"), (4, "these 4 seeds")])
+def test_a_claim_about_few_fixed_models_is_judged_by_items_alone(seeds: int, said: str) -> None:
+    """It says so; without `fixed` it would be one about new models, for which there are too few."""
+    examples = answers(seeds, 60)
+    (found,) = judged(examples, claim("these", crossed(fixed="seeds")))
+    assert found["verdict"] == "SUPPORTED"
+    assert found["statistic"] == f"Student t over 60 examples, about {said} alone, Holm over 1 claim"
+    values = np.array([row["bits"] for row in examples if row["arm"] == "a"]).reshape(seeds, 60) - 1.0
+    assert found["plain"] == pytest.approx(of_pairs(values.mean(0)).interval(0.95), rel=1e-5)
+    (new,) = judged(examples, claim("new", crossed()))
+    assert (new["verdict"], new["reason"]) == ("INCONCLUSIVE", f"{said.split(' ', 1)[1]}; a verdict needs 8")
+    (few,) = judged(answers(seeds, 29), claim("these", crossed(fixed="seeds")))
+    assert (few["verdict"], few["reason"]) == ("INCONCLUSIVE", "29 examples; a verdict needs 30")
 
 
 def test_items_weigh_by_their_column() -> None:

@@ -44,6 +44,7 @@ class Compared:
     items: str
     cluster: str
     paired: str
+    fixed: str
     pairs: tuple[tuple[Any, float, float], ...]
 
     @property
@@ -95,6 +96,7 @@ class Shown:
     method: str
     verdict: str
     post_hoc: bool
+    earlier: str
     withdrawn: str
     reason: str
     statistic: str
@@ -109,6 +111,11 @@ class Shown:
         return f"{'published' if self.published else 'yours'} ({self.profile})"
 
     @property
+    def foretold(self) -> bool:
+        """Whether the claim was written before its data, and judged by the rule of then."""
+        return not (self.post_hoc or self.earlier)
+
+    @property
     def standing(self) -> str:
         if self.withdrawn:
             return "WITHDRAWN"
@@ -116,13 +123,14 @@ class Shown:
 
     @property
     def sample(self) -> str:
-        """On how many seeds, questions or draws it rests, in words."""
+        """On how many seeds, questions or draws it rests, in words, and of what it does not generalise."""
         part = self.leading
-        if part is None or self.n < 2:
+        if part is None or (self.n < 2 and part.fixed != "seeds"):
             return ""
         if not part.paired:  # published before pairs were kept
             return f"{self.n} draws" if self.method == "simulated" else f"n = {self.n}"
-        return f"{self.n} {part.paired}s" + (f" × {part.items}s" if part.items else "")
+        counted = f"{self.n} {part.paired}{'' if self.n == 1 else 's'}" + (f" × {part.items}s" if part.items else "")
+        return counted + (f", about these very {part.fixed} alone" if part.fixed else "")
 
 
 def shown_claim(claim: Claim, evidence: Evidence) -> list[Shown]:
@@ -149,7 +157,18 @@ def _published(one: Any, published: Publication, claim: Claim) -> Shown:
         stages=(),
         **{
             name: told[name]
-            for name in ("says", "method", "verdict", "post_hoc", "withdrawn", "reason", "statistic", "n", "command")
+            for name in (
+                "says",
+                "method",
+                "verdict",
+                "post_hoc",
+                "earlier",
+                "withdrawn",
+                "reason",
+                "statistic",
+                "n",
+                "command",
+            )
         },
     )
 
@@ -174,6 +193,7 @@ def _without_pairs(told: Mapping[str, Any], claim: Claim, published: Publication
         items="",
         cluster="",
         paired="seed" if over_seeds else "",
+        fixed="",
         pairs=(),
     )
 
@@ -183,6 +203,7 @@ def _judged(one: Mapping[str, Any], evidence: Evidence) -> Shown:
     return Shown(
         published=False,
         profile=evidence.chosen.name,
+        earlier="",
         withdrawn="",
         parts=parts,
         leading=_leading(parts, one["effect"], one["interval"]),
@@ -209,6 +230,7 @@ def _compared(part: Mapping[str, Any]) -> Compared:
         "items",
         "cluster",
         "paired",
+        "fixed",
     )
     return Compared(
         quantity=left["quantity"],
