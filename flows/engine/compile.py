@@ -136,10 +136,13 @@ def _dvc_shows(stages: Sequence[ConcreteStage]) -> dict[str, Any]:
     if not judged:
         return {}
     up = "/".join([".."] * len(judged[0].pipeline.split("/")))
-    plot = {"x": "effect", "y": "claim", "template": "bar_horizontal", "title": f"{judged[0].paper}: effects"}
+    title = f"{judged[0].paper}: effects at {judged[0].profile}"
+    # Named by its title: of a plot that is named by its file DVC shows nothing, nor of any other plot, where one such
+    # file is in no cache, as those of a profile that has not run here.
+    plot = {"x": "effect", "y": {f"{up}/{judged[0].out}/{EFFECTS}": "claim"}, "template": "bar_horizontal"}
     return {
         "metrics": [f"{up}/{judged[0].out}/{SUMMARY}"],
-        "plots": [{f"{up}/{judged[0].out}/{EFFECTS}": plot}],
+        "plots": [{title: {**plot, "title": title}}],
     }
 
 
