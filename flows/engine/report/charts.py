@@ -214,9 +214,9 @@ def dots(rows: Mapping[str, Mapping[str, Mean]], title: str, *, at: float | None
     below = float(top)
     for row, own in rows.items():
         middle = below + high[row] / 2
-        for number, line in enumerate(names[row]):
-            level = TOP + middle + LINE * (number - (len(names[row]) - 1) / 2) + 4
-            drawing.marks.append(f'<text class="end" x="{left - 8}" y="{level:g}">{escape(line)}</text>')
+        for number, words in enumerate(names[row]):
+            height = TOP + middle + LINE * (number - (len(names[row]) - 1) / 2) + 4
+            drawing.marks.append(f'<text class="end" x="{left - 8}" y="{height:g}">{escape(words)}</text>')
         for number, name in enumerate(columns):
             if name in own:
                 _mean(drawing, own[name], middle + APART * (number - (len(columns) - 1) / 2), number, f"{row}, {name}")
@@ -266,12 +266,12 @@ def curves(
     y_title: str,
     y: Axis,
     *,
-    colours: Mapping[str, int],
+    colours: Mapping[str, int] | None = None,
     at: float | None = None,
 ) -> str:
     """A line a row, with its band and its name at its end; the points' names are what stands at the ticks.
 
-    The level `at` is dashed. A row's colour goes by its number in `colours`.
+    The level `at` is dashed. A row's colour goes by its number in `colours`, or by its place.
     """
     every = [point for row in rows.values() for point in row]
     ticks = dict(sorted((point.x, point.name) for point in every))
@@ -283,8 +283,8 @@ def curves(
     if at is not None and y.holds(at):
         drawing.line([(x.low, at), (x.high, at)], "equal")
     ends = []
-    for name, row in rows.items():
-        number = colours[name]
+    for place, (name, row) in enumerate(rows.items()):
+        number = colours[name] if colours else place
         kind = f"series s{number % 6 + 1}" + (" dashed" if number >= 6 else "")
         if len(row) == 1:
             drawing.dot(row[0], kind, f"{name}, {short(row[0].y)}")

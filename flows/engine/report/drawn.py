@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flows.engine.paper import Paper, Plot
 from flows.engine.report import charts
@@ -166,7 +167,7 @@ def _cells_of(plot: Plot, grids: Sequence[Grid]) -> Iterator[tuple[str, str, Cel
                     yield row, column if grid.columns_label else "", cell
 
 
-def _axis(rows: Mapping[object, Sequence[Point]], *, log: bool = False) -> Axis:
+def _axis(rows: Mapping[Any, Sequence[Point]], *, log: bool = False) -> Axis:
     ends = [end for row in rows.values() for point in row for end in (point.y, *(point.interval or ()))]
     return Axis.around([end for end in ends if end > 0] if log else ends, log=log)
 
