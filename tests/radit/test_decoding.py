@@ -8,7 +8,7 @@ from small_models import WORDS, llama, prompts
 
 from models.radit.decoder import Decoder, by_length
 from models.radit.ensemble import answer_log_probability, mixture, mixtures, passage_weights
-from models.radit.generation import Asked, generate
+from models.radit.generation import Asked, answered, generate
 
 MODEL = llama()
 HEAD = prompts(7, seed=9)[0]
@@ -69,6 +69,24 @@ def test_an_answers_probability_is_mixed_token_by_token() -> None:
     for step in range(2):
         expected *= sum(weights[c].item() * tokens[c, step].exp().item() for c in range(3))
     assert answer_log_probability(tokens, weights).exp().item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("head", [[], HEAD])
+def test_the_answer_to_each_prompt_has_its_own_probability(head: list[int]) -> None:
+    """Catches a probability of another prompt's answer, of padding, or of the token that ends it."""
+    texts = prompts(5, 2, 9)
+    found = answered(Decoder(MODEL, head), texts, lambda token: token == END, longest=4)
+    for text, (said, log) in zip(texts, found, strict=True):
+        whole, expected = [*head, *text], 0.0
+        for _ in range(4):
+            logs = plain(whole)[-1]
+            token = int(logs.argmax())
+            if token == END and len(whole) > len(head) + len(text):
+                break
+            whole.append(token)
+            expected += logs[token].item()
+        assert said == whole[len(head) + len(text) :]
+        assert log == pytest.approx(expected, abs=1e-4)
 
 
 def test_no_answer_is_shorter_than_it_may_be() -> None:

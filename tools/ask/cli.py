@@ -56,8 +56,9 @@ def ask(
     be read is counted, and named with --skipped. The answer is read by a small language model, which is often wrong:
     see the passages.
 
-    Finding was measured on 150 questions written for six made-up mailboxes of a dozen mails; docs/ask.md has what came
-    of it. On a mailbox like yours nothing was measured.
+    Finding was measured on 150 questions written for six made-up mailboxes of a dozen mails: the one mail that answers
+    was the first of all mails for 98 % of 108 questions (for 87 % among 8,560 passages of other people's mails), and
+    both passages of a two-hop question were among the first eight for 9 of 12. The reader's answers were not measured.
 
     Examples:
 
