@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flows.engine.paper import Profiles, Source, Stage, profiles
+from flows.engine.paper import Handle, Profiles, Source, Stage, profiles
 from models.config import Optimisation
 from models.transfusion.settings import Sampling
 from tasks.transfusion.arms import (
@@ -137,7 +137,13 @@ rehearsed = Stage(
     each={"arm": REHEARSED, "rate": RATES, "seed": (0,)},
 )
 rates = Stage(choose_rates, inputs={"rehearsed": rehearsed}, config=ChoosingRates())
-REHEARSALS = {**KNOWN, "judge": judge, "rehearsed": rehearsed, "rates": rates, "autoencoders": AUTOENCODERS}
+REHEARSALS: dict[str, Handle] = {
+    **KNOWN,
+    "judge": judge,
+    "rehearsed": rehearsed,
+    "rates": rates,
+    "autoencoders": AUTOENCODERS,
+}
 chosen = Stage(
     choose_sampling,
     inputs=REHEARSALS,
