@@ -37,7 +37,7 @@ paper = Paper(
         Scale(
             "tokens of text that are read",
             paper="0.25 to 1 trillion",
-            here=Profiles("3,000", "0.35M, out of an encyclopedia's 2.3M", "8M"),
+            here=Profiles("3,000", "0.17M, out of an encyclopedia's 2.3M", "8M"),
         ),
         Scale(
             "steps of training",

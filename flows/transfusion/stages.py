@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flows.engine.paper import Profiles, Source, Stage, profiles
+from flows.engine.paper import Handle, Profiles, Source, Stage, profiles
 from models.config import Optimisation
 from models.transfusion.settings import Sampling
 from tasks.transfusion.arms import (
@@ -110,17 +110,17 @@ reconstructed = Stage(
 )
 
 
-# 3. Generators: all arms with the same steps, batches, schedule and order of data. At cpu a step takes 47 (twins) to
-# 58 ms (U-Net) of a core beside other work, an evaluation 3 (codes) to 13 s (linear): 5,600 core seconds in all.
+# 3. Generators: all arms with the same steps, batches, schedule and order of data. At cpu a step takes about 21 (large
+# linear patches) to 45 ms (U-Net) of a core, an evaluation 5 to 15 s, and everything about 7,500 core seconds.
 def generating(profile: str) -> Generator:
     """How generators are trained at a profile."""
     sizes: dict[str, Any] = {"width": 512, "layers": 12, "heads": 8, "feed_forward": 1376, "inner": 96}
     return Generator(
         **(sizes if profile == "gpu" else {}),
-        texts=16 if profile == "gpu" else 8,
+        texts={"quick": 8, "cpu": 4, "gpu": 16}[profile],
         optimisation=Optimisation(
             steps={"quick": 16, "cpu": 1800, "gpu": 20_000}[profile],
-            batch=16 if profile == "quick" else 32,
+            batch={"quick": 16, "cpu": 40, "gpu": 32}[profile],
             learning_rate=3e-4 if profile == "gpu" else 3e-3,
             warmup={"quick": 4, "cpu": 100, "gpu": 1000}[profile],
             weight_decay=0.0 if profile != "gpu" else 0.1,
@@ -137,7 +137,13 @@ rehearsed = Stage(
     each={"arm": REHEARSED, "rate": RATES, "seed": (0,)},
 )
 rates = Stage(choose_rates, inputs={"rehearsed": rehearsed}, config=ChoosingRates())
-REHEARSALS = {**KNOWN, "judge": judge, "rehearsed": rehearsed, "rates": rates, "autoencoders": AUTOENCODERS}
+REHEARSALS: dict[str, Handle] = {
+    **KNOWN,
+    "judge": judge,
+    "rehearsed": rehearsed,
+    "rates": rates,
+    "autoencoders": AUTOENCODERS,
+}
 chosen = Stage(
     choose_sampling,
     inputs=REHEARSALS,

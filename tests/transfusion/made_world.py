@@ -72,7 +72,7 @@ class World:
         self.rehearsed = {f"{arm}-{rate}": self.rehearse(arm, rate) for arm in REHEARSED for rate in (0.001, 0.01)}
         self.rates, self.chosen, self.gate = (self.folder(name) for name in ("rates", "chosen", "gate"))
         choose_rates(rehearsed=self.rehearsed, config=ChoosingRates(), out=self.rates)
-        tried = {
+        tried: dict[str, Any] = {
             **self.known,
             "judge": self.judge,
             "rehearsed": self.rehearsed,
@@ -118,7 +118,8 @@ class World:
 
     def evaluate(self, arm: str, generator: Path, gate: Path | None = None, **settings: Any) -> Path:
         out = self.folder(f"{generator.name} evaluated {len(list(self.root.iterdir()))}")
-        config = Evaluation(**{"seed": 1, "arm": arm, "denoised": 6} | settings)
+        settings = {"seed": 1, "arm": arm, "denoised": 6} | settings
+        config = Evaluation(**settings)
         given = {**self.known, "judge": self.judge, "generator": generator, "chosen": self.chosen}
         given["gate"] = gate or self.gate
         if arm in (LATENTS, CODES):

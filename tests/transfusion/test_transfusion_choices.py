@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def reached(**given: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def autoencoders(codebook: float = 1.5, used: int = 200) -> dict[str, Mapping[str, Any]]:
+def autoencoders(codebook: float = 1.5, used: int = 200) -> dict[str, dict[str, Any]]:
     return {
         "continuous, reconstructed": {"fd": 0.5},
         "codebook, reconstructed": {"fd": codebook, "perplexity": used, "codes": 256},
@@ -127,7 +127,7 @@ def test_the_gate_withholds_by_family_and_quantity() -> None:
     ],
 )
 def test_a_rival_that_is_none_is_told_by_quantity(
-    found: dict[str, Any], known: dict[str, Mapping[str, Any]], withheld: set[str], said: str
+    found: dict[str, Any], known: dict[str, dict[str, Any]], withheld: set[str], said: str
 ) -> None:
     """A poor codebook, or a side that is sampled into garbage, must not lose a comparison."""
     twins = let_through(reached(**found), known, {}, Gate()).twins

@@ -14,8 +14,9 @@ from tasks.transfusion.arms import PICTURES
 from tasks.transfusion.autoencoders import CONTINUOUS, FILE, AutoencoderTraining
 from tasks.transfusion.autoencoders import learn as learn_autoencoder
 from tasks.transfusion.gallery import contact_sheet, png
-from tasks.transfusion.generators import Generator, as_read, learn, save_generator
+from tasks.transfusion.generators import Generator, learn, save_generator
 from tasks.transfusion.images import Images, Split
+from tasks.transfusion.lessons import as_read
 from tasks.transfusion.texts import TOKENIZER, TOKENS
 from tools.transfusion.painter import ABOUT, of_folder, words_of
 from tools.transfusion.pairs import Pairs
