@@ -61,24 +61,17 @@ CLAIMS = [
     Claim(
         "asking-first-sends-what-it-masks",
         says="Under document privacy, a search that asks the public index first and masks what is forbidden afterwards "
-        "makes a third of its queries or more of private passages, and finds the very chains that a search finds which "
-        "never sends them",
+        "makes 0.46 of its queries, give or take 0.05, of private passages; none of them is needed for what it finds "
+        "(not-asking-costs-nothing)",
         source="section on the privacy policies, against the authors' code, which searches both indexes with every "
         "query and masks the paths",
         evidence="R",
         paper_value="not measured there",
         whose="ours",
-        test=all_of(
-            [
-                greater(shares("masked-afterwards"), 1 / 3, **NEW),
-                equivalent(
-                    asked_first["same_chains"].where(arm="both"), 1.0, margin=1e-9, margin_of="ours", fixed="items"
-                ),
-            ]
-        ),
+        test=equivalent(shares("masked-afterwards"), 0.46, margin=0.05, margin_of="ours", **NEW),
         expected="holds",
-        seen=f"{BEFORE}, with one retriever: 987 of 2,200 queries by vector (1,040 by text), the same chains for 200 "
-        "of 200 questions",
+        seen=f"{BEFORE}: of 18,700 queries without a policy 8,574 were not made under document privacy (8 retrievers); "
+        "987 of 2,200 in the test with planted strings",
     ),
     Claim(
         "public-hops-first-win-back",
@@ -95,14 +88,26 @@ CLAIMS = [
     Claim(
         "a-downloaded-quarter-helps-query-privacy",
         says="With a random quarter of the public corpus downloaded beforehand, query privacy finds both gold passages "
-        "of more questions",
+        "of more questions, and on chains of two e-mails, which need none of it, of at most 0.03 fewer",
         source="the definition of query privacy (nothing leaves; what came before the question is no query)",
         evidence="R",
         paper_value="not tried there",
         whose="ours",
-        test=greater(p_em("query", arm="mdr-mixed-slice"), p_em("query"), **NEW),
+        test=all_of(
+            [
+                greater(p_em("query", arm="mdr-mixed-slice"), p_em("query"), **NEW),
+                at_most(
+                    p_em("query", "EE"),
+                    p_em("query", "EE", "mdr-mixed-slice"),
+                    margin=0.03,
+                    margin_of="ours",
+                    **NEW,
+                ),
+            ]
+        ),
         expected="holds",
-        seen=f"{BEFORE}: 0.036 → 0.085",
+        seen=f"{BEFORE}: 0.036 → 0.085, which could hardly have been less; on chains of two "
+        "e-mails 0.143 under query privacy, 0.104 beside all of the public corpus",
     ),
     Claim(
         "privacy-costs-retrieval",
@@ -111,7 +116,7 @@ CLAIMS = [
         source="the table of privacy policies on ConcurrentQA (in F1)",
         evidence="MEM-H",
         paper_value="another measure: only its direction",
-        whose="paper, direction only",
+        whose="foregone",
         test=all_of([greater(p_em(), p_em("document"), **NEW), greater(p_em("document"), p_em("query"), **NEW)]),
         expected="holds",
         seen=f"{BEFORE}: 0.347, 0.263, 0.036",
@@ -318,7 +323,7 @@ CLAIMS = [
         source="section on retrieval over distributed indexes",
         evidence="R",
         paper_value="not printed (inner products do not depend on the index)",
-        whose="ours",
+        whose="foregone",
         test=equivalent(
             evaluation["same_as_single"].where(arm="mdr-mixed-single", policy="none"),
             1.0,
@@ -336,7 +341,7 @@ CLAIMS = [
         source="the definitions of document and query privacy",
         evidence="R",
         paper_value="the authors' code asks the public index with private vectors and masks what comes back",
-        whose="ours",
+        whose="foregone",
         test=all_of(
             [
                 *(
@@ -361,10 +366,17 @@ CLAIMS = [
         source="the definition of document privacy, against the authors' code",
         evidence="R",
         paper_value="not printed",
-        whose="ours",
+        whose="foregone",
         test=all_of(
-            equivalent(caught("same_chains", "document", domain, "both"), 1.0, margin=0.0, paired="")
-            for domain in ("text", "vectors")
+            [
+                *(
+                    equivalent(caught("same_chains", "document", domain, "both"), 1.0, margin=0.0, paired="")
+                    for domain in ("text", "vectors")
+                ),
+                equivalent(
+                    asked_first["same_chains"].where(arm="both"), 1.0, margin=1e-9, margin_of="ours", fixed="items"
+                ),
+            ]
         ),
         expected="holds",
         method="computed",
