@@ -81,6 +81,8 @@ paper = Paper(
         "dev or test is in dev or test now (those are for training). The mails and articles are the same, and so is "
         "the seed of the recipes; a passage may have been gold in another question. A still earlier benchmark of 3,942 "
         "questions, published for a night, was split otherwise: some of its questions may be asked again.",
+        "Claims on answers that bear the name of one published before are marked post hoc, for they are that claim "
+        "edited, though reader and questions are new.",
         "The settings of the retriever were chosen on an earlier dev with one seed, after some fifteen had been tried.",
         "Tables and sections of the paper are named by what they show, for their numbers are from memory.",
         "The trained retrievers ask for the second hop with the frozen features of the question and of the first "
@@ -91,13 +93,13 @@ paper = Paper(
         "from all types of chains, the paper's from public ones. It reads the best chain of each search and no other, "
         "so that the answers' F1 is bounded by how often that is right. Where its F1 on dev, given the gold passages, "
         "is below 0.5 on mails or on articles, no claim is judged by answers.",
-        "What asking first sends was estimated from what it had sent on other questions, with a margin of ours; the “third” "
-        "that public hops first win back is ours, too, and was below what they had won back.",
-        "What a policy forbids is not found under it, whatever the retriever: that privacy costs questions with both "
-        "passages was certain, and so were the claims that compare a search with itself. They are foregone; how much is "
-        "lost is in the tables.",
-        "One public corpus is asked: a dictionary of computing can join it (`foldoc`), but no mail is linked to its entries "
-        "and no recipe asks about them.",
+        "What asking first sends was estimated from what it had sent on other questions, with a margin of ours; the "
+        "“third” that public hops first win back is ours, too, and less than what they had won back.",
+        "What a policy forbids is hardly found under it, whatever the retriever: that privacy costs questions with both "
+        "passages was certain, and so were the claims that compare a search with itself. They are foregone; how much "
+        "is lost is in the tables.",
+        "One public corpus is asked: a dictionary of computing can join it (`foldoc`), but no mail is linked to its "
+        "entries and no recipe asks about them.",
         "What public hops first and a downloaded quarter gain is paid in bytes that are received: a hundred passages' "
         "vectors a question, or a quarter of all.",
         "Under document privacy, and without quotas, how many public passages are asked about depends on how well "

@@ -185,7 +185,7 @@ mdr_public = search(public_retriever, "none")
 mdr_mixed_unfiltered = search(mixed_retriever, "none", split="unfiltered")
 
 # 8. How much of it is right, and what the public index saw.
-evaluation = Stage(
+scored = Stage(
     evaluate,
     inputs={
         **QUESTIONS,
@@ -194,7 +194,7 @@ evaluation = Stage(
     config=Evaluation(seed=0),
     each={"seed": SEEDS},
 )
-evaluation_unfiltered = Stage(
+scored_unfiltered = Stage(
     evaluate,
     inputs={
         **QUESTIONS,
@@ -223,7 +223,7 @@ mdr_whole = Stage(
     config=TrainedSearch(seed=0, search=searched("gpu")),
     each={"seed": GPU_SEEDS},
 )
-whole_evaluation = Stage(
+scored_whole = Stage(
     evaluate,
     inputs={**QUESTIONS, "retrieved": {"mdr-whole": mdr_whole}},
     config=Evaluation(seed=0, arm=""),
