@@ -95,8 +95,8 @@ paper = Paper(
         "is below 0.5 on mails or on articles, no claim is judged by answers.",
         "What asking first sends was estimated from what it had sent on other questions, with a margin of ours; the "
         "“third” that public hops first win back is ours, too, and less than what they had won back.",
-        "What a policy forbids is hardly found under it, whatever the retriever: that privacy costs questions with both "
-        "passages was certain, and so were the claims that compare a search with itself. They are foregone; how much "
+        "What a policy forbids is hardly found under it, whatever the retriever: that privacy costs questions with "
+        "both passages was certain, and so was what compares a search with itself. Such claims are foregone; how much "
         "is lost is in the tables.",
         "One public corpus is asked: a dictionary of computing can join it (`foldoc`), but no mail is linked to its "
         "entries and no recipe asks about them.",
