@@ -49,7 +49,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=200, articles=400), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=150, articles=250), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
@@ -85,7 +85,7 @@ benchmark = Stage(
         quick=Benchmark(
             seed=0,
             test=8,
-            dev=4,
+            dev=2,
             train=16,
             most_test=8,
             most_train=24,
