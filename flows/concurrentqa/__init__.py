@@ -21,7 +21,7 @@ paper = Paper(
     controls=CONTROLS,
     scales=[
         Scale("private passages", paper="47,000 (e-mails of Enron)", here=Profiles("346", "8,560", "8,560")),
-        Scale("public passages", paper="5,233,329 (Wikipedia)", here=Profiles("400", "10,033", "10,033")),
+        Scale("public passages", paper="5,233,329 (Wikipedia)", here=Profiles("130", "10,033", "10,033")),
         Scale(
             "questions",
             paper="18,439, written by people",

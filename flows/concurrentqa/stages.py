@@ -11,7 +11,7 @@ from tasks.concurrentqa.corpora.prepare import Corpora, prepare
 from tasks.concurrentqa.questions.generate import Generation, generate
 from tasks.concurrentqa.retrieval.answering import Answering, Sample, Scoring, read_found, score_answers
 from tasks.concurrentqa.retrieval.encoder_training import EncoderTraining, train_encoder
-from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate
+from tasks.concurrentqa.retrieval.evaluation import Comparison, Evaluation, compare, evaluate
 from tasks.concurrentqa.retrieval.features import (
     Features,
     Projection,
@@ -49,7 +49,7 @@ corpora = Stage(
         "chats": Source("chats"),
         "foldoc": Source("foldoc"),
     },
-    config=Profiles(quick=Corpora(mails=150, articles=250), cpu=Corpora(), gpu=Corpora()),
+    config=Profiles(quick=Corpora(mails=200, articles=130), cpu=Corpora(), gpu=Corpora()),
 )
 
 # 2. Where a mail names an article, and the questions that two passages answer together.
@@ -84,9 +84,9 @@ benchmark = Stage(
     config=Profiles(
         quick=Benchmark(
             seed=0,
-            test=8,
-            dev=2,
-            train=16,
+            test=2,
+            dev=1,
+            train=4,
             most_test=8,
             most_train=24,
             unfiltered=8,
@@ -195,12 +195,12 @@ scored = Stage(
     each={"seed": SEEDS},
 )
 scored_unfiltered = Stage(
-    evaluate,
+    compare,
     inputs={
         **QUESTIONS,
         "retrieved": {"bm25": bm25_unfiltered, "minilm": minilm_unfiltered, "mdr-mixed": mdr_mixed_unfiltered},
     },
-    config=Evaluation(seed=0, split="unfiltered", arm=""),
+    config=Comparison(seed=0),
     each={"seed": SEEDS},
 )
 
@@ -224,9 +224,9 @@ mdr_whole = Stage(
     each={"seed": GPU_SEEDS},
 )
 scored_whole = Stage(
-    evaluate,
+    compare,
     inputs={**QUESTIONS, "retrieved": {"mdr-whole": mdr_whole}},
-    config=Evaluation(seed=0, arm=""),
+    config=Comparison(seed=0, split="test"),
     each={"seed": GPU_SEEDS},
 )
 
@@ -289,7 +289,7 @@ labels = Stage(
 planted = Stage(
     plant,
     inputs={**ENCODED, "retriever": mixed_retriever},
-    config=Profiles(quick=Leakage(questions=4, beam=3), cpu=Leakage(), gpu=Leakage()),
+    config=Profiles(quick=Leakage(questions=8, beam=3), cpu=Leakage(), gpu=Leakage()),
     each={"seed": (1,)},
 )
 asked_first = Stage(

@@ -14,12 +14,13 @@ from two_hop_world import inputs, write_split, write_world
 from models.config import Optimisation
 from tasks.concurrentqa.benchmark.questions import WRITTEN
 from tasks.concurrentqa.questions.candidates import read_candidates
-from tasks.concurrentqa.retrieval.evaluation import Evaluation, evaluate, with_won_back
+from tasks.concurrentqa.retrieval.evaluation import Comparison, Evaluation, compare, evaluate, with_won_back
 from tasks.concurrentqa.retrieval.leakage import AskingFirst, ask_first
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
 from tasks.concurrentqa.retrieval.retrieve import Search, SparseSearch, TrainedSearch, retrieve_sparse, retrieve_trained
 from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
 from tasks.learning.train import Plateau
+from tasks.running.run import check_metrics
 
 SEARCH = Search(beam=12, top=12, fetch=8)
 EVALUATION = Evaluation(seed=1)
@@ -56,6 +57,7 @@ def scores(world: Path, out: Path) -> dict[tuple[str, str, str], dict[str, Any]]
     out.mkdir()
     retrieved = {arm: world / arm for arm in ("bm25", "mdr-mixed")}
     evaluate(**inputs(world, "benchmark", "candidates"), retrieved=retrieved, config=EVALUATION, out=out)
+    check_metrics(evaluate, out)
     rows: dict[tuple[str, str, str], dict[str, Any]] = defaultdict(dict)
     for row in json.loads((out / "metrics.json").read_text()):
         rows[row["arm"], row["policy"], row["domain"]].update(row)
@@ -152,9 +154,24 @@ def test_means_are_of_the_examples(scored: dict[Any, dict[str, Any]], world: Pat
     values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for row in examples:
         values[row["arm"], row["policy"], row["domain"]].append(row["p_em"])
-    assert {key[0] for key in values} == set(EVALUATION.examples) - {"minilm", "mdr-public"}
+    assert {key[0] for key in values} == set(EVALUATION.examples) - {"mdr-public"}
     for key, own in values.items():
         assert scored[key]["p_em"] == pytest.approx(np.mean(own))
+
+
+def test_a_comparison_is_of_its_own_split_and_measures_what_it_declares(world: Path, tmp_path: Path) -> None:
+    """On test a search would be compared on the questions that it had filtered."""
+    config = SparseSearch(search=replace(SEARCH, split="unfiltered"))
+    retrieve_sparse(**inputs(world, *SEARCHING[:3]), config=config, out=tmp_path)
+    given = {**inputs(world, "benchmark", "candidates"), "retrieved": {"bm25": tmp_path}}
+    (tmp_path / "out").mkdir()
+    compare(**given, config=Comparison(seed=1), out=tmp_path / "out")
+    check_metrics(compare, tmp_path / "out")
+    ids = pyarrow.parquet.read_table(world / "benchmark" / "unfiltered.parquet")["id"].to_pylist()
+    examples = pyarrow.parquet.read_table(tmp_path / "out" / "examples.parquet")["question"].to_pylist()
+    assert examples == ids
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {row["unfiltered"] for row in rows} == {"bm25, unfiltered"}
 
 
 def test_what_asking_first_sends_is_counted_by_the_service_question_by_question(world: Path, tmp_path: Path) -> None:

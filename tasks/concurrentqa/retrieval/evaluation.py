@@ -24,7 +24,13 @@ Found = dict[int, list[Pair]]
 PLAIN = ("bm25", "minilm", "mdr-mixed", "mdr-public", "mdr-whole")
 """Arms that search in the usual way."""
 
-QUANTITIES = ("passage_recall", "p_em", "first_recall", "path_recall")
+FOUND = {
+    "passage_recall": "questions with a gold passage in a retrieved chain (PR)",
+    "p_em": "questions with both gold passages in the retrieved chains (P-EM)",
+    "first_recall": "questions with a gold passage as a first hop (1-Recall)",
+    "path_recall": "questions with a retrieved chain of exactly the gold passages",
+}
+"""What is measured of all that is found."""
 
 PUBLIC_FIRST: Condition = ("mdr-mixed-public-first", "document")
 
@@ -32,22 +38,24 @@ PUBLIC_FIRST: Condition = ("mdr-mixed-public-first", "document")
 @config
 class Evaluation:
     """`arm` is the retriever that the controls change: its gold passages are shuffled among the questions, or its
-    chains joined by the gold one; "" for neither. Single questions are written for the arms in `examples`.
+    chains joined by the gold one. Single questions are written for the arms in `examples`.
     """
 
     seed: Index
-    split: Split = "test"
     arm: str = "mdr-mixed"
-    examples: tuple[str, ...] = (
-        "bm25", "minilm", "mdr-mixed", "mdr-public", "mdr-mixed-public-first", "mdr-mixed-slice",
-    )  # fmt: skip
+    examples: tuple[str, ...] = ("bm25", "mdr-mixed", "mdr-public", "mdr-mixed-public-first", "mdr-mixed-slice")
+
+
+@config
+class Comparison:
+    """The questions of `split`; `seed` is the retriever's."""
+
+    seed: Index
+    split: Split = "unfiltered"
 
 
 @measures(
-    passage_recall="questions with a gold passage in a retrieved chain (PR)",
-    p_em="questions with both gold passages in the retrieved chains (P-EM)",
-    first_recall="questions with a gold passage as a first hop (1-Recall)",
-    path_recall="questions with a retrieved chain of exactly the gold passages",
+    **FOUND,
     won_back="P-EM that public hops first win back under document privacy, less a third of what that policy costs",
     leaks="queries made of private passages that the public index saw, where the policy forbids them",
     public_queries="queries that the public index saw",
@@ -61,27 +69,48 @@ def evaluate(*, benchmark: Path, candidates: Path, retrieved: dict[str, Path], c
     controls shuffled (another question's gold) and planted (the gold chain among those retrieved). Domains: the types
     of chains, and "all".
     """
-    every = read_questions(benchmark, candidates)
-    questions = {row: every.questions[row] for row in every.rows(config.split)}
-    ids = {row: every.ids[row] for row in questions}
-
+    questions, ids = _asked(benchmark, candidates, "test")
     found = _retrieved(retrieved, questions)
-    main = found.get((config.arm, "none"), {})
-    if config.arm:
-        found[("planted", "none")] = {row: [questions[row].passages, *chains[:-1]] for row, chains in main.items()}
+    main = found[(config.arm, "none")]
+    found[("planted", "none")] = {row: [questions[row].passages, *chains[:-1]] for row, chains in main.items()}
     examples = [
         example
         for condition in sorted(found)
         for example in _examples(condition, ids, questions, questions, found[condition])
     ]
-    if config.arm:
-        other = _shuffled(questions, config.seed)
-        examples += _examples(("shuffled", "none"), ids, questions, other, main)
+    examples += _examples(("shuffled", "none"), ids, questions, _shuffled(questions, config.seed), main)
     examples = with_won_back(examples)
-    metrics = [*means(examples, (*QUANTITIES, "won_back")), *_audits(retrieved), *_identical(found)]
-    metrics = [{**row, **_shown(row, config.split), "seed": config.seed} for row in metrics]
+    metrics = [*means(examples, (*FOUND, "won_back")), *_audits(retrieved), *_identical(found)]
+    metrics = [{**row, **_shown(row), "seed": config.seed} for row in metrics]
     write(metrics, [{**each, "seed": config.seed} for each in examples if each["arm"] in config.examples], out)
     spool.table("retrieval", [row for row in metrics if "p_em" in row])
+
+
+@measures(**FOUND)
+def compare(*, benchmark: Path, candidates: Path, retrieved: dict[str, Path], config: Comparison, out: Path) -> None:
+    """Score what each arm of `retrieved` found, as `evaluate` does, without controls and whatever was sent."""
+    questions, ids = _asked(benchmark, candidates, config.split)
+    found = _retrieved(retrieved, questions)
+    examples = [
+        example
+        for condition in sorted(found)
+        for example in _examples(condition, ids, questions, questions, found[condition])
+    ]
+    metrics = means(examples, tuple(FOUND))
+    if config.split == "unfiltered":
+        places = [{"unfiltered": f"{row['arm']}, unfiltered"} for row in metrics]
+    else:
+        places = [_shown(row) for row in metrics]
+    metrics = [{**row, **place, "seed": config.seed} for row, place in zip(metrics, places, strict=True)]
+    write(metrics, [{**each, "seed": config.seed} for each in examples], out)
+    spool.table("retrieval", metrics)
+
+
+def _asked(benchmark: Path, candidates: Path, split: Split) -> tuple[dict[int, Candidate], dict[int, str]]:
+    """The questions of a split, and their ids, by their places among all."""
+    every = read_questions(benchmark, candidates)
+    rows = every.rows(split)
+    return {row: every.questions[row] for row in rows}, {row: every.ids[row] for row in rows}
 
 
 def means(examples: Sequence[Row], quantities: Sequence[str]) -> list[Row]:
@@ -111,11 +140,9 @@ def write(metrics: Sequence[Row], examples: Sequence[Row], out: Path) -> None:
     )
 
 
-def _shown(row: Row, split: Split) -> Row:
+def _shown(row: Row) -> Row:
     """In which row of the paper's tables a measurement stands: that of an arm under a policy, or of a way to search."""
     arm, policy, places = row["arm"], row["policy"], {}
-    if split == "unfiltered":
-        return {"unfiltered": f"{arm}, {policy}"}
     if arm in PLAIN:
         places["setting"] = f"{arm}, {policy}"
     if row["domain"] == "all" and arm.startswith("mdr-mixed"):
