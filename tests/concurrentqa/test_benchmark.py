@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from safetensors.numpy import save_file
 from tiny_models import save_bert, save_llama
 
 from tasks.base.errors import UserError
-from tasks.concurrentqa.benchmark.build import Benchmark, build, select
+from tasks.concurrentqa.benchmark.asked import asked_before, digest
+from tasks.concurrentqa.benchmark.build import Benchmark, build, select, take_unfiltered
 from tasks.concurrentqa.benchmark.original import read_original
 from tasks.concurrentqa.benchmark.splits import (
     SPLITS,
@@ -30,9 +32,12 @@ from tasks.concurrentqa.benchmark.splits import (
 )
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, read_candidates, write_candidates
 from tasks.encyclopedia.passages import read_passages, write_passages
+from tasks.language.tables import read_table
 
 NAMES_OF_INPUTS = ("corpora", "candidates", "v0", "v1", "v2", "bert", "llama")
-SMALL = Benchmark(seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False)
+SMALL = Benchmark(
+    seed=0, test=8, dev=3, train=12, most_test=9, most_train=20, closed_book=False, unasked=False, moves=100
+)
 NAMES = st.sampled_from(["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"])
 
 
@@ -61,7 +66,8 @@ def test_splits_share_no_bridge_no_sender_and_no_wording(candidates: list[Candid
     """A bridge in train and test makes a retriever look as if it could find what it was shown."""
     config = replace(SMALL, seed=seed)
     wording_split = split_wordings((each.wording for each in candidates), config.shares(), seed)
-    questions, fell = select(candidates, wording_split, None, config)
+    part_split = assign(candidates, wording_split, config.wanted(), config.cap, seed, config.moves)
+    questions, fell = select(candidates, part_split, wording_split, None, config)
     for shared in (lambda each: parts(each), lambda each: {each.wording}):
         seen = {split: {part for each in questions if each.split == split for part in shared(each)} for split in SPLITS}
         assert not seen["train"] & seen["test"]
@@ -86,11 +92,11 @@ def test_the_same_person_written_otherwise_is_the_same_person() -> None:
 def test_what_has_nothing_in_common_is_not_lost(chain: str) -> None:
     """A search that leaves most candidates between the splits would still be disjoint."""
     candidates = [each for each in world(40)[1] if each.chain == chain]
-    config = replace(SMALL, test=40, dev=40, train=40, mixed=1.0)
+    config = replace(SMALL, test=40, dev=40, train=40, mixed=1.0, moves=1000)
     wording_split = split_wordings((each.wording for each in candidates), config.shares(), 0)
-    part_split = assign(candidates, wording_split, config.wanted(), config.cap, 0)
+    part_split = assign(candidates, wording_split, config.wanted(), config.cap, 0, config.moves)
     assert all(split_of(each, part_split, wording_split) == wording_split[each.wording] for each in candidates)
-    assert part_split == assign(candidates[::-1], wording_split, config.wanted(), config.cap, 0)
+    assert part_split == assign(candidates[::-1], wording_split, config.wanted(), config.cap, 0, config.moves)
 
 
 @given(sizes=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 12), max_size=6))
@@ -103,6 +109,59 @@ def test_every_split_has_wordings_of_its_own(sizes: dict[str, int]) -> None:
     for family, size in sizes.items():
         splits = {split for wording, split in found.items() if wording.startswith(f"{family}-x/")}
         assert splits == {1: {"train"}, 2: {"train", "test"}}.get(size, set(SPLITS))
+
+
+@given(candidates=st.lists(candidate(), max_size=40), before=st.sets(NAMES), seed=st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_what_was_asked_before_is_asked_in_train_alone(
+    candidates: list[Candidate], before: set[str], seed: int
+) -> None:
+    """A question about what an earlier test asked about would be judged by a claim that its answer had suggested."""
+    wordings, asked = sorted({each.wording for each in candidates}), {name.lower() for name in before} | {"rome"}
+    known = wordings[::2]
+    wording_split = split_wordings(wordings, SMALL.shares(), seed, known)
+    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, seed, SMALL.moves, asked)
+    for each in select(candidates, part_split, wording_split, None, SMALL)[0]:
+        if each.split != "train":
+            assert not parts(each) & asked
+            assert each.wording not in known
+    for each in take_unfiltered(candidates, dict.fromkeys(asked, "train") | part_split, wording_split, SMALL):
+        assert not parts(each) & asked
+        assert each.wording not in known
+
+
+def test_of_a_familys_wordings_those_never_asked_are_for_test_first() -> None:
+    """With too few of them dev goes without, not test; and nothing asked before slips back into either."""
+    wordings = [f"one/{number}" for number in range(3)]
+    before = split_wordings(wordings, SMALL.shares(), 0)
+    known = [wording for wording, split in before.items() if split != "train"]
+    after = split_wordings(wordings, SMALL.shares(), 0, known)
+    assert sorted(after.values()) == ["test", "train", "train"]
+    assert all(after[wording] == "train" for wording in known)
+
+
+def test_the_unfiltered_sample_has_what_searches_reject_and_nothing_of_train() -> None:
+    """Drawn from what the filters left, it would still be a sample that BM25 had chosen."""
+    _, candidates = world(60)
+    kept = candidates[::2]
+    wording_split = split_wordings((each.wording for each in candidates), SMALL.shares(), 0)
+    part_split = assign(kept, wording_split, SMALL.wanted(), SMALL.cap, 0, SMALL.moves)
+    questions, _ = select(kept, part_split, wording_split, None, SMALL)
+    unfiltered = take_unfiltered(candidates, part_split, wording_split, replace(SMALL, unfiltered=30))
+    assert {each.question for each in unfiltered} - {each.question for each in kept}
+    assert {each.chain for each in unfiltered} == set(CHAINS)
+    learned = [each for each in questions if each.split != "test"]
+    assert not {part for each in unfiltered for part in parts(each)} & {part for e in learned for part in parts(e)}
+    assert not {each.wording for each in unfiltered} & {each.wording for each in learned}
+
+
+def test_nobody_is_named_in_the_table_of_what_was_asked() -> None:
+    """Bridges and senders stand there as digests, and every one of them is read."""
+    table = read_table("data/concurrentqa/asked.yaml")
+    assert all(re.fullmatch(r"[0-9a-f]{12}", each) for each in table["parts"].split())
+    assert all(re.fullmatch(r"[a-z_-]+/[a-z0-9_-]+", each) for each in table["wordings"].split())
+    assert digest("ann smith") not in table["parts"].split()
+    assert asked_before({"ann smith"}) == set()
 
 
 @given(
@@ -147,7 +206,10 @@ def test_more_than_is_wanted_is_taken_as_far_as_the_bound() -> None:
     """A bound that is not read, or one that moves what is in which split."""
     _, candidates = world(60)
     wording_split = split_wordings((each.wording for each in candidates), SMALL.shares(), 0)
-    few, many = (select(candidates, wording_split, None, replace(SMALL, most_test=most))[0] for most in (8, 9))
+    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, 0, SMALL.moves)
+    few, many = (
+        select(candidates, part_split, wording_split, None, replace(SMALL, most_test=most))[0] for most in (8, 9)
+    )
     for chain in CHAINS:
         sizes = [sum((each.chain, each.split) == (chain, "test") for each in some) for some in (few, many)]
         assert sizes == [8, 9]
@@ -165,7 +227,8 @@ def test_what_a_model_knows_by_heart_is_in_neither_dev_nor_test() -> None:
         asked.extend(batch)
         return [len(each.answer) % 2 == 0 for each in batch]
 
-    questions, fell = select(candidates, wording_split, knows, SMALL)
+    part_split = assign(candidates, wording_split, SMALL.wanted(), SMALL.cap, 0, SMALL.moves)
+    questions, fell = select(candidates, part_split, wording_split, knows, SMALL)
     heldout = [each for each in questions if each.split != "train"]
     bridges = [each for each in heldout if each.type == "bridge"]
     assert bridges
@@ -212,11 +275,19 @@ def built(inputs: dict[str, Path], out: Path) -> Path:
     return out
 
 
-def test_the_stage_writes_the_same_bytes_and_reads_them_again(inputs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def made(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the stage writes."""
+    return built(inputs, tmp_path_factory.mktemp("made") / "out")
+
+
+def test_the_stage_writes_the_same_bytes_and_reads_them_again(
+    inputs: dict[str, Path], made: Path, tmp_path: Path
+) -> None:
     """Ids by position or by hash(), questions in another split's file, gold lost on the way to the authors' format."""
-    one, two = built(inputs, tmp_path / "one"), built(inputs, tmp_path / "two")
+    one, two = made, built(inputs, tmp_path / "two")
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert len(files) == 13
+    assert len(files) == 14
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
     rows = pyarrow.parquet.read_table(one / "questions.parquet").to_pylist()
@@ -237,24 +308,22 @@ def test_the_stage_writes_the_same_bytes_and_reads_them_again(inputs: dict[str, 
     ]
 
 
-def test_the_datasheet_and_the_metrics_say_what_is_missing_and_what_fell(
-    inputs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_datasheet_and_the_metrics_say_what_is_missing_and_what_fell(inputs: dict[str, Path], made: Path) -> None:
     """A chain without candidates that crashes the stage, or that nobody is told of."""
-    out = built(inputs, tmp_path / "out")
-    sheet = json.loads((out / "datasheet.json").read_text())
+    sheet = json.loads((made / "datasheet.json").read_text())
     assert sheet["short"]["WE test"] == {"wanted": SMALL.test, "found": 0}
-    page = (out / "datasheet.md").read_text()
+    page = (made / "datasheet.md").read_text()
     assert "- WE test: 0 of 8" in page
-    counts = Counter(row["split"] for row in pyarrow.parquet.read_table(out / "questions.parquet").to_pylist())
+    counts = Counter(row["split"] for row in pyarrow.parquet.read_table(made / "questions.parquet").to_pylist())
     assert sheet["total"] == counts
     assert f"| all | {counts['train']} | {counts['dev']} | {counts['test']} | {counts.total()} |" in page
-    rows = json.loads((out / "metrics.json").read_text())
-    made = Counter(each.chain for each in read_candidates(inputs["candidates"] / "candidates.parquet"))
+    rows = json.loads((made / "metrics.json").read_text())
+    candidates = Counter(each.chain for each in read_candidates(inputs["candidates"] / "candidates.parquet"))
     for chain in ("EE", "EW", "WW"):
         fell = sum(row["rejected"] for row in rows if row["domain"] == chain and "rejected" in row)
-        kept = sum(row["questions"] for row in rows if row["domain"] == chain and "questions" in row)
-        assert fell + kept == made[chain]
+        kept = [row for row in rows if row["domain"] == chain and "questions" in row]
+        assert fell + sum(row["questions"] for row in kept if row["split"] != "unfiltered") == candidates[chain]
+        assert [row["questions"] for row in kept if row["split"] == "unfiltered"] == [sheet["unfiltered"][chain]]
         assert all(row["seed"] == 0 for row in rows)
 
 

@@ -13,9 +13,10 @@ from tasks.language.tables import read_table
 
 WORDS = "data/concurrentqa/words.yaml"
 WORDINGS = "data/concurrentqa/wordings.yaml"
+ASKED = "data/concurrentqa/asked.yaml"
 
 
-@pytest.mark.parametrize("path", [WORDS, WORDINGS])
+@pytest.mark.parametrize("path", [WORDS, WORDINGS, ASKED])
 def test_no_key_hides_another(path: str) -> None:
     """YAML keeps the last of two equal keys, so that the first would be reviewed but never read."""
     for mapping in mappings(yaml.compose((ROOT / path).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)):
@@ -56,6 +57,7 @@ def test_every_list_of_the_mails_is_read() -> None:
 def test_the_tables_are_part_of_the_code_that_makes_questions() -> None:
     """Else a changed wording would leave the old questions standing as if they were current."""
     assert {WORDS, WORDINGS} <= set(manifest("tasks.concurrentqa.questions.generate")["files"])
+    assert ASKED in manifest("tasks.concurrentqa.benchmark.build")["files"]
 
 
 def names(module: object) -> set[str]:

@@ -1,4 +1,4 @@
-"""Training of retriever and reader on a made world: what they learn from, and what they must not see."""
+"""Training of the retriever on a made world: what they learn from, and what they must not see."""
 
 import json
 from dataclasses import replace
@@ -10,16 +10,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from said_model import listen, loaded
-from two_hop_world import inputs, name, write_split, write_world
+from two_hop_world import inputs, write_split, write_world
 
 from models.config import Optimisation
-from models.retrieval.scoring import exact_match
-from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.benchmark.splits import SPLITS
+from tasks.concurrentqa.benchmark.questions import WRITTEN, read_questions
 from tasks.concurrentqa.questions.candidates import read_candidates
-from tasks.concurrentqa.retrieval.chains import load_reader, make_batch, read_chains
 from tasks.concurrentqa.retrieval.negatives import Mining, mine_negatives
-from tasks.concurrentqa.retrieval.reader_training import ReaderTraining, train_reader
 from tasks.concurrentqa.retrieval.retriever import load_retriever
 from tasks.concurrentqa.retrieval.retriever_training import RetrieverTraining, train_retriever
 from tasks.encyclopedia.passages import read_passages
@@ -38,13 +34,6 @@ SHORT: dict[str, Any] = {
     "plateau": Plateau(gain=1e-9, steps=6),
 }
 """Long enough for bytes to be compared: every step reads the same kinds of things, and two validations decide."""
-READER = ReaderTraining(
-    seed=1,
-    optimisation=Optimisation(steps=150, batch=16, learning_rate=5e-3, warmup=10),
-    plateau=Plateau(gain=1e-9, steps=150),
-    width=32,
-    support_weight=1.0,
-)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +135,7 @@ def test_public_training_sees_nothing_private(world: Path, tmp_path: Path) -> No
     for each in ("corpora", "candidates", "question_features", "negatives"):
         (changed / each).symlink_to(world / each)
     (changed / "benchmark").mkdir()
-    for split in SPLITS:
+    for split in WRITTEN:
         rows = read_candidates(world / "benchmark" / f"{split}.parquet")
         other = [row if row.chain == "WW" else replace(row, passages=("e0_p0", "e1_p0")) for row in rows]
         write_split(changed / "benchmark", split, other)
@@ -159,41 +148,6 @@ def test_public_training_sees_nothing_private(world: Path, tmp_path: Path) -> No
     assert retriever(changed, tmp_path / "after", **SHORT, data="public") == before
     mixed = retriever(world, tmp_path / "mixed", **SHORT)
     assert retriever(changed, tmp_path / "mixed-after", **SHORT) != mixed
-
-
-def test_the_reader_learns_to_read_from_public_chains(world: Path, tmp_path: Path) -> None:
-    """It answers about people it never saw, knows the right chain from a wrong one and shows the sentences."""
-    train_reader(**inputs(world, *TRAINING), config=READER, out=tmp_path)
-    reader = load_reader(tmp_path)
-    passages = read_passages(world / "corpora" / "passages.parquet")
-    place_of = {passage.id: place for place, passage in enumerate(passages)}
-    questions = read_questions(world / "benchmark", world / "candidates")
-    features = Encoded.load_shards({"0": world / "features-0", "1": world / "features-1"})
-    asked = Encoded.load(world / "question_features")
-    rows = questions.rows("test", chains=["WW"])
-    gold = np.concatenate([np.array(rows)[:, None], questions.gold(place_of)[rows]], 1)
-    wrong = np.stack([gold[:, 0], gold[:, 1], np.roll(gold[:, 2], 1)], 1)
-    texts = [passage.rendered for passage in passages]
-    read = read_chains(reader, asked, features, texts, np.concatenate([gold, wrong]), 30)
-    right, others = read[: len(rows)], read[len(rows) :]
-    answers = [questions.questions[row].answer for row in rows]
-    assert np.mean([exact_match(r.answer, a) for r, a in zip(right, answers, strict=True)]) > 0.8
-    assert np.mean([r.rank > o.rank for r, o in zip(right, others, strict=True)]) > 0.8
-    assert np.mean([r.support == ((0,), (0,)) for r in right]) > 0.8
-    assert all(name("lan", 0)[:3] == answer[:3] for answer in answers)
-
-
-def test_what_the_reader_reads_has_no_mark_of_gold(world: Path) -> None:
-    """The batch of a gold chain is made of texts alone: with the labels gone, it is the same."""
-    features = Encoded.load_shards({"0": world / "features-0", "1": world / "features-1"})
-    asked = Encoded.load(world / "question_features")
-    rows = np.array([[0, 0, 1], [1, 0, 97]])
-    batch = make_batch(asked, features, rows)
-    assert set(batch._fields) == {"question", "asked", "tokens", "real", "hop", "marks", "sentence", "sentences"}
-    alone = make_batch(asked, features, rows[:1])
-    length = alone.tokens.shape[1]
-    np.testing.assert_array_equal(batch.tokens[0, :length], alone.tokens[0])
-    np.testing.assert_array_equal(batch.marks[0, :length], alone.marks[0])
 
 
 def test_the_retriever_that_is_logged_is_the_one_on_the_disk(

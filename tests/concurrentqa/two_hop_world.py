@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.concurrentqa.benchmark.questions import read_questions
-from tasks.concurrentqa.benchmark.splits import Question, Split
+from tasks.concurrentqa.benchmark.splits import Question, Sample, Split
 from tasks.concurrentqa.questions.candidates import CHAINS, Candidate, Chain, write_candidates
 from tasks.encyclopedia.passages import Passage, write_passages
 from tasks.language.encoded import Encoded, capitals, sentence_slots, word_checksums
@@ -116,6 +116,7 @@ def write_world(folder: Path) -> None:
     write_passages(folder / "corpora" / "passages.parquet", all_passages)
     for split, some in splits.items():
         write_split(folder / "benchmark", split, some)
+    write_split(folder / "benchmark", "unfiltered", splits["test"][:8])
     # Rejected candidates: another wording of the public question about everybody, held-out people included.
     rejected = [
         replace(question(number, "WW"), question=f"Name the land of {name('per', number)}!", wording="land-of-home/1")
@@ -130,7 +131,7 @@ def write_world(folder: Path) -> None:
     encode(texts, [()] * len(texts)).save(folder / "question_features")
 
 
-def write_split(benchmark: Path, split: Split, candidates: Sequence[Candidate]) -> None:
+def write_split(benchmark: Path, split: Sample, candidates: Sequence[Candidate]) -> None:
     """Write the questions of one split, as the benchmark's stage does."""
     write_candidates(benchmark / f"{split}.parquet", [Question.of(each, split) for each in candidates], Question)
 

@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from tasks.base.errors import UserError
 from tasks.language.minilm import MiniLM, batches
-from tasks.language.smollm2 import SmolLM2
+from tasks.language.smollm2 import SmolLM2, convert
 
 TEXTS = ["the cat sat on the mat .", "who wrote about the capital of france ?", "dog", "", "a red, blue and green mat"]
 
@@ -103,6 +103,40 @@ def test_an_answer_is_the_same_alone_and_in_a_batch(llama: SmolLM2) -> None:
     assert len(set(together)) == 3
     assert llama.answer([]) == []
     assert llama.answer(prompts, 12, instruction="Be brief.") != together
+
+
+def test_what_is_completed_is_the_same_alone_and_in_a_batch_and_its_confidence_is_its_likelihood(
+    llama: SmolLM2,
+) -> None:
+    """A mean over padding, or over another prompt's tokens, would tell good answers from bad ones by their company."""
+    prompts = ["Where is the cat?", "Who?", "Which of the red, the green and the blue mat did the dog sit on?"]
+    together = llama.complete(prompts, 6)
+    for prompt, said in zip(prompts, together, strict=True):
+        (alone,) = llama.complete([prompt], 6)
+        assert alone.text == said.text
+        assert alone.confidence == pytest.approx(said.confidence, abs=1e-4)
+        assert said.confidence < 0
+    before = llama.tokenizer(prompts[1], add_special_tokens=False)["input_ids"]
+    logs = []
+    for _ in range(6):
+        with torch.no_grad():
+            scores = llama.model(input_ids=torch.tensor([before])).logits[0, -1].log_softmax(-1)
+        logs.append(float(scores.max()))
+        before = [*before, int(scores.argmax())]
+    if not set(before[-6:]) & {10, llama.tokenizer.eos_token_id}:
+        assert together[1].confidence == pytest.approx(sum(logs) / 6, abs=1e-4)
+
+
+def test_a_converted_model_says_what_it_said_before(tmp_path: Path) -> None:
+    """Weights of another layer, or a tokenizer that lost its chat template on the way."""
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "out").mkdir()
+    save_llama(tmp_path / "gguf")
+    convert(tmp_path / "gguf", tmp_path / "out")
+    before, after = SmolLM2(tmp_path / "gguf"), SmolLM2(tmp_path / "out")
+    for name, weight in before.model.state_dict().items():
+        assert torch.allclose(weight, after.model.state_dict()[name], atol=0.02), name
+    assert after.tokenizer.chat_template == before.tokenizer.chat_template
 
 
 def test_the_log_likelihood_is_that_of_the_next_tokens(llama: SmolLM2) -> None:

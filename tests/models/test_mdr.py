@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.retrieval.lexical import places_and_signs
-from models.retrieval.mdr import MARKS, SHARES, Retriever, Sizes, Terms, mdr_loss
+from models.retrieval.mdr import MARKS, SHARES, Dropout, Retriever, Sizes, Terms, mdr_loss
 
 WIDTH = 8
 
@@ -204,3 +204,13 @@ def test_all_that_is_to_be_trained_has_a_gradient() -> None:
     for name, weight in retriever.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
+
+
+def test_dropout_drops_whole_dimensions_of_an_example() -> None:
+    torch.manual_seed(0)
+    dropout, ones = Dropout(0.5), torch.ones(3, 7, 40)
+    dropped = dropout.train()(ones)
+    assert (dropped == dropped[:, :1]).all()
+    assert 0.3 < float((dropped == 0).float().mean()) < 0.7
+    assert not torch.equal(dropped[0, 0], dropped[1, 0])
+    torch.testing.assert_close(dropout.eval()(ones), ones)

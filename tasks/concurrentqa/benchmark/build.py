@@ -11,8 +11,9 @@ from models.config import Count, Fraction, Index, config
 from tasks.base import spool
 from tasks.base.errors import UserError
 from tasks.base.measures import measures
+from tasks.concurrentqa.benchmark import asked
 from tasks.concurrentqa.benchmark.datasheet import describe, majority_accuracy, markdown, shared_share
-from tasks.concurrentqa.benchmark.filters import Fell, contains, filters, sift
+from tasks.concurrentqa.benchmark.filters import SEARCHES, Fell, contains, filters, sift
 from tasks.concurrentqa.benchmark.original import write_corpus, write_questions
 from tasks.concurrentqa.benchmark.splits import (
     SPLITS,
@@ -20,6 +21,7 @@ from tasks.concurrentqa.benchmark.splits import (
     Split,
     assign,
     choose,
+    parts,
     split_of,
     split_wordings,
     templates,
@@ -44,21 +46,26 @@ class Benchmark:
     """`test`, `dev` and `train` count the questions that are wanted of each chain.
 
     `most_test` and `most_train` bound those that are taken where there are more. Of the chains that mix the
-    corpora, EW and WE, only the share `mixed` is wanted in train.
+    corpora, EW and WE, only the share `mixed` is wanted in train. `unfiltered` bounds the questions of each chain in
+    the sample that no search has filtered.
 
     `cap` is the largest share that an answer may have of a family in a split. `closed_book` asks SmolLM2 every bridge
-    question that would become one of dev or test, and drops those that it knows.
+    question that would become one of dev or test, and drops those that it knows. With `unasked` nothing that an
+    earlier benchmark asked about is in dev or test (see `asked`). The search for splits moves each part `moves` times.
     """
 
     seed: Index
-    test: Count = 400
+    test: Count = 300
     dev: Count = 30
-    train: Count = 600
+    train: Count = 400
     mixed: Fraction = 2 / 3
-    most_test: Count = 425
+    most_test: Count = 350
     most_train: Count = 1500
+    unfiltered: Count = 200
     cap: Fraction = 0.1
     closed_book: bool = True
+    unasked: bool = True
+    moves: Count = 3000
 
     def wanted(self) -> dict[str, dict[Split, int]]:
         """How many questions of each chain each split should have."""
@@ -92,21 +99,39 @@ def build(
     """Filter and split the candidates, and write the benchmark.
 
     `vectors` are the shards of the passages' features by number: passage i is in shard i mod (number of shards).
-    Writes questions.parquet (the candidates' columns, `id` and `split`) and the same split by split; for readers of the
-    original CQA_{train,dev,test}_all.json and corpora/{private,public,combined}_corpus.json; datasheet.json and
-    datasheet.md; and metrics.json. Where candidates are too few the splits are smaller, and the datasheet says so.
+    Writes questions.parquet (the candidates' columns, `id` and `split`) and the same split by split; unfiltered.parquet
+    with questions as those of test, none of them rejected for what a search finds or a language model knows; for
+    readers of the original CQA_{train,dev,test}_all.json and corpora/{private,public,combined}_corpus.json;
+    datasheet.json and datasheet.md; and metrics.json. Where candidates are too few the splits are smaller, and the
+    datasheet says so.
     """
+    if config.unasked and not asked.WORDINGS:
+        raise UserError(
+            "data/concurrentqa/asked.yaml is empty: say there what was asked before, or set unasked to false."
+        )
     passages = {passage.id: passage for passage in read_passages(corpora / "passages.parquet")}
     made = read_candidates(candidates / "candidates.parquet")
     random.Random(config.seed).shuffle(made)
-    wording_split = split_wordings((candidate.wording for candidate in made), config.shares(), config.seed)
+    wordings = (candidate.wording for candidate in made)
+    wording_split = split_wordings(
+        wordings, config.shares(), config.seed, asked.WORDINGS if config.unasked else frozenset()
+    )
     stored = read_vectors(vectors)
     if len(stored) != len(passages):
         raise UserError(f"There are {len(stored)} vectors of {len(passages)} passages: encode these corpora.")
-    kept, fell = sift(made, filters(passages, stored, MiniLM(minilm, THREADS).encode, wording_split))
+    checks = filters(passages, stored, MiniLM(minilm, THREADS).encode, wording_split)
+    before = [check.name for check in checks].index(SEARCHES[0])
+    sound, fell = sift(made, checks[:before])
+    kept, fell_of_these = sift(sound, checks[before:])
+    about = {part for candidate in sound for part in parts(candidate)}
+    before_now = asked.asked_before(about) if config.unasked else set()
+    part_split = assign(kept, wording_split, config.wanted(), config.cap, config.seed, config.moves, before_now)
     knows = closed_book(SmolLM2(smollm2, THREADS)) if config.closed_book else None
-    questions, fell_later = select(kept, wording_split, knows, config)
-    write(questions, [*fell, *fell_later], passages, config, out)
+    questions, fell_later = select(kept, part_split, wording_split, knows, config)
+    unasked, _ = sift(sound, [check for check in checks[before:] if check.name not in SEARCHES])
+    known: dict[str, Split] = dict.fromkeys(before_now, "train")
+    unfiltered = take_unfiltered(unasked, known | part_split, wording_split, config)
+    write(questions, unfiltered, [*fell, *fell_of_these, *fell_later], passages, config, out)
 
 
 def closed_book(model: SmolLM2) -> Knows:
@@ -120,10 +145,13 @@ def closed_book(model: SmolLM2) -> Knows:
 
 
 def select(
-    candidates: Sequence[Candidate], wording_split: Mapping[str, Split], knows: Knows | None, config: Benchmark
+    candidates: Sequence[Candidate],
+    part_split: Mapping[str, Split],
+    wording_split: Mapping[str, Split],
+    knows: Knows | None,
+    config: Benchmark,
 ) -> tuple[list[Question], list[Fell]]:
     """The questions of all splits, by split, chain and id, and how many candidates of each chain they leave out."""
-    part_split = assign(candidates, wording_split, config.wanted(), config.cap, config.seed)
     template = templates(candidates)
     pools: defaultdict[tuple[str, Split | None], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -148,6 +176,32 @@ def select(
     return sorted(questions, key=lambda each: (SPLITS.index(each.split), each.chain, each.id)), counts
 
 
+def take_unfiltered(
+    candidates: Sequence[Candidate],
+    part_split: Mapping[str, Split],
+    wording_split: Mapping[str, Split],
+    config: Benchmark,
+) -> list[Question]:
+    """Questions of each chain that no search has filtered, in wordings of test, about nothing that train or dev is.
+
+    What a search finds in one step is among them as often as it is among what the recipes make, so that on them a
+    search which the benchmark's filters used can be compared with others.
+    """
+    template = templates(candidates)["test"]
+    taken: list[Question] = []
+    for chain in CHAINS:
+        pool = [
+            candidate
+            for candidate in candidates
+            if candidate.chain == chain
+            and wording_split[candidate.wording] == "test"
+            and all(part_split.get(part, "test") == "test" for part in parts(candidate))
+        ]
+        chosen, _ = choose(pool, config.unfiltered, config.cap, template)
+        taken += sorted((Question.of(each, "unfiltered") for each in chosen), key=lambda each: each.id)
+    return taken
+
+
 def _chosen(
     pool: Sequence[Candidate], most: int, cap: float, template: Mapping[str, str], knows: Knows | None
 ) -> tuple[list[Candidate], int, int]:
@@ -169,6 +223,7 @@ def _chosen(
 
 def write(
     questions: Sequence[Question],
+    unfiltered: Sequence[Question],
     fell: Sequence[Fell],
     passages: Mapping[str, Passage],
     config: Benchmark,
@@ -176,6 +231,7 @@ def write(
 ) -> None:
     """Write all files of the benchmark into the folder `out`."""
     write_candidates(out / "questions.parquet", questions, Question)
+    write_candidates(out / "unfiltered.parquet", unfiltered, Question)
     for split in SPLITS:
         members = [question for question in questions if question.split == split]
         write_candidates(out / f"{split}.parquet", members, Question)
@@ -185,17 +241,19 @@ def write(
         inside = [passage for passage in passages.values() if passage.scope == scope]
         write_corpus(out / "corpora" / f"{scope}_corpus.json", inside)
     write_corpus(out / "corpora" / "combined_corpus.json", passages.values())
-    sheet = describe(questions, fell, passages, config.wanted())
+    sheet = describe(questions, unfiltered, fell, passages, config.wanted())
     (out / "datasheet.json").write_text(json.dumps(sheet, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (out / "datasheet.md").write_text(markdown(sheet), encoding="utf-8")
-    rows = metrics(questions, fell, config.seed)
+    rows = metrics(questions, unfiltered, fell, config.seed)
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     spool.table("filters", [row for row in rows if "rejected" in row])
     spool.table("questions", [row for row in rows if "questions" in row])
 
 
-def metrics(questions: Sequence[Question], fell: Sequence[Fell], seed: int) -> list[dict[str, Any]]:
-    """Rows of metrics.json: arm is a filter, a split, or `test` for what is said of the test questions."""
+def metrics(
+    questions: Sequence[Question], unfiltered: Sequence[Question], fell: Sequence[Fell], seed: int
+) -> list[dict[str, Any]]:
+    """Rows of metrics.json: arm is a filter, a split or the unfiltered sample."""
     rows: list[dict[str, Any]] = [
         {
             **{name: each.filter for name in ("arm", "filter")},
@@ -210,4 +268,7 @@ def metrics(questions: Sequence[Question], fell: Sequence[Fell], seed: int) -> l
             if split == "test" and count:
                 row |= {"majority": majority_accuracy(questions, chain), "shared": shared_share(questions, chain)}
             rows.append(row)
+        named = {name: "unfiltered" for name in ("arm", "split")}
+        count = sum(each.chain == chain for each in unfiltered)
+        rows.append({**named, "domain": chain, "seed": seed, "questions": count})
     return rows

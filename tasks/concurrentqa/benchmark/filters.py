@@ -53,6 +53,9 @@ class Fell:
     kept: int
 
 
+SEARCHES = ("one-hop BM25", "one-hop MiniLM", "hop-2-only")
+"""The filters that ask a search; only "near-duplicate" comes after them."""
+
 BRIDGE = ("bridge",)
 BOTH = ("bridge", "comparison")
 

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Split = Literal["train", "dev", "test", "extra"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test", "extra")
+Split = Literal["train", "dev", "test", "unfiltered", "extra"]
+WRITTEN: tuple[Split, ...] = ("train", "dev", "test", "unfiltered")
+"""Those that the benchmark has files of."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions, each with its split: one of the benchmark, or "extra" for more to train on, which has no id."""
+    """Questions, each with its split: one of the benchmark, its unfiltered sample (which may share some with test), or
+    "extra" for more to train on, which has no id."""
 
     questions: list[Candidate]
     ids: list[str]
@@ -36,17 +38,17 @@ class Questions:
 
 
 def read_questions(benchmark: Path, candidates: Path) -> Questions:
-    """The questions of all splits, followed by the extra ones.
+    """The questions of all splits and of the unfiltered sample, followed by the extra ones.
 
     Extra are those candidates that the benchmark does not use, but for every one that shares a passage, a bridge, a
-    sender or a wording with a question of dev or test: they have to be unknown to whoever is trained.
+    sender or a wording with a question that is not of train: they have to be unknown to whoever is trained.
     """
     from pyarrow import parquet
 
     found: list[Candidate] = []
     ids: list[str] = []
     splits: list[Split] = []
-    for split in SPLITS[:3]:
+    for split in WRITTEN:
         path = benchmark / f"{split}.parquet"
         read = read_candidates(path)
         found += read

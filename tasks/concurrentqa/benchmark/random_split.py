@@ -25,7 +25,7 @@ class RandomSplit:
 
     seed: Index
     probabilities: tuple[Fraction, ...] = (0.25, 0.5, 0.75)
-    draws: Count = 8
+    draws: Count = 200
 
 
 @measures(
@@ -37,11 +37,9 @@ class RandomSplit:
 def split_randomly(*, benchmark: Path, config: RandomSplit, out: Path) -> None:
     """Make public articles private at random, and write what becomes of the public two-hop questions.
 
-    Every question of two articles is kept, those with one in each scope too. Writes scopes.parquet (article,
-    probability, seed, private), examples.parquet (question, probability, seed, chain) and metrics.json, where arm is
-    "split" or a chain type and domain is p.
+    Every question of two articles is kept, those with one in each scope too. Writes metrics.json, where arm is "split"
+    or a chain type and domain is p.
     """
-    import pyarrow
     import pyarrow.parquet
 
     ids = pyarrow.parquet.read_table(benchmark / "questions.parquet", columns=["id"])["id"].to_pylist()
@@ -51,21 +49,14 @@ def split_randomly(*, benchmark: Path, config: RandomSplit, out: Path) -> None:
         if question.chain == "WW"
     ]
     articles = sorted({passage for _, passages in asked for passage in passages})
-    scopes: list[dict[str, Any]] = []
-    examples: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for probability in config.probabilities:
         for seed in range(config.seed, config.seed + config.draws):
             private = draw(articles, probability, seed)
-            about = {"probability": probability, "seed": seed}
-            scopes += [{"article": article, "private": article in private, **about} for article in articles]
             chains = {
                 name: "".join("E" if passage in private else "W" for passage in passages) for name, passages in asked
             }
-            examples += [{"question": name, "chain": chain, **about} for name, chain in chains.items()]
             rows += measured(chains, probability, seed)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(scopes), out / "scopes.parquet")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(examples), out / "examples.parquet")
     (out / "metrics.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     spool.table("allowed", [row for row in rows if "allowed" in row])
 

@@ -1,13 +1,14 @@
 """Train, dev and test that share no bridge, no sender and no wording, and a choice of questions balanced over families.
 
 Every bridge, sender and wording belongs to one split; a candidate whose parts belong to different ones is lost. Which
-belongs where is found by simulated annealing towards the sizes that are wanted.
+belongs where is found by simulated annealing towards the sizes that are wanted. What an earlier dev or test asked about
+(see `asked`) is for training: what came of those questions is known, so that they can test nothing any more.
 """
 
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Literal, Self
@@ -15,6 +16,8 @@ from typing import Literal, Self
 from tasks.concurrentqa.questions.candidates import Candidate
 
 Split = Literal["train", "dev", "test"]
+Sample = Literal["train", "dev", "test", "unfiltered"]
+"""Where a question stands: in a split, or in the sample that no search has filtered."""
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 YES_NO = frozenset({"yes", "no"})
@@ -26,8 +29,6 @@ WEIGHTS: dict[Split, float] = {"train": 1, "dev": 1, "test": 2}
 """What all the wanted questions of a chain are worth in each split."""
 SURPLUS = 0.02
 """What a train question above the wanted number is worth, a wanted one being worth 1."""
-MOVES = 3000
-"""How often each part is moved, or is left where it is after all."""
 HOTTEST, COLDEST = 0.01, 0.0001
 """Temperatures, in the value of all wanted questions of a chain in a split."""
 
@@ -37,19 +38,22 @@ class Question(Candidate):
     """A candidate in a split; `id` is the same in every build, as long as the question and its passages are."""
 
     id: str
-    split: Split
+    split: Sample
 
     @classmethod
-    def of(cls, candidate: Candidate, split: Split) -> Self:
+    def of(cls, candidate: Candidate, split: Sample) -> Self:
         """The question that `candidate` becomes in `split`."""
         digest = sha256("\n".join((candidate.question, candidate.answer, *candidate.passages)).encode()).hexdigest()
         return cls(**asdict(candidate), id=f"{candidate.chain}-{digest[:12]}", split=split)
 
 
-def split_wordings(wordings: Iterable[str], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
+def split_wordings(
+    wordings: Iterable[str], shares: Mapping[Split, float], seed: int, asked: Collection[str] = ()
+) -> dict[str, Split]:
     """The split that each wording ("family/3") is used in; of three or more of a family, each split has one.
 
-    A family with two has none in dev; one with a single wording is for training.
+    A family with two has none in dev; one with a single wording is for training, and so are the wordings in `asked`:
+    of the others as many as without those are for test, then for dev.
     """
     families: defaultdict[str, list[str]] = defaultdict(list)
     for wording in sorted(set(wordings)):
@@ -59,8 +63,9 @@ def split_wordings(wordings: Iterable[str], shares: Mapping[Split, float], seed:
         random.Random(f"{seed} {family}").shuffle(members)
         test = max(1, round(shares["test"] * len(members))) if len(members) > 1 else 0
         dev = max(1, round(shares["dev"] * len(members))) if len(members) > 2 else 0
-        for place, wording in enumerate(members):
-            found[wording] = "test" if place < test else "dev" if place < test + dev else "train"
+        found |= dict.fromkeys(members, "train")
+        for place, wording in enumerate([wording for wording in members if wording not in asked][: test + dev]):
+            found[wording] = "test" if place < test else "dev"
     return found
 
 
@@ -79,9 +84,14 @@ def assign(
     wanted: Mapping[str, Mapping[Split, int]],
     cap: float,
     seed: int,
+    moves: int,
+    asked: Collection[str] = (),
 ) -> dict[str, Split]:
-    """The split of every bridge and sender, so that as many of the questions `wanted` of each chain are whole."""
-    return _Search(candidates, wording_split, wanted, cap).run(random.Random(seed))
+    """The split of every bridge and sender, so that as many of the questions `wanted` of each chain are whole.
+
+    Each is moved `moves` times, or is left where it is after all; those in `asked` are for training.
+    """
+    return _Search(candidates, wording_split, wanted, cap).run(random.Random(seed), moves, asked)
 
 
 def split_of(candidate: Candidate, part_split: Mapping[str, Split], wording_split: Mapping[str, Split]) -> Split | None:
@@ -204,19 +214,21 @@ class _Search:
             for name in answers
         ]
 
-    def run(self, rng: random.Random) -> dict[str, Split]:
-        """Anneal from a random state, and return the split of every part."""
-        self.split = [rng.randrange(len(SPLITS)) for _ in self.parts]
+    def run(self, rng: random.Random, moves: int, asked: Collection[str]) -> dict[str, Split]:
+        """Anneal from a random state, and return the split of every part; those in `asked` stay in train."""
+        train = SPLITS.index("train")
+        self.split = [train if part in asked else rng.randrange(len(SPLITS)) for part in self.parts]
+        free = [number for number, part in enumerate(self.parts) if part not in asked]
         self.place = [self.placed(item) for item in range(len(self.members))]
         self.frequency = [0] * len(self.limits)
         self.count = [0] * len(self.targets)
         for item, place in enumerate(self.place):
             if place >= 0:
                 self.put(item, place, 1)
-        steps = MOVES * len(self.parts)
+        steps = moves * len(free)
         for step in range(steps):
             temperature = HOTTEST * (COLDEST / HOTTEST) ** (step / steps)
-            part = rng.randrange(len(self.parts))
+            part = rng.choice(free)
             self.move(part, (self.split[part] + rng.randrange(1, len(SPLITS))) % len(SPLITS), temperature, rng)
         return {part: SPLITS[split] for part, split in zip(self.parts, self.split, strict=True)}
 

@@ -1,4 +1,4 @@
-"""Two-hop retrieval of all questions under every policy, another process serving the public index over HTTP."""
+"""Two-hop retrieval of all questions; under a policy another process serves the public index over HTTP."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,9 @@ MITIGATIONS: tuple[tuple[str, Mode], ...] = (
 """Half of the beam for each scope, gold domains only, one index over both corpora, indexes without what the second hop
 needs, public retrieval before private, and a downloaded slice of the public corpus."""
 
+FREE: tuple[tuple[str, Mode], ...] = (("none", "overall"),)
+"""Without any policy: nothing is to be kept back, so that nobody else needs to host the public index."""
+
 
 @config
 class Search:
@@ -53,8 +56,8 @@ class Search:
 
 @config
 class SparseSearch:
-    """The same for BM25; its second query is the question with the first passage's head (an article's title, a mail's
-    sender and subject) or with all of its text."""
+    """The same for BM25, without a policy; its second query is the question with the first passage's head (an article's
+    title, a mail's sender and subject) or with all of its text."""
 
     search: Search
     second_query: Literal["head", "text"] = "head"
@@ -62,10 +65,9 @@ class SparseSearch:
 
 @config
 class FrozenSearch:
-    """The same for the frozen encoder under `policies`; it reads the question with the first passage anew."""
+    """The same for the frozen encoder, without a policy; it reads the question with the first passage anew."""
 
     search: Search
-    policies: tuple[str, ...] = ("none",)
 
 
 @config
@@ -138,7 +140,7 @@ class Asked:
 
 
 def retrieve_sparse(*, corpora: Path, benchmark: Path, candidates: Path, config: SparseSearch, out: Path) -> None:
-    """BM25, in every policy; see `_search` for what is written.
+    """BM25; see `_search` for what is written.
 
     Each index has its own statistics, so the scores of two indexes are not on quite the same scale.
     """
@@ -154,9 +156,7 @@ def retrieve_sparse(*, corpora: Path, benchmark: Path, candidates: Path, config:
             f"{questions.texts[row]} {heads[place]}" for row, place in zip(rows.tolist(), places.tolist(), strict=True)
         ]
 
-    corpus = Corpus(passages, None, texts)
-    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in POLICIES]
-    _search(questions, questions.texts, second, corpus, modes, config.search, out)
+    _search(questions, questions.texts, second, Corpus(passages, None, texts), FREE, config.search, out)
 
 
 def retrieve_frozen(
@@ -176,8 +176,7 @@ def retrieve_frozen(
     second = _joint(MiniLM(minilm), questions, passages)
     corpus = Corpus(passages, Encoded.load_shards(features).vectors, None)
     asked = Encoded.load(question_features).vectors[questions.rows]
-    modes: list[tuple[str, Mode]] = [(policy, "overall") for policy in config.policies]
-    _search(questions, asked, second, corpus, modes, config.search, out)
+    _search(questions, asked, second, corpus, FREE, config.search, out)
 
 
 def retrieve_encoder(
@@ -248,40 +247,49 @@ def _search(
 
     `second(questions, places)` makes the second hop's queries of questions and of their first passages' places.
     chains.parquet has one row a chain: question (its row among all), policy, mode, rank, passage1, passage2 (ids) and
-    score. audit.json has one entry a policy and mode: what the client sent, and what the service says it saw.
+    score. audit.json has one entry a policy and mode: what the client sent, and what the service says it saw; none
+    where all is searched on this machine.
     """
     from pyarrow import Table, parquet
 
     from models.retrieval.index import Remembering
-    from models.retrieval.scopes import Policy
+    from models.retrieval.scopes import Policy, Scope
     from models.retrieval.search import Local
 
     rows: list[dict[str, Any]] = []
     audits: list[dict[str, Any]] = []
+
+    def keep(policy: str, mode: Mode, indexes: "Mapping[Scope, Searcher]") -> set[str]:
+        """Search, keep the chains, and tell the digests of the queries that derive from a private passage."""
+        private: set[str] = set()
+        chains = questions.chains if mode == "oracle" else None
+        paths = find(first, second, corpus, indexes, Policy(policy), beam_of(mode, config), private, chains)
+        rows.extend({"policy": policy, "mode": mode, **row} for row in _ranked(paths, questions))
+        return private
+
     public, here = corpus.only("public"), Local(Remembering(corpus.only("private").index()))
-    with TemporaryDirectory() as folder:
-        served = Path(folder) / "served.jsonl"
-        with serve(served, public.ids, public.vectors, public.texts) as address:
-            for policy, mode in modes:
-                client = connect(address, Policy(policy), Path(folder) / "sent.jsonl")
-                private: set[str] = set()
-                indexes = indexes_for(mode, questions, corpus, here, client, config)
-                chains = questions.chains if mode == "oracle" else None
-                paths = find(first, second, corpus, indexes, client.policy, beam_of(mode, config), private, chains)
-                rows += [{"policy": policy, "mode": mode, **row} for row in _ranked(paths, questions)]
-                saw = seen(served)
-                served.unlink(missing_ok=True)  # so that the next search has a log of its own
-                audits.append(
-                    {
-                        "policy": policy,
-                        "mode": mode,
-                        **asdict(client.costs),
-                        "seen_requests": saw.requests,
-                        "seen_queries": saw.queries,
-                        "seen_bytes": saw.bytes,
-                        "seen_private": saw.among(private),
-                    }
-                )
+    if tuple(modes) == FREE:
+        keep(*FREE[0], {Scope.PRIVATE: here, Scope.PUBLIC: Local(Remembering(public.index()))})
+    else:
+        with TemporaryDirectory() as folder:
+            served = Path(folder) / "served.jsonl"
+            with serve(served, public.ids, public.vectors, public.texts) as address:
+                for policy, mode in modes:
+                    client = connect(address, Policy(policy), Path(folder) / "sent.jsonl")
+                    private = keep(policy, mode, indexes_for(mode, questions, corpus, here, client, config))
+                    saw = seen(served)
+                    served.unlink(missing_ok=True)  # so that the next search has a log of its own
+                    audits.append(
+                        {
+                            "policy": policy,
+                            "mode": mode,
+                            **asdict(client.costs),
+                            "seen_requests": saw.requests,
+                            "seen_queries": saw.queries,
+                            "seen_bytes": saw.bytes,
+                            "seen_private": saw.among(private),
+                        }
+                    )
     parquet.write_table(Table.from_pylist(rows), out / "chains.parquet")
     (out / "audit.json").write_text(json.dumps(audits, indent=1) + "\n")
     spool.table("audit", audits)
