@@ -2,7 +2,7 @@
 # Another command runs in it as well: docker run --rm -v "$PWD/data:/tenfold/data" tenfold make reproduce
 FROM python:3.11-bookworm
 RUN apt-get update \
- && apt-get install -y --no-install-recommends chromium git make munge npm openssh-server slurm-wlm \
+ && apt-get install -y --no-install-recommends chromium git make npm openssh-server \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /tenfold
 COPY pyproject.toml constraints.txt Makefile README.md LICENSE ./

@@ -126,7 +126,7 @@ def show_places(cluster: "Cluster") -> None:
     shown = Table("stage", "host", *(f"{column} (s)" for column in ("queue", "transfer", "run", "rest")), "MB", "tries")
     for out, place in cluster.places.items():
         seconds = (f"{value:.2f}" for value in (place.queue, place.transfer, place.run, place.rest))
-        shown.add_row(out.removeprefix("data/"), place.host, *seconds, f"{place.bytes / 1e6:.2f}", str(place.tries))
+        shown.add_row(out.removeprefix("data/"), place.host, *seconds, f"{place.bytes / 1e6:.3f}", str(place.tries))
     console.print(shown)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Clone, wait_for
-from farm import PATIENT, own_turns, set_remote, where
+from farm import PATIENT, alone, forks, mini, own_turns, same, set_remote, where
 from slurm import install, slurm
-from test_cluster import alone, mini, same
 
-__all__ = ["alone", "mini"]
+__all__ = ["alone", "forks", "mini"]
+pytestmark = pytest.mark.slow
 
 
 def test_a_reproduction_on_slurm(mini: Clone, alone: Clone, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def worker(
     cpus: Annotated[int | None, typer.Option(min=1, help="Stages at once; by default one a core.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="By default all that there are.")] = None,
     memory: Annotated[float | None, typer.Option(min=0, help="In GB; by default all that there is.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="All GPUs in one process, for stages that need several.")
+    ] = False,
     certificates: Certificates = security.CERTIFICATES,
     while_input_is_open: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
@@ -39,7 +42,7 @@ def worker(
     serve = _serve()
     if while_input_is_open:
         serve.end_with_input()
-    serve.work(address, name, cpus, gpus, memory, certificates)
+    serve.work(address, name, cpus, gpus, memory, certificates, together=together)
 
 
 def scheduler(

@@ -19,9 +19,9 @@ from tasks.base.files import ROOT
 from tasks.base.manifest import DISTRIBUTIONS
 
 LOOK_SECONDS = 0.5
-CONNECT_SECONDS = 20
 PATIENCE_SECONDS = float(os.environ.get("TENFOLD_CLUSTER_PATIENCE", "120"))
 """How long a scheduler, or all workers that could take a stage, may be gone before the stage fails."""
+CONNECT_SECONDS = min(20.0, PATIENCE_SECONDS)
 
 T = TypeVar("T")
 

@@ -77,8 +77,19 @@ def schedule(host: str, port: int, tls: bool, certificates: Path, say: Callable[
     asyncio.run(run())
 
 
-def work(address: str, name: str, cpus: int | None, gpus: int | None, memory: float | None, certificates: Path) -> None:
+def work(
+    address: str,
+    name: str,
+    cpus: int | None,
+    gpus: int | None,
+    memory: float | None,
+    certificates: Path,
+    *,
+    together: bool = False,
+) -> None:
     """Be a worker until a signal comes: a process for each GPU, with that one alone visible, or one without any.
+
+    With `together` it is one process with all GPUs.
 
     Raises:
         UserError: the address is plain TCP beyond loopback, or certificates are missing.
@@ -89,7 +100,7 @@ def work(address: str, name: str, cpus: int | None, gpus: int | None, memory: fl
         raise UserError(f"This machine has {len(cards)} GPUs, not {gpus}.")
     cpus, memory = cpus or cores(), memory if memory is not None else _memory()
     name = name or socket.gethostname()
-    if len(cards) > 1:
+    if len(cards) > 1 and not together:
         _one_each(cards, address, name, max(1, cpus // len(cards)), memory / len(cards), certificates)
         return
     offers = {"cpu": cpus, "gpu": len(cards), "memory": round(memory, 1)}
