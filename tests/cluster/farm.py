@@ -23,6 +23,7 @@ from minis import new_mini
 
 from flows.engine.server import free_port
 from tasks.running.digests import Digests
+from tasks.running.spools import is_alive
 
 PATIENCE = 900
 """Seconds after which something that should have happened is taken never to happen, on a machine that may be busy."""
@@ -239,11 +240,15 @@ class SharedFarm(Farm):
             if machine.is_over():
                 self.workers[name] = self.worker(name)
         wait_for(lambda: self.names() == {"a", "b"}, "the workers")
-        for name in ("a", "b"):
-            wait_for(lambda name=name: not list((self.folder / name).glob(".tenfold/workspaces/*")), "the stages' end")
+        wait_for(lambda: not self._runs(), "the stages' end")
         for path in [*self.hold.iterdir(), *self.folder.glob("*-computed")]:
             path.unlink()
         shutil.rmtree(self.remote / "runs", ignore_errors=True)
+
+    def _runs(self) -> bool:
+        """Whether a worker that lives has something in hand."""
+        places = [place.name for name in self.workers for place in (self.folder / name).glob(".tenfold/workspaces/*")]
+        return any(is_alive("-".join(place.split("-")[:2])) for place in places)
 
 
 def set_remote(clone: Clone, url: str, **options: str) -> None:

@@ -24,7 +24,7 @@ OURS = (
 )  # fmt: skip
 """Imported for what they import, and forgotten."""
 OTHERS = (
-    "distributed", "distributed.dashboard.scheduler", "distributed.http.scheduler", "distributed.protocol.tls",
+    "distributed", "distributed.dashboard.scheduler", "distributed.http.scheduler",
     "dvc.repo", "dvc.data_cloud", "dvc.stage.cache", "dvc.fs", "dvc_data.hashfile.hash", "dvc_data.hashfile.db.local",
     "dvc_objects.fs.local", "scipy.stats", "pydantic.dataclasses", "typer", "yaml", "jinja2", "rich.progress",
     "cryptography.x509",

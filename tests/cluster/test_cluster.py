@@ -336,8 +336,10 @@ def test_doctor_examines_a_cluster(farm: SharedFarm) -> None:
     [
         ("hosts: []", "it names one of scheduler, hosts and slurm"),
         ("slurm: {worker: 4}", "slurm.workers: field required"),
-        ("- 1", "is no YAML that describes a cluster"),
+        ("- 1", "input should be an object"),
+        ("hosts: [", "is no YAML that describes a cluster"),
         ("hosts: [{ssh: m2}]", "hosts.0.folder: field required"),
+        ("hosts: [{ssh: -i key a@m2, folder: x}, {ssh: m2, folder: y}]", "two hosts are called m2: give each a name"),
     ],
 )
 def test_a_file_that_describes_no_cluster(text: str, sentence: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ its own.
 """
 
 import json
+import os
 import signal
 import threading
 import time
@@ -123,7 +124,7 @@ class Cluster:
                 )
         if answer["code"] == 0:
             back = time.monotonic()
-            self.remote.fetch([answer["entry"]["outs"][0]["md5"]])
+            self._bring_output(stage, task, f"{self._key(stage, wanted)}.{attempt}", answer)
             self._took(stage, answer)
             there = answer["seconds"]
             fetch, wait, run, push = (there.get(name, 0.0) for name in ("fetch", "wait", "run", "push"))
@@ -137,6 +138,22 @@ class Cluster:
                 tries=attempt,
             )
         return Ended(answer["code"], answer["cpu"])
+
+    def _bring_output(self, stage: ConcreteStage, task: dict[str, Any], key: str, answer: dict[str, Any]) -> None:
+        """Fetch what a stage gave; what of it is damaged at the remote, its maker sends again."""
+        for again in range(1, TRIES + 1):
+            try:
+                self.remote.fetch([answer["entry"]["outs"][0]["md5"]])
+                return
+            except RemoteAway as problem:
+                if again == TRIES or self.roster.stopping.is_set():
+                    raise
+                self.say(f"{stage.title}: {problem} It is sent again.")
+                others = [name for name in self.roster.describe() if name != answer["host"]]
+                asked = {**task, "again": True}
+                answer = self._answer(stage, asked, f"{key}.again.{again}", others, Path(os.devnull))
+                if answer["code"] != 0:
+                    raise
 
     def result(self, stage: ConcreteStage) -> Entry:
         """What the record is to say of a stage that has just run."""
@@ -160,6 +177,7 @@ class Cluster:
             "level": instructions_of(stage.environment or ""),
             "alone": stage.kind == "measure",
             "remote": self.remote.name,
+            "again": False,
         }
 
     def _bundle(self, name: str, files: Callable[[], list[str]]) -> str:

@@ -67,7 +67,7 @@ def started(settings: Settings) -> Iterator[Started]:
 
 def _by_ssh(host: Host, address: str, certificates: Path | None) -> subprocess.Popen[bytes]:
     """A worker in the checkout of another machine, which ends when the connection does."""
-    words = [host.python, "-m", "tools", "worker", address, "--name", host.name or host.ssh, "--while-input-is-open"]
+    words = [host.python, "-m", "tools", "worker", address, "--name", host.called, "--while-input-is-open"]
     for name, value in (("cpus", host.cpus), ("gpus", host.gpus), ("memory", host.memory)):
         words += [f"--{name}", str(value)] if value is not None else []
     place = f"cd {_quoted(host.folder)}"

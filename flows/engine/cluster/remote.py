@@ -154,11 +154,13 @@ class Remote:
         return str(self._fs.join(self._objects, digest[:2], digest[2:]))
 
     def _all(self, call: Callable[[str], int], digests: Iterable[str]) -> int:
+        """Some at a time, and all whatever becomes of one: what else is damaged is removed and sent again, too."""
         asked = list(digests)
         if len(asked) < 2:
             return sum(map(call, asked))
         with ThreadPoolExecutor(JOBS) as pool:
-            return sum(pool.map(call, asked))
+            calls = [pool.submit(call, digest) for digest in asked]
+        return sum(each.result() for each in calls)
 
     def _put(self, digest: str) -> int:
         source = object_path(digest)

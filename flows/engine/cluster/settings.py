@@ -30,6 +30,11 @@ class Host:
     gpus: Index | None = None
     memory: NotNegative | None = None
 
+    @property
+    def called(self) -> str:
+        """What it is called in logs, tables and tags, which nobody's login or key is any business of."""
+        return self.name or (self.ssh.split() or [""])[-1].rpartition("@")[2]
+
 
 @config
 class Slurm:
@@ -66,6 +71,9 @@ class Settings:
     def __post_init__(self) -> None:
         if sum(map(bool, (self.scheduler, self.hosts, self.slurm))) != 1:
             raise ValueError("it names one of scheduler, hosts and slurm")
+        called = [host.called for host in self.hosts]
+        if twice := {name for name in called if called.count(name) > 1}:
+            raise ValueError(f"two hosts are called {min(twice)}: give each a name")
 
 
 def read(given: str) -> Settings:

@@ -44,7 +44,8 @@ Told = Mapping[str, Any]
 Tell = Callable[[Told], None]
 Task = Mapping[str, Any]
 """What a driver sends: `command`, `out`, `entry` (the record's words for it), `code` (bundles by digest), `inputs`
-(path → digest), `params` (file → settings), `level` (of instructions), `alone`, and `remote`, its name."""
+(path → digest), `params` (file → settings), `level` (of instructions), `alone`, `remote`, its name, and `again`, where
+what was made of this is to be sent once more."""
 
 GIVEN = STATE / "given"
 """What each stage gave when it last ran here."""
@@ -101,8 +102,12 @@ class Site:
         try:
             # One at a time of a name on this host, where they share checkpoints: one that a scheduler has lost goes on.
             with turns.turn(STATE / "turns" / f"stage-{slug(task['out'])}") as waited:
-                known = _given(task) if waited else None
+                known = _given(task) if waited or task["again"] else None
                 if known:
+                    if task["again"]:
+                        remote = self.remote(task["remote"])
+                        remote.forget()
+                        remote.push(out["md5"] for out in known["entry"]["outs"])
                     answer |= {**known, "log": f"{self.name} was already making it.\n".encode()}
                 else:
                     self._run(task, key, answer, tell, is_wanted)
