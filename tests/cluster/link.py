@@ -12,6 +12,7 @@ class SlowLink:
     def __init__(self, to: int, *, seconds: float, rate: float) -> None:
         self._to, self._seconds, self._rate = to, seconds, rate
         self.port = self.bytes = 0
+        self._ends: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -22,12 +23,18 @@ class SlowLink:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._close)
         self._thread.join()
+
+    def _close(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
+        self._loop.call_later(0.1, self._loop.stop)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self._to)
+            self._ends += [writer, back]
             await asyncio.gather(self._carry(reader, back), self._carry(there, writer))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -252,16 +252,15 @@ def test_a_worker_that_could_give_other_bytes_gets_nothing(farm: SharedFarm, alo
 def test_a_full_disk_on_one_worker_sends_the_stage_to_another(farm: SharedFarm) -> None:
     """A limit on the size of a file says the same as a full disk."""
     full = farm.worker("full", held=False, cpus=2)
-    wait_for(lambda: "full" in farm.names(), "the worker")
+    farm.worker("roomy", held=False, cpus=2)
+    wait_for(lambda: {"full", "roomy"} <= farm.names(), "the workers")
     subprocess.run(["prlimit", "--pid", str(full.pid), "--fsize=60000"], check=True)
     driver = farm.driver()
     take_two_cores(driver)
     driver.edit("flows/mini.py", lambda code: code.replace("length=1000", "length=300000"))
-    running = farm.drive(driver)
-    running.says("drawn-0 did not end on full")
-    farm.worker("roomy", held=False, cpus=2)
-    assert running.ended() == 0, running.said()
-    assert "drawn-0" in farm.computed("roomy")
+    said = farm.driven(driver)
+    assert re.search(r"drawn-\d did not end on full", said), said
+    assert {"drawn-0", "drawn-1"} <= set(farm.computed("roomy"))
 
 
 def test_nothing_listens_beyond_loopback(farm: SharedFarm) -> None:
