@@ -291,6 +291,7 @@ def mini(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("cluster")
     own = {f"DVC_{name}_DIR": str(folder / name) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     made = new_mini(folder / "mini", {**own_environment(), "COLUMNS": "200", **own})
+    shutil.copy(ROOT / "constraints.txt", made.root)  # of which doctor speaks
     made.edit("tasks/mini.py", lambda code: code.replace(
         'def draw(*, cleaned: Path, config: Drawing, out: Path) -> None:\n'
         '    """Draw bytes by chance, from the texts and the seed: as good as a training, and over at once."""\n'

@@ -111,6 +111,7 @@ def sent(driver: Clone) -> int:
     return len(list((driver.root / ".tenfold/submitted").glob("*drawn*")))
 
 
+@pytest.mark.slow
 def test_a_host_that_goes_silent(forks: Forks, mini: Clone, alone: Clone, tmp_path: Path) -> None:
     """Its stages go elsewhere; what it says when it wakes is not heard any more."""
     farm = Farm(tmp_path, mini, forks, silence="5 s")
@@ -152,6 +153,7 @@ def pids(farm: Farm) -> list[int]:
     return [int(name.rpartition(".")[2]) for name in farm.held()]
 
 
+@pytest.mark.slow
 def test_a_slow_link(farm: SharedFarm, alone: Clone) -> None:
     """A worker behind a link of a quarter of a second and 100 kB/s does its part, and nothing is done twice for it."""
     with SlowLink(farm.port, seconds=0.25, rate=100_000) as link:
@@ -178,6 +180,7 @@ def take_two_cores(driver: Clone) -> None:
     ).replace("import Claim,", "import Needs, Claim,"))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_damaged_object_at_the_remote_is_sent_again(farm: SharedFarm, alone: Clone) -> None:
     farm.go_on()
     farm.driven(farm.driver())
