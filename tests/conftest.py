@@ -389,10 +389,9 @@ LISTED_SKIPS = {
     "test_fed_rags_loss_does_not_reach_its_retriever",
     "test_a_reproduction_on_slurm",
     "test_a_host_behind_a_slow_link_that_is_cut",
-    "test_both_stores_in_postgres",
 }
 """Tests that may be skipped where what they need is missing (npm; a package of somebody else's that is no dependency;
-apt, to bring Slurm; root, to make network namespaces; Postgres); any other skip fails the run."""
+apt, to bring Slurm; root, to make network namespaces); any other skip fails the run."""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
