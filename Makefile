@@ -26,5 +26,5 @@ ui: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --constraint constraints.txt --editable '.[all,cpu,dev]'
+	pip install --quiet --constraint constraints.txt --editable '.[all,cpu,cluster,dev]'
 	touch $@

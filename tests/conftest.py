@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -37,7 +38,7 @@ PAPER = Path(__file__).parent / "tiny"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what runs the engine for real, which takes longest: otherwise one worker waits for it at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in ("engine", "faults", "running"))
+    items.sort(key=lambda item: item.path.parent.name not in ("cluster", "engine", "faults", "running"))
 
 
 @dataclass
@@ -349,13 +350,48 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 240) -> A
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+@pytest.fixture
+def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A real OpenSSH server on loopback, with a key of its own: its port and the client's key."""
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    for key in ("host", "client"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
+    shutil.copy(folder / "client.pub", folder / "authorized_keys")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    Path("/run/sshd").mkdir(exist_ok=True)
+    config = folder / "sshd_config"
+    config.write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n"
+        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"SetEnv TENFOLD_TEST_COMPUTED={os.devnull} TMPDIR={tmp_path}\nSubsystem sftp internal-sftp\n"
+    )
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers, "the SSH server's start")
+    yield port, folder / "client"
+    server.terminate()
+    server.wait()
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-LISTED_SKIPS = {"test_the_real_npm_packs_a_local_package", "test_fed_rags_loss_does_not_reach_its_retriever"}
-"""Tests that may be skipped where what they need is missing (npm; a package of somebody else's that is no dependency);
-any other skip fails the run."""
+LISTED_SKIPS = {
+    "test_the_real_npm_packs_a_local_package",
+    "test_fed_rags_loss_does_not_reach_its_retriever",
+    "test_a_reproduction_on_slurm",
+    "test_a_host_behind_a_slow_link_that_is_cut",
+}
+"""Tests that may be skipped where what they need is missing (npm; a package of somebody else's that is no dependency;
+apt, to bring Slurm; root, to make network namespaces); any other skip fails the run."""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

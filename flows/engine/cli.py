@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.engine.cluster.commands import add_to as add_cluster_commands_to
+from flows.engine.cluster.commands import require_dask
 from flows.engine.console import console, cores
 from flows.engine.errors import Interrupted
 from flows.engine.new import new
@@ -40,12 +42,16 @@ app = typer.Typer(
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 add_to(app)
+add_cluster_commands_to(app)
 app.command()(new)
 
 Papers = Annotated[list[str] | None, typer.Argument(metavar="[PAPER]...", help="Short names; all by default.")]
 Profile = Annotated[str, typer.Option("--profile", "-p", help="quick, cpu or gpu.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="A setting, as in expert.steps=500.")
+]
+ClusterOption = Annotated[
+    str, typer.Option("--cluster", metavar="FILE|ADDRESS", help="Run on other machines: docs/cluster.md.")
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Stages at once; by default one a core.")]
 
@@ -63,6 +69,7 @@ def reproduce(
     profile: Profile = "quick",
     settings: Settings = None,
     jobs: Jobs = None,
+    cluster: ClusterOption = "",
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect and MLflow: the record alone.")] = False,
 ) -> None:
     """Run what is not up to date, and say what came of each paper.
@@ -74,6 +81,8 @@ def reproduce(
         tenfold reproduce btx --profile cpu
 
         tenfold reproduce btx -S expert.general=0.05 --jobs 1
+
+        tenfold reproduce btx --cluster tls://10.0.0.5:8786
     """
     from flows.engine.evidence import gather, of_plan
     from flows.engine.plain import reproduce as run_plainly
@@ -86,16 +95,16 @@ def reproduce(
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
         _show_summary(of_plan(known, planned, chosen, store), ran=False)
         return
-    show_plan(planned, jobs or cores())
+    show_plan(planned, jobs or cores(), elsewhere=bool(cluster))
     if plain:
-        run_plainly(papers or [], profile, settings or [], jobs or cores())
+        run_plainly(papers or [], profile, settings or [], jobs, cluster)
     else:
         with prefect_server() as address:
             # The server comes up in its own process while this one imports prefect.
             from flows.engine import reproduce as engine
 
             wait_until_up(address)
-            engine.reproduce(papers or [], profile, settings or [], jobs or cores())
+            engine.reproduce(papers or [], profile, settings or [], jobs, cluster)
     # What has just been brought up to date is read anew.
     names = sorted({stage.paper for stage in planned.stages} & set(known))
     _show_summary(gather(names, chosen.base, [f"{key}={value}" for key, value in chosen.changes]), ran=True)
@@ -311,16 +320,23 @@ def ui(
 
 
 @app.command()
-def doctor() -> None:
-    """Check that this machine has what the pipelines need.
+def doctor(cluster: ClusterOption = "") -> None:
+    """Check that this machine, and the cluster if one is named, has what the pipelines need.
 
-    Example:
+    Examples:
 
         tenfold doctor
+
+        tenfold doctor --cluster cluster.yaml
     """
     from flows.engine import doctor as examination
 
     checks = examination.examine()
+    if cluster:
+        require_dask()
+        from flows.engine.cluster.examine import examine
+
+        checks += examine(cluster)
     for check in checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]" if check.needed else "[yellow]–[/]"
         console.print(f"{mark} {check.name}: {check.found}")

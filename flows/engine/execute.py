@@ -10,10 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from flows.engine.console import cores
 from flows.engine.errors import Interrupted
@@ -26,6 +26,9 @@ from tasks.base.files import ROOT, STATE, slug
 from tasks.base.remembered import remember, remembered
 from tasks.running import failures
 from tasks.running.run import identity, instructions_of, parse, published
+
+if TYPE_CHECKING:
+    from flows.engine.cluster.driver import Cluster
 
 REPLACED_SECONDS = 60
 REPLACED_TIMES = 5
@@ -42,9 +45,10 @@ Listener = Callable[["Outcome"], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: its state, how long it took, of which on a core, and the end of what it printed.
+    """What became of a stage: its state, how long it took, of which on a core, the end of what it printed.
 
-    `same` says whether its bytes are those on record, where another run of the same is on record.
+    `same` says whether its bytes are those on record, where another run of the same is on record; `host` is the machine
+    that ran it, if it was another.
     """
 
     stage: ConcreteStage
@@ -53,6 +57,7 @@ class Outcome:
     cpu_seconds: float = 0.0
     tail: str = ""
     same: bool | None = None
+    host: str = ""
 
 
 class StageFailed(UserError):
@@ -64,16 +69,19 @@ class Executor:
     """Runs stages within a number of slots; every stage it starts dies with it.
 
     `marks` go into the environment of every stage's process: which reproduction it belongs to and where
-    its spool lies.
+    its spool lies. With a `cluster`, stages that its workers can take run there.
     """
 
     store: Store
     jobs: int
     marks: dict[str, str] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
+    cluster: "Cluster | None" = None
 
     def __post_init__(self) -> None:
-        self._slots = Slots(self.jobs)
+        # Beside a cluster this machine has its own cores for what stays here.
+        self._here = min(self.jobs, cores()) if self.cluster else self.jobs
+        self._slots = Slots(self._here)
         self._children: set[Child] = set()
         self._servers: dict[str, ForkServer] = {}
         self._servers_lock = threading.Lock()
@@ -90,7 +98,7 @@ class Executor:
             Interrupted: `stop` was called.
         """
         try:
-            with self._turn(stage), self._slots.taken(self.jobs if stage.kind == "measure" else 1):
+            with self._turn(stage), self._slot(stage):
                 return self._tell(self._brought_up_to_date(stage))
         except Interrupted:
             raise
@@ -98,6 +106,12 @@ class Executor:
             said = failures.sentence(problem) or str(problem) or type(problem).__name__
             self._tell(Outcome(stage, "failed", tail=said))
             raise
+
+    def _slot(self, stage: ConcreteStage) -> AbstractContextManager[None]:
+        """Room for the stage on this machine; a cluster has its own."""
+        if self.cluster and self.cluster.takes(stage):
+            return nullcontext()
+        return self._slots.taken(self._here if stage.kind == "measure" else min(stage.needs.cpu, self._here))
 
     def _brought_up_to_date(self, stage: ConcreteStage) -> Outcome:
         """Try until what it reads and writes stands still: a `dvc repro` beside us removes what it makes anew.
@@ -122,15 +136,21 @@ class Executor:
             return Outcome(stage, "unchanged")
         if self.store.restore(stage):
             return Outcome(stage, "restored", time.monotonic() - start)
-        self._tell(Outcome(stage, "started", tail=_crowd() if stage.kind == "measure" else ""))
+        cluster = self.cluster if self.cluster and self.cluster.takes(stage) else None
+        if cluster and (known := cluster.bring(stage, self.store.wanted(stage))):
+            self.store.take(stage, known)
+            return Outcome(stage, "restored", time.monotonic() - start)
+        self._tell(Outcome(stage, "started", tail=_crowd() if stage.kind == "measure" and not cluster else ""))
         _check_settings(stage)
         noted = published(stage.out)
         cpu_seconds = self._run_command(stage)
         unmoved = self._snapshot(stage) == before
-        same = self.store.commit(stage, before, _made_from(stage, before, noted if unmoved else None))
+        made = _made_from(stage, before, noted if unmoved else None)
+        same = self.store.take(stage, cluster.result(stage)) if cluster else self.store.commit(stage, before, made)
         seconds = time.monotonic() - start
         self._durations[stage.out] = round(seconds, 1)
-        return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same)
+        host = cluster.places[stage.out].host if cluster else ""
+        return Outcome(stage, "ran", seconds, cpu_seconds, same=None if stage.kind == "measure" else same, host=host)
 
     @contextmanager
     def _turn(self, stage: ConcreteStage) -> Iterator[None]:
@@ -150,6 +170,8 @@ class Executor:
     def stop(self, *, at_once: bool = False) -> None:
         """End every running stage, and start no other."""
         self._stopping.set()
+        if self.cluster:
+            self.cluster.stop()
         for child in list(self._children):
             with suppress_missing():
                 os.killpg(child.pid, signal.SIGKILL if at_once else signal.SIGINT)
@@ -191,6 +213,8 @@ class Executor:
 
     def _wait_for(self, stage: ConcreteStage, log: Path) -> Ended:
         """The one place where a stage's command meets a machine."""
+        if self.cluster and self.cluster.takes(stage):
+            return self.cluster.run(stage, log)
         with open(log, "wb") as file:
             try:
                 child = self._server_for(stage).start(shlex.split(stage.command)[1:], file)

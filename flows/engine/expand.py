@@ -203,6 +203,7 @@ class _Expansion:
             out=f"data/{place}/{name}",
             kind=stage.kind,
             environment="data/machine" if stage.native or stage.kind == "measure" else "data/environment",
+            needs=stage.needs_at(self._chosen.base),
         )
 
     def _folders(self, handle: Handle, axes: Mapping[str, Any], where: str) -> str | dict[str, str]:

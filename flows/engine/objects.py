@@ -34,12 +34,12 @@ def copied(members: list[Member], out: str) -> bool:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
-        return all(_copied_object(member, fresh / member.name) for member in members) and _replaced(fresh, place)
+        return all(copied_object(member, fresh / member.name) for member in members) and _replaced(fresh, place)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _copied_object(member: Member, to: Path) -> bool:
+def copied_object(member: Member, to: Path) -> bool:
     """Copy an object, hashing what is copied; a damaged one is dropped from the cache."""
     source = object_path(member.digest)
     to.parent.mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,15 @@ class Source:
     name: str
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a stage's process takes of a machine: cores, GPUs, and memory in GB. No part of what it computes."""
+
+    cpu: int = 1
+    gpu: int = 0
+    memory: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One step of a paper: a function of `tasks`, its inputs, its settings, and what it repeats over.
@@ -59,7 +68,8 @@ class Stage:
     for each profile), and `each` maps fields of that class to the values they take. `kind` is "compute"
     for what gives the same bytes again and "measure" for what times or runs against a clock: those run
     alone, and their bytes are not compared. A `native` stage may use whatever instructions the processor offers
-    (`tasks.base.instructions`), so that its bytes are the same again on processors of the same model alone.
+    (`tasks.base.instructions`), so that its bytes are the same again on processors of the same model alone. `needs`
+    says where it can run; another need makes no other stage.
     """
 
     function: Callable[..., None]
@@ -68,6 +78,7 @@ class Stage:
     each: Mapping[str, Sequence[Any] | Profiles[Any]] = field(default_factory=dict)
     kind: Literal["compute", "fetch", "measure"] = "compute"
     native: bool = False
+    needs: Needs | Profiles[Needs] = Needs()
 
     def __getitem__(self, quantity: str) -> "Measurement":
         return Measurement(self, quantity)
@@ -75,6 +86,10 @@ class Stage:
     def config_at(self, profile: str) -> Any:
         """Its settings at a profile."""
         return self.config.at(profile) if isinstance(self.config, Profiles) else self.config
+
+    def needs_at(self, profile: str) -> Needs:
+        """What it takes of a machine at a profile."""
+        return self.needs.at(profile) if isinstance(self.needs, Profiles) else self.needs
 
 
 Handle = Stage | Source | Mapping[str, Stage | Source]

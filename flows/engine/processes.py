@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from tasks.base.files import ROOT
@@ -49,23 +50,25 @@ class ForkServer:
     """`tasks.running.fork_server` in a process of its own, started with the first stage, and again should it die.
 
     `marks` are for the environment, `level` are the instructions to which its stages are held. The stages that still
-    run die with the server.
+    run die with the server, which runs the code below `root`.
     """
 
-    def __init__(self, marks: dict[str, str], level: str) -> None:
+    def __init__(self, marks: dict[str, str], level: str, root: Path = ROOT) -> None:
         self.marks = marks
         self.level = level
+        self._root = root
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
 
-    def start(self, command: list[str], log: IO[bytes]) -> Child:
-        """Run `-m tasks.running.run …`, which prints into `log`.
+    def start(self, command: list[str], log: IO[bytes], workspace: Path | None = None) -> Child:
+        """Run `-m tasks.running.run …`, which prints into `log`, here or in a workspace with code of its own.
 
         Raises:
             ChildProcessError: the server died before it had forked the stage.
         """
-        request = json.dumps({"libraries": _libraries(command[2:]), "arguments": command[2:]}).encode()
+        asked = {"libraries": _libraries(workspace or ROOT, command[2:]), "arguments": command[2:]}
+        request = json.dumps(asked | ({"root": str(workspace)} if workspace else {})).encode()
         reading, writing = os.pipe()
         try:
             # Where the server has just died nothing is sent, and no answer comes.
@@ -97,7 +100,7 @@ class ForkServer:
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tasks.running.fork_server", self.level],
-                    cwd=ROOT,
+                    cwd=self._root,
                     env={**os.environ, **self.marks, DRIVEN: "1", "PYTHONUNBUFFERED": "1"},
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
@@ -106,10 +109,10 @@ class ForkServer:
         return self._requests
 
 
-def _libraries(arguments: list[str]) -> list[str]:
+def _libraries(root: Path, arguments: list[str]) -> list[str]:
     """What a stage's code imports, by its manifest; nothing where that cannot be read, which the stage will say."""
     try:
-        code = json.loads((ROOT / arguments[arguments.index("--code") + 1]).read_text())
+        code = json.loads((root / arguments[arguments.index("--code") + 1]).read_text())
     except (OSError, ValueError):
         return []
     return [each for name, modules in LIBRARIES.items() if name in code["libraries"] for each in modules]

@@ -107,13 +107,23 @@ def run_key(entry: Entry) -> str:
     return _digest({**entry, "outs": [out["path"] for out in entry["outs"]]})
 
 
+def run_path(entry: Entry) -> str:
+    """Where the cache of runs, here or at a remote, keeps what a command gave."""
+    key = run_key(entry)
+    return f"{key[:2]}/{key}/{_digest(entry)}"
+
+
+def is_run(entry: Any, name: str) -> bool:
+    """Whether this is what a file of that name in the cache of runs must say."""
+    return isinstance(entry, dict) and _digest(entry) == name
+
+
 def save_run(entry: Entry) -> None:
     """Note in the cache of runs what a command gave."""
-    key, value = run_key(entry), _digest(entry)
-    path = RUNS / key[:2] / key / value
+    path = RUNS / run_path(entry)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{value}.{os.getpid()}")
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.write_text(json.dumps(entry))  # which is YAML, too
         fresh.replace(path)
 
@@ -128,8 +138,9 @@ def find_run(entry: Entry) -> Entry | None:
             found = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
         except (yaml.YAMLError, UnicodeDecodeError):
             continue
-        if isinstance(found, dict) and _digest(found) == path.name:
-            return found
+        if is_run(found, path.name):
+            run: Entry = found
+            return run
     return None
 
 

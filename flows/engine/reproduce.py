@@ -28,7 +28,6 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.engine.console import cores
 from flows.engine.schedule import run_in_order
 from flows.engine.server import has_died
 from flows.engine.session import Session, opened
@@ -53,6 +52,7 @@ def reproduce(
     profile: str = "quick",
     settings: list[str] | None = None,
     jobs: int | None = None,
+    cluster: str = "",
 ) -> dict[str, str]:
     """Bring papers up to date and return what became of each stage.
 
@@ -61,13 +61,14 @@ def reproduce(
         profile: quick shows that everything works; cpu and gpu are those to judge by.
         settings: Changes such as expert.steps=500.
         jobs: How many stages run at once; by default one a core.
+        cluster: Where they run, if not here: a file that describes a cluster, or a scheduler's address.
 
     Raises:
         UserError: a name or a setting is wrong, or a stage failed.
     """
     _end_killed_runs()
     _note_run()
-    with opened(papers or [], profile, settings or [], jobs or cores()) as session, server_watched(session):
+    with opened(papers or [], profile, settings or [], jobs, cluster=cluster) as session, server_watched(session):
         session.executor.marks["TENFOLD_FLOW_RUN"] = str(flow_run.id)
         sessions[session.name] = session
         work = session.plan.work
@@ -197,7 +198,10 @@ def _end_killed_run(client: SyncPrefectClient, run: UUID) -> None:
 def run_stage(session: str, stage: str) -> str:
     """Bring one stage up to date and return what became of it."""
     here = sessions[session]
-    return here.executor.run(here.stage(stage)).state
+    chosen = here.stage(stage)
+    if here.executor.cluster:
+        here.executor.cluster.listeners[chosen.out] = get_run_logger().info
+    return here.executor.run(chosen).state
 
 
 def _run(session: Session, stages: list[ConcreteStage]) -> None:

@@ -11,17 +11,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.engine.console import console
+from flows.engine.cluster.commands import require_dask
+from flows.engine.console import console, cores
 from flows.engine.errors import Interrupted
 from flows.engine.execute import Executor, Outcome
 from flows.engine.plan import Plan, compile_papers, plan, select
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
-from flows.engine.terminal import Terminal
+from flows.engine.terminal import Terminal, show_places
 from flows.engine.variant import variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
@@ -30,6 +32,11 @@ from tasks.running.pusher import REFUSED
 from tasks.running.spools import SPOOL, UNKNOWN, commit, process
 from tasks.running.tracking import refused, waiting
 
+if TYPE_CHECKING:
+    from flows.engine.cluster.driver import Cluster
+
+NOWHERE: dict[str, Any] = {"host": "", "queue": 0.0, "transfer": 0.0, "run": 0.0, "rest": 0.0, "tries": 0}
+"""Of a stage that no worker ran."""
 PUSH_SECONDS = 60
 """How long the end of a reproduction waits for its pusher; what is left then is pushed next time."""
 
@@ -76,6 +83,9 @@ class Session:
                 "cpu_seconds": round(outcome.cpu_seconds, 1) if outcome else 0.0,
             }
             rows.append({"paper": stage.paper, "stage": stage.name, "state": state, **took, "out": stage.out})
+        if self.executor.cluster:
+            places = self.executor.cluster.rows()
+            rows = [{**row, **places.get(str(row["out"]), NOWHERE)} for row in rows]
         return rows
 
     def raise_problems(self, stages: Sequence[ConcreteStage]) -> None:
@@ -108,10 +118,13 @@ class Session:
 
 
 @contextmanager
-def opened(papers: list[str], profile: str, settings: list[str], jobs: int, *, track: bool = True) -> Iterator[Session]:
+def opened(
+    papers: list[str], profile: str, settings: list[str], jobs: int | None, *, track: bool = True, cluster: str = ""
+) -> Iterator[Session]:
     """Plan a reproduction and get everything ready to run it; at the end, write what it did.
 
-    Without `track`, no stage leaves a spool, and nothing goes to the tracking store.
+    Without `track`, no stage leaves a spool, and nothing goes to the tracking store. `cluster` is a file or an address,
+    and without `jobs` as many stages run at once as there are cores.
 
     Raises:
         UserError: a name or a setting is wrong.
@@ -121,17 +134,36 @@ def opened(papers: list[str], profile: str, settings: list[str], jobs: int, *, t
     store = Store()
     planned = plan(select(papers, chosen, known), store, record=True)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    executor = Executor(store, jobs, {"TENFOLD_COMMIT": commit()} | ({"TENFOLD_REPRODUCTION": name} if track else {}))
+    marks = {"TENFOLD_COMMIT": commit()} | ({"TENFOLD_REPRODUCTION": name} if track else {})
     if commit() == UNKNOWN:
         console.print("git does not say which commit this is, so no result will name one: tenfold doctor shows why.")
-    session = Session(name, planned, executor)
-    terminal = Terminal(planned)
-    executor.listeners += [session.hear, terminal.hear]
-    with tracked(session, profile) if track else nullcontext(), terminal, stopping(executor):
-        try:
-            yield session
-        finally:
-            executor.finish()
+    with _joined(cluster, store, marks, planned) as workers:
+        executor = Executor(store, jobs or (workers.roster.jobs() if workers else cores()), marks, cluster=workers)
+        session = Session(name, planned, executor)
+        terminal = Terminal(planned)
+        executor.listeners += [session.hear, terminal.hear]
+        with tracked(session, profile) if track else nullcontext(), terminal, stopping(executor):
+            try:
+                yield session
+            finally:
+                executor.finish()
+        if workers and workers.places:
+            show_places(workers)
+
+
+@contextmanager
+def _joined(given: str, store: Store, marks: dict[str, str], planned: Plan) -> "Iterator[Cluster | None]":
+    """The cluster that the user named, looked at before anything runs; None where none was named."""
+    if not given or not planned.work:
+        yield None
+        return
+    require_dask()
+    from flows.engine.cluster import driver
+    from flows.engine.cluster.settings import read
+
+    with driver.opened(read(given), store, marks, partial(console.print, markup=False)) as cluster:
+        cluster.roster.check(planned.work)
+        yield cluster
 
 
 @contextmanager

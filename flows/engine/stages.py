@@ -1,16 +1,18 @@
 """Concrete stages: what can run. Those that all papers share are made here; `expand` makes a paper's."""
 
+import importlib
 import os
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from flows.engine.catalogue import catalogue
 from flows.engine.discover import Experiment
+from flows.engine.paper import Needs
 from tasks.base import manifest
 from tasks.base.environment import Environment, describe
 from tasks.base.files import ROOT
@@ -42,6 +44,7 @@ class ConcreteStage:
     out: str
     kind: str
     environment: str | None
+    needs: Needs = field(default_factory=Needs)
 
     @property
     def pipeline_file(self) -> str:
@@ -77,6 +80,11 @@ class ConcreteStage:
     def code(self) -> str | None:
         """The file that says what its code is; what describes the code has none."""
         return None if self.kind == "environment" else manifest.file_of(self.module)
+
+    @property
+    def measures(self) -> bool:
+        """Whether its function measures quantities on which claims may rest."""
+        return hasattr(getattr(importlib.import_module(self.module), self.function.partition(":")[2]), "measures")
 
     @property
     def command(self) -> str:

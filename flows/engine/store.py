@@ -118,6 +118,49 @@ class Store:
             self._save(stage, {**now, "outs": [out]})
             return True
 
+    def wanted(self, stage: ConcreteStage) -> Entry:
+        """What the record would say of the stage, but for its output, which does not exist yet."""
+        with self._guard:
+            return self._entry(stage, {"path": stage.out})
+
+    def keep_input(self, path: str, digest: str) -> None:
+        """See to it that the cache has what a stage reads, by the digest that it has at this moment."""
+        if not digest.endswith(".dir"):
+            keep(digest, ROOT / path)
+            return
+        members = listed({"md5": digest})
+        if members is None or not all(is_cached(member.digest) for member in members):
+            for member in (there := self.digests.members(path)):
+                keep(member.digest, ROOT / path / member.name)
+            keep(digest, listing(there))
+
+    def take(self, stage: ConcreteStage, entry: Entry) -> bool | None:
+        """Put in place and record what `entry` says that another machine gave, whose bytes are in the cache.
+
+        Returns whether they are those on record, as `commit` does.
+
+        Raises:
+            EditedWhileRunning: it was made from something else than what lies here now, or not all of it is here.
+        """
+        with self._guard:
+            now = self._entry(stage, {"path": stage.out})
+            (out,) = entry["outs"]
+            members = listed(out)
+            if record.run_key(entry) != record.run_key(now) or members is None or not copied(members, stage.out):
+                raise EditedWhileRunning(
+                    f"{stage.title}: its code, its settings or an input was edited while it ran, or its result was "
+                    "damaged on its way, so it is not kept. Run the same command again."
+                )
+            return self._compared(stage, {**now, "outs": [out]})
+
+    def _compared(self, stage: ConcreteStage, entry: Entry) -> bool | None:
+        """Record what a command has just given, and say whether its bytes are those on record for the same."""
+        recorded = self._lock(stage).entry(stage.name)
+        self._save(stage, entry)
+        if recorded is None or record.run_key(recorded) != record.run_key(entry):
+            return None
+        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
+
     def _kept(self, stage: ConcreteStage, out: Entry) -> bool:
         """Whether the output in place is the recorded one, which the cache then has, too."""
         if not (ROOT / stage.out).is_dir():
@@ -156,11 +199,7 @@ class Store:
                     f"{stage.name}: its code, an input or its result was edited while it ran, so it is not kept. "
                     "Run the same command again."
                 )
-            recorded = self._lock(stage).entry(stage.name)
-            self._save(stage, entry)
-        if recorded is None or record.run_key(recorded) != record.run_key(entry):
-            return None
-        return bool(recorded["outs"][0]["md5"] == entry["outs"][0]["md5"])
+            return self._compared(stage, entry)
 
     def close(self) -> None:
         """Remember for the next process what was read and hashed."""

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
@@ -18,6 +18,9 @@ from flows.engine.stages import ConcreteStage
 from tasks.judging.claims import WHOSE
 from tasks.judging.judge import VERDICTS
 from tasks.judging.report import cell
+
+if TYPE_CHECKING:
+    from flows.engine.cluster.driver import Cluster
 
 MARKS = {"ran": "[green]✓[/]", "restored": "[green]↺[/]", "unchanged": "[dim]=[/]", "failed": "[red]✗[/]"}
 WORDS_EVERY = 20
@@ -94,7 +97,8 @@ class Terminal:
             self._cpu_seconds[outcome.stage.paper] += outcome.cpu_seconds
         if outcome.same is not None:
             self._same[title] = outcome.same
-        took = f"{outcome.seconds:.1f} s ({outcome.cpu_seconds:.1f} CPU s)"
+        where = f", on {outcome.host}" if outcome.host else ""
+        took = f"{outcome.seconds:.1f} s ({outcome.cpu_seconds:.1f} CPU s{where})"
         word = WORDS.get(outcome.state, took if outcome.seconds else outcome.state)
         console.print(f"{MARKS[outcome.state]} {title}  [dim]{word}  ({self._total - self._left}/{self._total})[/]")
         if outcome.tail:
@@ -109,13 +113,23 @@ class _LastLine(ProgressColumn):
         return Text(last_line(task.fields["stage"])[:80], style="dim")
 
 
-def show_plan(plan: Plan, jobs: int) -> None:
-    """Say how many stages there are, which run and for about how long."""
+def show_plan(plan: Plan, jobs: int, *, elsewhere: bool = False) -> None:
+    """Say how many stages there are, which run and for about how long, unless other machines run them."""
     cached = len(plan.stages) - len(plan.work)
     known = durations()
     seconds = [known[stage.out] for stage in plan.work if stage.out in known]
     estimate = f", about {max(max(seconds), sum(seconds) / jobs):.0f} s" if len(seconds) == len(plan.work) else ""
-    console.print(f"{len(plan.stages)} stages, {cached} up to date, {len(plan.work)} to do{estimate}, {jobs} at a time")
+    todo = f"{len(plan.stages)} stages, {cached} up to date, {len(plan.work)} to do"
+    console.print(todo if elsewhere else f"{todo}{estimate}, {jobs} at a time")
+
+
+def show_places(cluster: "Cluster") -> None:
+    """Where each stage ran, and for how long it waited, moved its bytes and ran, in seconds, with what else it took."""
+    shown = Table("stage", "host", *(f"{column} (s)" for column in ("queue", "transfer", "run", "rest")), "MB", "tries")
+    for out, place in cluster.places.items():
+        seconds = (f"{value:.2f}" for value in (place.queue, place.transfer, place.run, place.rest))
+        shown.add_row(out.removeprefix("data/"), place.host, *seconds, f"{place.bytes / 1e6:.3f}", str(place.tries))
+    console.print(shown)
 
 
 def show_status(plan: Plan) -> None:

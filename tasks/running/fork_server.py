@@ -28,9 +28,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def serve(requests: socket.socket) -> list[str] | None:
     """Fork a process for each request; returns its stage's command line there, and None here when no more can come.
 
-    A request is {"libraries": modules to import, "arguments": of tasks.running.run} with two files: what the stage
-    prints goes to the first; to the second its process id, and at its end its exit code (below zero the signal that
-    ended it) with the CPU seconds that it and its children took, a line each.
+    A request is {"libraries": modules to import, "arguments": of tasks.running.run, "root": the checkout to run in, if
+    not this one} with two files: what the stage prints goes to the first; to the second its process id, and at its end
+    its exit code (below zero the signal that ended it) with the CPU seconds that it and its children took, a line each.
     """
     with selectors.DefaultSelector() as events:
         events.register(requests, selectors.EVENT_READ)
@@ -58,6 +58,9 @@ def serve(requests: socket.socket) -> list[str] | None:
                     _become_stage(server, log)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 if not child:
+                    if root := asked.get("root"):
+                        os.chdir(root)
+                        sys.path[0] = root
                     arguments: list[str] = asked["arguments"]
                     return arguments
                 os.close(log)

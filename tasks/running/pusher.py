@@ -163,6 +163,7 @@ class Pusher:
             "dvc": f"{start['pipeline']}/dvc.yaml:{start['stage']}",
             "identity": start["identity"],
             "prefect_flow_run": start["flow_run"],
+            **({"host": start["host"]} if "host" in start else {}),  # of a stage that ran elsewhere
         }
         run = self._client.create_run(
             self._experiment(paper), start_time=_milliseconds(start), tags=tags, run_name=start["stage"]

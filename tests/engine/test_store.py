@@ -3,14 +3,11 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from conftest import Clone, comparable, wait_for
+from conftest import Clone, comparable
 
 from tasks.base.remembered import remembered
 from tasks.running.digests import Digests
@@ -135,36 +132,6 @@ def check_remote(done: Clone, url: str, tmp_path: Path, *settings: tuple[str, st
 
 def test_push_and_pull_through_a_folder(done: Clone, tmp_path: Path) -> None:
     check_remote(done, str(tmp_path / "remote"), tmp_path)
-
-
-@pytest.fixture
-def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """A real OpenSSH server on loopback, with a key of its own: its port and the client's key."""
-    folder = tmp_path / "ssh"
-    folder.mkdir(mode=0o700)
-    for key in ("host", "client"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
-    shutil.copy(folder / "client.pub", folder / "authorized_keys")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    Path("/run/sshd").mkdir(exist_ok=True)
-    config = folder / "sshd_config"
-    config.write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized_keys\n"
-        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        "Subsystem sftp internal-sftp\n"
-    )
-    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_for(answers, "the SSH server's start")
-    yield port, folder / "client"
-    server.terminate()
-    server.wait()
 
 
 def test_push_and_pull_through_ssh(done: Clone, tmp_path: Path, ssh_server: tuple[int, Path]) -> None:
