@@ -200,7 +200,7 @@ def test_only_the_token_opens(links: dict[str, str], authorization: str) -> None
 def test_no_other_method_and_no_detour_opens(links: dict[str, str], method: str, path: str) -> None:
     for origin in origins(links):
         assert ask(origin, method, path)[0] == 401
-        assert ask(origin, method, f"http://evil.example{path}")[0] == 401, "as a proxy would be asked"
+        assert ask(origin, method, f"http://evil.example{path}")[0] in (401, 421), "as a proxy would be asked"
 
 
 def test_programs_of_ours_are_let_in(links: dict[str, str], untouched: Clone) -> None:
