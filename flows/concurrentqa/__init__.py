@@ -53,7 +53,11 @@ paper = Paper(
             quantities=("p_em",),
             columns="domain",
         ),
-        Table(title="Ways to search under a policy", rows="way", quantities=("p_em", "public_queries", "sent_bytes")),
+        Table(
+            title="Ways to search under a policy",
+            rows="way",
+            quantities=("p_em", "f1", "public_queries", "sent_bytes"),
+        ),
         Table(title="What asking first sends", rows="sends", quantities=("private_share",)),
         Table(title="What the public index saw", rows="setting", quantities=("public_queries", "sent_bytes", "leaks")),
         Table(title="What was planted and seen", rows="search", quantities=("public_queries", "leaks", "canaries")),
