@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 LONGEST_SAID = 14
-"""Tokens of what the language model says."""
+"""Tokens of what the language model says, besides those of the question, which it likes to repeat."""
 
 READ_PASSAGES, READ_WORDS = 3, 110
 """How many passages the language model reads, each by itself, and how many words of each."""
@@ -97,7 +97,7 @@ class LanguageModel:
             return token == self._tokenizer.eos_token_id or "\n" in self._tokenizer.decode([token])
 
         prompts = [self._tokens(f" {passage}{self._tail.replace('{question}', question)}") for passage in passages]
-        made = answered(self._decoder, prompts, ends, LONGEST_SAID)
+        made = answered(self._decoder, prompts, ends, LONGEST_SAID + len(self._tokens(question)))
         return [(self._tokenizer.decode(tokens, skip_special_tokens=True).strip(), log) for tokens, log in made]
 
     def _tokens(self, text: str) -> list[int]:
