@@ -160,7 +160,11 @@ paper = Paper(
             y="fd",
             y_is_better="lower",
             log=True,
-            without=["continuous, reconstructed", "codebook, reconstructed"],
+            without=[
+                "continuous, reconstructed",
+                "codebook, reconstructed",
+                *(f"{arm}, rehearsed, on validation" for arm in ("linear", "U-Net", "latents", "codes")),
+            ],
         ),
         Plot(
             "Which way to see an image learns faster: codes or latents?",
