@@ -282,6 +282,12 @@ def test_a_row_stands_in_the_table_that_has_most_of_it() -> None:
     assert [shape_of(grid)[:2] for grid in found] == [("Ways", ["forced"]), ("Hours", ["an hour"])]
 
 
+def test_what_a_paper_has_no_table_of_any_more_is_shown_apart() -> None:
+    """What is published stands for years, while tables change."""
+    found = grid_of([Table(title="Kept", rows="arm", quantities=("f1",), columns="domain")], "f1/a/all", "f1/b", "em/b")
+    assert [shape_of(grid) for grid in found][1:] == [("In no table of the paper any more", ["b"], ["em", "f1"])]
+
+
 def test_a_dot_lies_where_its_value_is() -> None:
     """In the line of its row, in the colour of its column; a value of 1 to compare with lies between."""
     rows = {"slow": {"ours": Mean(2.0), "theirs": Mean(1.5)}, "fast": {"ours": Mean(0.5, (0.4, 0.6))}}

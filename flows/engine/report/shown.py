@@ -387,7 +387,19 @@ def grids(tables: Iterable[Table], cells: Mapping[str, Cell]) -> list[Grid]:
             found += [_grid(alike, quantities, placed)] if placed else []
         else:
             found += [_grid([table], quantities, part) for table, part in zip(alike, parts, strict=True)]
-    return found
+    return found + _without_table(found, cells)
+
+
+def _without_table(found: Iterable[Grid], cells: Mapping[str, Cell]) -> list[Grid]:
+    """What was published in a table that the paper has no more, as a table of its own."""
+    shown = {cell.name for grid in found for _, row in grid.rows for cell in row if cell}
+    placed: dict[str, dict[str, Cell]] = {}
+    for name in cells.keys() - shown:
+        quantity, _, row = name.partition("/")
+        placed.setdefault(row, {})[quantity] = cells[name]
+    quantities = tuple(sorted({quantity for own in placed.values() for quantity in own}))
+    table = Table(title="In no table of the paper any more", rows="number", quantities=quantities)
+    return [_grid([table], quantities, dict(sorted(placed.items())))] if placed else []
 
 
 def _labels(names: Collection[str]) -> dict[str, tuple[str, str]]:
