@@ -100,17 +100,6 @@ paper = Paper(
         Table(title="Correlation of blocks in a row", rows="timed", quantities=("lag",)),
         Table(title="Operations", rows="network", quantities=("mflops", "missed", "apart_by_batch")),
         Table(title="Seconds to build, cold", rows="network", quantities=("build_seconds",), columns="runtime"),
-        Table(title="Half of the interval over the median", rows="series", quantities=("half_width",), columns="batch"),
-        Table(title="Largest difference of outputs", rows="series", quantities=("output_error",), columns="batch"),
-        Table(
-            title="Operators of the loaded graph", rows="network", quantities=("graph_operators",), columns="runtime"
-        ),
-        Table(
-            title="Operators that torch dispatches", rows="network", quantities=("torch_operators",), columns="runtime"
-        ),
-        Table(
-            title="First call with a batch, milliseconds", rows="series", quantities=("first_call_ms",), columns="batch"
-        ),
         Table(title="Points whose interval is at most 5 %", rows="clock", quantities=("precise_points",)),
         Table(title="Timed points", rows="over", quantities=("equal_points", "void_points", "failed_points")),
         Table(
