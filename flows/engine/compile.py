@@ -22,6 +22,9 @@ from tasks.judging.register import NOTHING_REGISTERED, REGISTER, VERDICTS
 
 HEADER = "# Compiled from flows/ by `tenfold compile`: edit the paper, not this file.\n"
 WORK_POOL = "tenfold"
+LONGEST_NOTE = 20_000
+"""What MLflow takes of an experiment's description, in characters."""
+MORE = "- More is in the report."
 SHARED = f"pipelines/{SOURCES}/"
 
 
@@ -171,11 +174,18 @@ def _deployments(experiments: dict[str, Experiment]) -> dict[str, Any]:
 
 def _descriptions(experiments: dict[str, Experiment]) -> dict[str, str]:
     """What MLflow's page says above each experiment's runs, in Markdown."""
-    described = {name: "\n\n".join(_description(experiment)) for name, experiment in experiments.items()}
+    described = {name: _within("\n\n".join(_description(experiment))) for name, experiment in experiments.items()}
     arms = (
         "A run for each arm of {name}, as the latest reproduction at each profile gave it: open the charts to compare."
     )
     return described | {f"{name} arms": arms.format(name=name) for name in experiments}
+
+
+def _within(text: str) -> str:
+    """As much of it as MLflow takes, up to the end of a line: of what is longer it would take no run either."""
+    if len(text) <= LONGEST_NOTE:
+        return text
+    return text[: text.rindex("\n", 0, LONGEST_NOTE - len(MORE)) + 1] + MORE
 
 
 def _description(experiment: Experiment) -> list[str]:

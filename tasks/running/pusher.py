@@ -349,7 +349,8 @@ class Pusher:
                 identifier = self._client.create_experiment(paper, folder.as_uri())
             self._client.set_experiment_tag(identifier, *KIND)
             if paper in self._about:
-                self._client.set_experiment_tag(identifier, "mlflow.note.content", self._about[paper])
+                note = ("mlflow.note.content", self._about[paper])
+                self._try({"paper": paper}, self._client.set_experiment_tag, identifier, *note)
             self._experiments[paper] = identifier
         return self._experiments[paper]
 

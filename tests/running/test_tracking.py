@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Clone, begun_to_clean, client_of, newest_statuses, read_json, runs_of, wait_for
 
+from flows.engine.compile import LONGEST_NOTE, _within
 from flows.engine.publication import read_file
 from flows.engine.server import answers, free_port
 from tasks.running import pusher, tracking
@@ -165,6 +166,16 @@ def test_every_name_that_the_papers_use_is_one_that_mlflow_takes() -> None:
         _validate_metric_name(accepted_name(name))
     real = names - {"", ".."}
     assert len({accepted_name(name) for name in real}) == len(real), "two figures would be one curve"
+
+
+def test_every_description_of_a_paper_is_one_that_mlflow_takes() -> None:
+    """One that was too long lost all runs of its paper."""
+    from mlflow.utils.validation import _validate_experiment_tag
+
+    for name, text in read_json(ROOT / "mlflow/experiments.json").items():
+        assert text.strip(), name
+        _validate_experiment_tag("mlflow.note.content", text)
+    assert len(_within("a line\n" * 5000)) <= LONGEST_NOTE
 
 
 def test_a_long_label_leaves_the_rest_of_its_name() -> None:
