@@ -115,7 +115,7 @@ def named(command: CommandInfo) -> str:
 
 
 COMMANDS = tuple(named(command) for command in app.registered_commands)
-LONG = ("reproduce", "ui", "publish", "new", "scheduler", "worker")
+LONG = ("reproduce", "ui", "publish", "new", "certificates", "scheduler", "worker")
 """Examples that run for long or write into the checkout: only their settings are tried."""
 ELSEWHERE = {"--serve", "--rerun", "--cluster"}
 """What an example cannot show in a test: it runs on, or it needs a machine or a result that is not here."""

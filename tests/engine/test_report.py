@@ -96,7 +96,7 @@ def test_a_claim_that_its_level_leaves_open_is_told_apart() -> None:
     one = Compared(
         name="", quantity="recall", kind="greater", margin=0.0, margin_of="", size=None, effect=0.05,
         interval=(-0.001, 0.1), plain=(0.01, 0.09), level=0.996, p=0.004, verdict="INCONCLUSIVE",
-        items="", cluster="", paired="seed", pairs=(),
+        items="", cluster="", paired="seed", fixed="", pairs=(),
     )  # fmt: skip
     assert one.open_by_its_level
     assert not replace(one, plain=(-0.001, 0.1)).open_by_its_level
