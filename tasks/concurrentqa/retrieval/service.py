@@ -108,6 +108,8 @@ def application(folder: Path, audit: Path) -> "FastAPI":
 
     corpus = json.loads((folder / "corpus.json").read_text())
     ids, texts = corpus["ids"], corpus["texts"]
+    if texts is not None and len(texts) != len(ids):
+        raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
     vectors = np.load(folder / "vectors.npy", allow_pickle=False) if (folder / "vectors.npy").exists() else None
     dense = None if vectors is None else Remembering(DenseIndex(ids, vectors))
     position = {each: at for at, each in enumerate(ids)}
