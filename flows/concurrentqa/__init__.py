@@ -8,7 +8,8 @@ paper's corpora (47,000 passages of Enron's mails, 5.2 million of Wikipedia), it
 encoders, which are trained whole there and are frozen here but for small adapters.
 """
 
-from flows.concurrentqa.claims import CLAIMS, CONTROLS
+from flows.concurrentqa.claims import CLAIMS
+from flows.concurrentqa.controls import CONTROLS
 from flows.engine.paper import Paper, Plot, Profiles, Scale
 from tasks.judging.results import Table
 

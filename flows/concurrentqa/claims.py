@@ -1,4 +1,4 @@
-"""Claims about what privacy costs in retrieval over two hops, and the controls that must pass before all of them.
+"""Claims about what privacy costs in retrieval over two hops.
 
 Verdicts on the published claims' questions were known when these were written, so all are judged on questions whose
 bridges, senders and wordings had never been asked before (`tasks/concurrentqa/benchmark/asked.py`).
@@ -14,7 +14,7 @@ from flows.concurrentqa.stages import (
     scored,
     scored_unfiltered,
 )
-from flows.engine.paper import Claim, Control, Measurement, NotTested, Stage, all_of, at_most, equivalent, greater, less
+from flows.engine.paper import Claim, Measurement, NotTested, Stage, all_of, at_most, equivalent, greater, less
 
 NEW: dict[str, Any] = {"items": "question"}
 """Over new seeds of the retriever and new questions."""
@@ -422,41 +422,5 @@ CLAIMS = [
         whose="paper, with a number",
         test=NotTested("HotpotQA is not among the sources; the construction is tested on our own public chains."),
         expected="not tested",
-    ),
-]
-
-CONTROLS = [
-    Control(
-        "gold-chains-are-found",
-        "planted",
-        says="With the gold chain put among those retrieved, more questions have both passages",
-        test=greater(
-            scored["p_em"].where(arm="planted", policy="none", domain="all"),
-            scored["p_em"].where(arm="mdr-mixed", policy="none", domain="all"),
-        ),
-    ),
-    Control(
-        "masking-afterwards-is-caught",
-        "planted",
-        says="A search that asks first and masks afterwards is seen to leak, in text and as vectors, under each policy",
-        test=all_of(
-            greater(caught("leaks", policy, domain, "masked-afterwards"), 0.0, paired="")
-            for policy in ("document", "query")
-            for domain in ("text", "vectors")
-        ),
-    ),
-    Control(
-        "missing-passages-are-missed",
-        "shuffled",
-        says="With every second gold passage taken out of the index, no question has both",
-        test=at_most(
-            scored["p_em"].where(arm="mdr-mixed-without-gold", policy="none", domain="all"), 0.0, margin=0.001
-        ),
-    ),
-    Control(
-        "other-questions-gold-is-not-found",
-        "shuffled",
-        says="Judged by another question's gold passages, at most 2 % of the questions have both",
-        test=at_most(scored["p_em"].where(arm="shuffled", policy="none", domain="all"), 0.0, margin=0.02),
     ),
 ]

@@ -23,8 +23,8 @@ from flows.engine.report import drawn
 from flows.engine.report.axis import Axis
 from flows.engine.report.charts import Bounded, Mean, Point, bounded, dots, unbeaten
 from flows.engine.report.front import groups, rows_of, slug
+from flows.engine.report.grids import Cell, Grid, grids_of, published_cells
 from flows.engine.report.page import write_page, write_report
-from flows.engine.report.shown import Cell, Grid, grids, published_cells
 from flows.engine.stages import ConcreteStage
 from flows.engine.summary import differing
 from flows.engine.variant import Variant
@@ -98,7 +98,7 @@ def test_what_is_published_is_shown_where_nothing_is_up_to_date(name: str) -> No
     published, paper = evidence.published, evidence.experiment.paper
     assert published
     cells = published_cells(published)
-    tables = grids(paper.tables, cells)
+    tables = grids_of(paper.tables, cells)
     assert {cell.name for grid in tables for _, row in grid.rows for cell in row if cell} == set(cells)
     front = {row.claim.id: row for group in groups(evidence) for row in group.rows}
     assert set(front) == {claim.id for claim in paper.claims}
@@ -226,7 +226,7 @@ def test_curves_that_begin_alike_share_a_panel() -> None:
     table = Table(title="Memory", rows="curve", quantities=("live",), columns="percent")
     plot = Plot("How does memory rise?", "curves", x="percent", y="live", y_is_better="lower")
     paper = Paper("t", "a", 2022, "1", [], [], [], [table], plots=[plot])
-    (figure,) = drawn.figures(paper, cells, grids([table], cells))
+    (figure,) = drawn.figures(paper, cells, grids_of([table], cells))
     assert [title for title, _ in figure.panels] == ["small", "large"]
     assert all("PyTorch</text>" in svg and "planned</text>" in svg for _, svg in figure.panels)
     assert "95 %" not in figure.reading, "no interval, no band"
@@ -242,7 +242,7 @@ def test_a_trial_is_no_finding() -> None:
 
 def grid_of(tables: list[Table], *names: str) -> list[Grid]:
     """The tables of cells with these names."""
-    return grids(tables, {name: Cell(name, "", 1.0, None, "seed", 1, (), ()) for name in names})
+    return grids_of(tables, {name: Cell(name, "", 1.0, None, "seed", 1, (), ()) for name in names})
 
 
 def shape_of(grid: Grid) -> tuple[str, list[str], list[str]]:

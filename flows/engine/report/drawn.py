@@ -8,7 +8,7 @@ from flows.engine.paper import Paper, Plot
 from flows.engine.report import charts
 from flows.engine.report.axis import Axis
 from flows.engine.report.charts import Bounded, Mean, Point
-from flows.engine.report.shown import OR, Cell, Grid, numbers_in
+from flows.engine.report.grids import OR, Cell, Grid, numbers_in
 
 MOST_CURVES = 8
 """How many curves a panel can have with their names at their ends."""

@@ -19,6 +19,7 @@ from flows.engine.publication import effect_and_interval, p_in_words, prediction
 from flows.engine.report import charts, drawn, front, graph, shown
 from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
+from flows.engine.report.grids import Cell, Grid, grids_of, judged_cells, published_cells
 from flows.engine.stages import source_folder
 from tasks.base.files import ROOT
 from tasks.judging.claims import WHOSE
@@ -45,8 +46,8 @@ class Tables:
 
     run: str
     page: str
-    cells: dict[str, shown.Cell]
-    grids: list[shown.Grid]
+    cells: dict[str, Cell]
+    grids: list[Grid]
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ class Part:
     place: int
     name: str
     says: str
-    grid: shown.Grid
+    grid: Grid
 
 
 @dataclass(frozen=True)
 class Placed:
     """A table of a paper's page: with its numbers `here`, on pages of its own, or in neither."""
 
-    grid: shown.Grid
+    grid: Grid
     here: bool
     parts: tuple[Part, ...] = ()
 
@@ -120,9 +121,9 @@ def write_figures(evidence: Evidence, folder: Path) -> list[Path]:
     """Write a paper's figures as SVG files of their own; none where the chain is broken."""
     paths = []
     if evidence.judged:
-        cells = shown.judged_cells(evidence)
+        cells = judged_cells(evidence)
         tables = evidence.experiment.paper.tables
-        for figure in drawn.figures(evidence.experiment.paper, cells, shown.grids(tables, cells)):
+        for figure in drawn.figures(evidence.experiment.paper, cells, grids_of(tables, cells)):
             for title, svg in figure.panels:
                 paths.append(folder / f"{slug(f'{figure.title} {title}')}.svg")
                 paths[-1].write_text(charts.standalone(svg))
@@ -166,7 +167,7 @@ def _put_pages(folder: Path, home: str, evidence: Evidence, runs: list[Tables], 
             _put(folder / part.name, _without_blank_lines(text))
 
 
-def _light(written: Callable[[set[str]], str], grids: Sequence[shown.Grid]) -> str:
+def _light(written: Callable[[set[str]], str], grids: Sequence[Grid]) -> str:
     """A page of no more than `LIMIT`, as it is `written` with the large tables' numbers elsewhere.
 
     Large are those of many numbers, and as many of the next ones as it takes.
@@ -187,12 +188,12 @@ def weight(page: str) -> int:
     return len(re.sub("<svg.*?</svg>", "", page, flags=re.DOTALL).encode())
 
 
-def _size(grid: shown.Grid) -> int:
+def _size(grid: Grid) -> int:
     """How many numbers a table has."""
     return sum(cell is not None for _, cells in grid.rows for cell in cells)
 
 
-def _parts(grid: shown.Grid, stem: str) -> tuple[Part, ...]:
+def _parts(grid: Grid, stem: str) -> tuple[Part, ...]:
     """The pages of a table that is too large for its paper's page."""
     rows = max(1, A_PAGE // (len(grid.columns) - 1))
     parts = [grid.rows[start : start + rows] for start in range(0, len(grid.rows), rows)]
@@ -286,13 +287,13 @@ def _runs(evidence: Evidence) -> list[Tables]:
     tables = evidence.experiment.paper.tables
     found = []
     if evidence.judged:
-        cells = shown.judged_cells(evidence)
+        cells = judged_cells(evidence)
         run, page = f"yours ({evidence.chosen.name})", f"{evidence.name}-{slug(evidence.chosen.name)}.html"
-        found.append(Tables(run, page, cells, shown.grids(tables, cells)))
+        found.append(Tables(run, page, cells, grids_of(tables, cells)))
     if evidence.published and (evidence.judged is None or evidence.chosen.base == TRIAL):
-        cells = shown.published_cells(evidence.published)
+        cells = published_cells(evidence.published)
         run, page = f"published ({evidence.published.profile})", f"{evidence.name}.html"
-        found.insert(0, Tables(run, page, cells, shown.grids(tables, cells)))
+        found.insert(0, Tables(run, page, cells, grids_of(tables, cells)))
     return [replace(found[0], page=f"{evidence.name}.html"), *found[1:]] if found else []
 
 
@@ -335,7 +336,7 @@ class _Anchors:
     def __init__(self) -> None:
         self._given: dict[str, int] = {}
 
-    def __call__(self, cell: shown.Cell) -> str:
+    def __call__(self, cell: Cell) -> str:
         name = f"n-{slug(cell.name)}"
         self._given[name] = self._given.get(name, 0) + 1
         return name if self._given[name] == 1 else f"{name}-{self._given[name]}"
