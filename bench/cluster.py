@@ -4,13 +4,9 @@
     python -m bench.cluster overhead            # 100 stages of milliseconds: what a stage costs besides its run
     python -m bench.cluster scaling             # 40 stages that sleep 5 s: how near to linear
     python -m bench.cluster overhead --stages 1000 --workers 1 2 4
-    python -m bench.cluster prefect --workers 2 # the same DAG of tasks that do nothing, by prefect-dask
 
 The scheduler, the workers and the driver are processes in checkouts of their own; a folder is their DVC remote. What
 sleeps takes no core, so that four workers on two cores show what the engine adds, and not what the cores lack.
-
-`prefect` needs prefect-dask. Its tasks read and write nothing, and no record is kept of them, so what it takes is the
-least that a stage could take by it.
 """
 
 import argparse
@@ -130,69 +126,9 @@ def wait_for_workers(page: str, workers: int) -> None:
         time.sleep(0.2)
 
 
-PREFECT = """
-import json, resource, sys, time
-
-from prefect import flow, task
-from prefect_dask import DaskTaskRunner
-
-
-@task
-def nothing(before):
-    return before
-
-
-@flow
-def chains(depth):
-    last = [nothing.submit(number) for number in range(10)]
-    for _ in range(depth - 1):
-        last = [nothing.submit(each) for each in last]
-    return [each.result() for each in last]
-
-
-if __name__ == "__main__":
-    stages, workers, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    runner = DaskTaskRunner(cluster_kwargs={
-        "n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "local_directory": folder,
-    })
-    begun = time.perf_counter()
-    chains.with_options(task_runner=runner)(stages // 10)
-    wall = time.perf_counter() - begun
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({"wall": round(wall, 1), "driver's CPU": round(used.ru_utime + used.ru_stime, 1)}))
-"""
-
-
-def by_prefect(stages: int, workers: int, folder: Path) -> dict[str, float]:
-    """The same DAG as a flow of Prefect's, whose tasks do nothing, on as many Dask workers of one thread."""
-    (folder / "chains.py").write_text(PREFECT)
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "DO_NOT_TRACK": "1",
-    }
-    rows = []
-    # Of two lengths, so that what starts and ends once, whatever the length, drops out.
-    for length in (stages // 5, stages):
-        command = [sys.executable, str(folder / "chains.py"), str(length), str(workers), str(folder)]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        rows.append(json.loads(ended.stdout.splitlines()[-1]))
-    short, long = rows
-    return {
-        "stages": stages,
-        "workers": workers,
-        "wall": long["wall"],
-        "a task and worker": round((long["wall"] - short["wall"]) * workers / (stages - stages // 5), 3),
-        "driver's CPU a task": round((long["driver's CPU"] - short["driver's CPU"]) / (stages - stages // 5), 3),
-        "load": os.getloadavg()[0],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["overhead", "scaling", "prefect"])
+    parser.add_argument("what", choices=["overhead", "scaling"])
     parser.add_argument("--stages", type=int)
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
     asked = parser.parse_args()
@@ -200,9 +136,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for workers in asked.workers:
-            prefect = asked.what == "prefect"
-            place = Path(folder)
-            rows.append(by_prefect(stages, workers, place) if prefect else run(stages, seconds, workers, place))
+            rows.append(run(stages, seconds, workers, Path(folder)))
             print(json.dumps(rows[-1]), flush=True)
     if asked.what == "scaling" and len(rows) > 1:
         first, last = rows[0], rows[-1]
