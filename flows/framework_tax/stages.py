@@ -61,8 +61,8 @@ measured = Stage(
     inputs={"built": built, "trained": TRAINED},
     config=Profiles(
         quick=Measuring(parts=(Part(networks="encoder-64-4 conv-32-4", arms=ORDER, batches=(1, 4, 16, 64)),), **BRIEF),
-        cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=10),
-        gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=10),
+        cpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=10, most=20),
+        gpu=Measuring(parts=(Part(networks="", arms=("eager", *ALL), batches=BATCHES),), blocks=10, most=20),
     ),
     each={"networks": Profiles(("few",), ZOO, ZOO)},
     kind="measure",
@@ -81,6 +81,7 @@ PROBES = (
     Part(networks="encoder-512-4", arms=("eager", "onnxruntime"), batches=(64,)),
     Part(networks="encoder-512-4", arms=("eager", "openvino", "openvino, static"), batches=(1, 4)),
     Part(networks="encoder-64-4 conv-64-4", arms=(*PLANTED, "eager, little delayed"), batches=SMALL),
+    Part(networks="encoder-64-4 conv-64-4", arms=("eager", "onnxruntime", "onnxruntime, again"), batches=SMALL),
     Part(networks="encoder-256-4", arms=("eager", "eager, int8", "eager, bfloat16"), batches=SMALL),
     Part(networks="encoder-256-4 conv-64-4", arms=("eager", "eager, two threads"), batches=(1, 32, 64)),
     Part(networks="encoder-512-4", arms=("eager", "eager, Intel's kernels"), batches=(1, 64)),

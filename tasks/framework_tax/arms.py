@@ -48,6 +48,7 @@ ARMS = {
     "eager, int8": Arm("eager", precision="int8"),
     "eager, two threads": Arm("eager", threads=2),
     "eager, Intel's kernels": Arm("eager", intel=True),
+    "onnxruntime, again": Arm("onnxruntime"),
     "openvino, static": Arm("openvino", static=True),
 }
 

@@ -23,6 +23,7 @@ from tasks.base import spool
 from tasks.base.files import ROOT
 from tasks.framework_tax.arms import ARMS
 from tasks.framework_tax.networks import Wanted
+from tasks.framework_tax.record import PRECISE, half_width
 from tasks.framework_tax.runtimes import missing
 
 PATIENCE = 600.0
@@ -70,7 +71,8 @@ class Timed:
 class Plan:
     """How to time: threads (unless an arm has others), blocks, the order's seed.
 
-    `settle` and `least` are seconds of warm-up and of a block at a point.
+    `settle` and `least` are seconds of warm-up and of a block at a point. Beyond `blocks` there are more, up to `most`,
+    until nine medians of ten are certain to PRECISE: so it is certainty that stops, and no sign of an effect.
     """
 
     threads: int
@@ -78,6 +80,7 @@ class Plan:
     settle: float
     least: float
     seed: int
+    most: int = 0
 
 
 class Died(Exception):
@@ -209,11 +212,7 @@ class _Measuring:
             for point in sorted(self.points, key=lambda point: (arms.index(point.arm), point.network, point.batch)):
                 self._prepare(point)
             self._share_calls()
-            draw = random.Random(self.plan.seed)
-            for block in range(self.plan.blocks):
-                self._block(draw)
-                if (block + 1) % 5 == 0:
-                    spool.note(f"{block + 1} of {self.plan.blocks} blocks are timed.")
+            self._time()
             for point in self._alive():
                 self._check(point)
         finally:
@@ -273,6 +272,13 @@ class _Measuring:
             for one in group:
                 one.calls, one.before = calls, int(quickest < LONG)
 
+    def _time(self) -> None:
+        draw = random.Random(self.plan.seed)
+        while len(self.orders) < self.plan.blocks or (len(self.orders) < self.plan.most and not self._certain()):
+            self._block(draw)
+            if len(self.orders) % 5 == 0:
+                spool.note(f"{len(self.orders)} blocks are timed.")
+
     def _number(self, network: str) -> int:
         return list(self.networks).index(network)
 
@@ -294,6 +300,11 @@ class _Measuring:
                 if found:
                     self.timed[point].wall.append(found[0])
                     self.timed[point].cpu.append(found[1])
+
+    def _certain(self) -> bool:
+        """Whether nine medians of ten have intervals that are narrow enough."""
+        alive = self._alive()
+        return sum(half_width(self.timed[point].cpu) <= PRECISE for point in alive) >= 0.9 * len(alive)
 
     def _check(self, point: Point) -> None:
         """The outputs once more, after all blocks, and what a call dispatches, which a profiler has to tell."""

@@ -141,6 +141,7 @@ def _onnx(wanted: Wanted, folder: Path) -> None:
     import torch
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision, which is not needed, is absent
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # and of every constant that it cannot fold
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(_exported(wanted), verbose=False, dynamo=True, external_data=False)

@@ -33,11 +33,13 @@ def planted(points: Points) -> Iterable[Row]:
 
 
 def again(points: Points) -> Iterable[Row]:
-    """Eager against eager in another process: labels without a difference."""
+    """A runtime against itself in another process: labels without a difference."""
     for (network, arm, batch), point in points.items():
-        if arm == "eager, again" and (network, REFERENCE, batch) in points:
-            for block, ratio in enumerate(log_ratios(point, points[network, REFERENCE, batch])):
-                yield {"again": f"{network}, batch {batch}", "block": block, "again_ratio": ratio}
+        runtime, _, how = arm.partition(", ")
+        if how == "again" and (network, runtime, batch) in points:
+            on = "" if runtime == REFERENCE else f" on {runtime}"
+            for block, ratio in enumerate(log_ratios(point, points[network, runtime, batch])):
+                yield {"again": f"{network}{on}, batch {batch}", "block": block, "again_ratio": ratio}
 
 
 def orders(zoo: list[Record], shuffles: int, seed: int) -> Iterable[Row]:
@@ -97,4 +99,4 @@ def equality(found: list[Record]) -> Iterable[Row]:
     for clock in ("cpu", "wall"):
         widths = [records.half_width(p[clock]) for p in timed if len(p[clock]) >= records.LEAST_BLOCKS]
         if widths:
-            yield {"clock": clock, "precise_points": mean(width <= 0.05 for width in widths)} | withheld
+            yield {"clock": clock, "precise_points": mean(width <= records.PRECISE for width in widths)} | withheld

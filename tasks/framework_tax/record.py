@@ -18,6 +18,8 @@ Timed = Mapping[str, Any]
 
 LEAST_BLOCKS = 8
 """Below them a median has no interval, and no verdict is given."""
+PRECISE = 0.05
+"""How certain a median should be: half of its interval over it."""
 CONTENDED, MOST_CONTENDED = 1.1, 0.2
 """A block that took so much longer by the wall clock than by the processor's had to wait; so many may have."""
 SLACK = 1.15
@@ -30,7 +32,7 @@ def problems(record: Record) -> list[str]:
     found = []
     if plan["blocks"] < LEAST_BLOCKS:
         found.append(f"{plan['blocks']} blocks are no sample: a verdict needs {LEAST_BLOCKS}")
-    if len(record["orders"]) != plan["blocks"]:
+    if not plan["blocks"] <= len(record["orders"]) <= max(plan["blocks"], plan["most"]):
         found.append(f"{len(record['orders'])} of {plan['blocks']} blocks were run")
     arms = {point["arm"] for point in timed(record)}
     if len(arms) > 1 and len({tuple(order) for order in record["orders"]}) < 2:
@@ -39,13 +41,14 @@ def problems(record: Record) -> list[str]:
     if shared:
         found.append("two runtimes shared a process")
     for point in timed(record):
-        found += [f"{named(point)}: {said}" for said in _of_point(point, plan)]
+        found += [f"{named(point)}: {said}" for said in _of_point(point, record)]
     found += _unequal(record)
     found += _contended(record)
     return list(dict.fromkeys(found))
 
 
-def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
+def _of_point(point: Timed, record: Record) -> Iterator[str]:
+    plan, blocks = record["plan"], len(record["orders"])
     threads, precision = point["facts"].get("threads"), point["facts"].get("precision")
     asked = ARMS[point["arm"]].threads_of(plan["threads"])
     if threads != asked:
@@ -54,8 +57,8 @@ def _of_point(point: Timed, plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"it computed in {precision}, not {ARMS[point['arm']].precision}"
     if point["warm_up"] < LEAST_WARM_UP:
         yield f"{point['warm_up']} calls before those that count: caches were cold"
-    if {len(point["wall"]), len(point["cpu"])} != {plan["blocks"]}:
-        yield f"{len(point['wall'])} times of {plan['blocks']} blocks"
+    if {len(point["wall"]), len(point["cpu"])} != {blocks}:
+        yield f"{len(point['wall'])} times of {blocks} blocks"
     seconds = [*point["wall"], *point["cpu"]]
     if not all(math.isfinite(one) and one > 0 for one in seconds):
         yield "a time is not above zero"

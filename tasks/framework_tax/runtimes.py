@@ -200,7 +200,8 @@ class TorchScript(Eager):
         self.module = load(str(_artifact(folder, "model.ts")))
         constants = self.module.graph.findAllNodes("prim::Constant")  # freezing made constants of all weights
         values = [one for one in constants if one.hasAttribute("value") and one.kindOf("value") == "t"]
-        self.facts["precision"] = precision_of(one.t("value") for one in values)
+        tensors = (one.t("value") for one in values)
+        self.facts["precision"] = precision_of(one for one in tensors if one.numel() > 1)  # numbers are no weights
 
     def operators(self) -> dict[str, int]:
         import torch

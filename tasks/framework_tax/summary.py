@@ -79,7 +79,7 @@ class Summary:
     hooks_ms="milliseconds by which empty hooks lengthen the fixed part, block by block",
     taken_for_kernels="share of a planted delay that profile or replay take for kernels, median over blocks",
     kernel_change="what its part that grows with the batch changes by meanwhile, as a share, block by block",
-    again_ratio="logarithm of eager's latency over eager's in another process, block by block, by point",
+    again_ratio="logarithm of a runtime's latency over its own in another process, block by block, by point",
     in_order="share of blocks in which the paper's three runtimes stand in its order at batch 1",
     false_alarms="share of drawings of labels within blocks after which a step of the order has a 95 % interval "
     "without 0",

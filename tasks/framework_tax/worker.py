@@ -26,9 +26,6 @@ from tasks.framework_tax.networks import Wanted
 from tasks.framework_tax.runtimes import Call, Runtime, start
 
 MOST_CALLS = 2000
-SMALLEST = 1e-3
-"""The least size of outputs that their errors are relative to."""
-
 Key = tuple[str, int]
 """A network's name and a batch."""
 
@@ -161,7 +158,8 @@ def _read(place: Path, kind: str) -> list[Any]:
 
 
 def _size(array: Any) -> float:
-    return max(SMALLEST, float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))))
+    """The root of their mean square, however small: random weights may give outputs of 1e-22; 1 where all are 0."""
+    return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) or 1.0
 
 
 def _warm_up(call: Call, settle: float) -> tuple[int, float]:

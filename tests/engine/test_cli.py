@@ -134,6 +134,7 @@ def test_the_examples_of_the_help_work(tenfold: Tenfold, command: str, tmp_path:
             words = [str(tmp_path) if word in ("public",) else word for word in words]
             ended = tenfold(*words)
             needs = "tenfold reproduce" in ended.stdout + ended.stderr or "damaged or missing" in ended.stderr
+            needs = needs or (command == "doctor" and "checks failed" in ended.stderr)  # what this machine lacks
             assert ended.returncode == 0 or needs, f"{example}: {ended.stderr}"
         for name, following in pairwise(words):
             if name == "-S":

@@ -37,7 +37,7 @@ def record(*points: dict[str, Any], blocks: int = 20, threads: int = 1) -> dict[
     draw = random.Random(0)
     orders = [draw.sample([one["arm"] for one in points], len(points)) for _ in range(blocks)]
     return {
-        "plan": {"threads": threads, "blocks": blocks, "settle": 0.2, "least": 0.01, "seed": 0},
+        "plan": {"threads": threads, "blocks": blocks, "settle": 0.2, "least": 0.01, "seed": 0, "most": 0},
         "arms": {arm: {"pid": 100 + place, "import_seconds": 1.0} for place, arm in enumerate(arms)},
         "orders": orders,
         "points": list(points),

@@ -1,12 +1,18 @@
 """Real processes, one a runtime: a planted delay is found, a crash is named, and the others go on."""
 
+import math
 import os
+import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tasks.base.errors import UserError
 from tasks.framework_tax import blocks
@@ -15,6 +21,7 @@ from tasks.framework_tax.blocks import Plan, Point, Process, _Measuring, measure
 from tasks.framework_tax.building import make
 from tasks.framework_tax.networks import FAMILIES, Wanted, names_of, network
 from tasks.framework_tax.record import LEAST_BLOCKS, problems
+from tasks.framework_tax.runtimes import TorchScript
 from tasks.framework_tax.worker import Served
 
 PLAN = Plan(threads=1, blocks=LEAST_BLOCKS, settle=0.01, least=0.002, seed=0)
@@ -107,6 +114,54 @@ def test_all_arms_are_timed_as_warm_as_the_quickest_needs(seconds: tuple[float, 
         made.timed[point].quickest, made.timed[point].calls = each, max(1, round(0.01 / each))
     made._share_calls()
     assert {(one.calls, one.before) for one in made.timed.values()} == {(max(1, round(0.01 / seconds[0])), before)}
+
+
+@pytest.mark.parametrize(("spread", "run"), [(0.0, 8), (0.5, 12)])
+def test_blocks_go_on_until_medians_are_certain_and_no_longer_than_that(spread: float, run: int) -> None:
+    points = [Point("net", arm, 1) for arm in ("eager", "torchscript")]
+    made = _Measuring(points, {}, {}, replace(PLAN, most=12), Path())
+    made._processes = dict.fromkeys(("eager", "torchscript"))  # type: ignore[arg-type]
+    draw = random.Random(0)
+
+    def ask(point: Point, *_: Any) -> tuple[float, float]:
+        return (seconds := 1 + spread * draw.random(), seconds)
+
+    made._ask = ask  # type: ignore[method-assign]
+    made._time()
+    assert {len(one.cpu) for one in made.timed.values()} == {len(made.orders)} == {run}
+
+
+class Numbers(torch.nn.Module):
+    """A product in one precision, and a number in double beside it, as attention's scale is when it is traced."""
+
+    def __init__(self, kind: torch.dtype) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 4).to(kind))
+        self.scale = torch.tensor(0.5, dtype=torch.float64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.to(self.weight.dtype) @ self.weight * self.scale
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_a_number_in_double_is_no_product_in_double(kind: str, tmp_path: Path) -> None:
+    module = Numbers(getattr(torch, kind)).eval()
+    torch.jit.save(torch.jit.freeze(torch.jit.trace(module, torch.ones(2, 4))), str(tmp_path / "model.ts"))  # type: ignore[no-untyped-call]
+    loaded = object.__new__(TorchScript)  # a process may say only once how many threads it has
+    loaded.facts = {}
+    loaded.load(Wanted("numbers"), tmp_path, 2)
+    assert loaded.facts["precision"] == kind
+
+
+@pytest.mark.parametrize("size", [1e-22, 1.0, 1e9])
+def test_an_error_is_relative_to_outputs_however_small(size: float, tmp_path: Path) -> None:
+    """Divided by a least size, outputs of 1e-22 would pass whatever a runtime gives."""
+    served = object.__new__(Served)
+    expected = size * np.array([3.0, 4.0, 5.0], dtype=np.float32)
+    np.save(tmp_path / "output-0.npy", expected)
+    served._calls, served._expected = {("net", 1): lambda: 1.1 * expected}, {("net", 1): tmp_path}
+    served.runtime = SimpleNamespace(arrays=lambda outputs: [outputs])  # type: ignore[assignment]
+    assert served.error(("net", 1)) == pytest.approx(0.5 / math.sqrt(50 / 3), rel=1e-4)
 
 
 @pytest.fixture(scope="module")
