@@ -104,7 +104,7 @@ timed = Stage(
 aligned = Stage(
     align_recordings,
     inputs={"prompts": prompts, "model": models},
-    config=profiles(lambda p: Aligning(languages=LANGUAGES.at(p))),
+    config=profiles(lambda p: Aligning(languages=LANGUAGES.at(p), prompts=4 if p == "quick" else 8)),
     each={"seed": SEEDS},
 )
 hour = Stage(

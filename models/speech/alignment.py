@@ -87,7 +87,7 @@ def uniform(length: float, words: Sequence[str]) -> list[tuple[float, float]]:
 def by_pauses(stretches: Sequence[tuple[float, float]], words: Sequence[str]) -> list[tuple[float, float]]:
     """The same of loud stretches alone, [begin, end]: a pause lies at the word's end where it would most nearly fall.
 
-    The strongest baseline that does not listen to letters.
+    Of the baselines that do not listen to letters, the stronger one.
     """
     widths = np.array([len(word) + 1 for word in words], float)
     loud = np.array([end - begin for begin, end in stretches])

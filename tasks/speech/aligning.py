@@ -31,21 +31,22 @@ BLOCK = RATE // 100
 class Aligning:
     """Recordings of so many prompts of test each, with pauses of up to so many seconds; every prompt is in one.
 
-    `delay` seconds of silence are put before a recording, as a control. `deleted` is the share of words that a
-    transcript lacks, in its worst version (half and all of it are tried). The star costs one of `penalties` nats a
-    frame, and what is quiet for one of `gaps` seconds is a pause to the baseline that goes by pauses; these, and by how
-    much each method is late on average, are chosen on the prompts of development.
+    `delay` seconds of silence, a whole number of the model's frames, are put before a recording, as a control.
+    `deleted` is the share of words that a transcript lacks, in its worst version (half and all of it are tried). Either
+    kind of star costs one of `penalties` nats a frame, and what is quiet for one of `gaps` seconds is a pause to the
+    baseline that goes by pauses; these, and by how much each method is late on average, are chosen on the prompts of
+    development.
     """
 
     seed: Index = 0
     languages: tuple[str, ...] = LANGUAGES
     prompts: Count = 8
     pause: NotNegative = 0.8
-    delay: NotNegative = 0.5
+    delay: NotNegative = 0.48
     deleted: Fraction = 0.3
     near: NotNegative = 0.1
-    penalties: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    gaps: tuple[float, ...] = (0.1, 0.2, 0.4)
+    penalties: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    gaps: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
 
     @property
     def language(self) -> str:
@@ -81,6 +82,7 @@ missing has to), or none."""
 
 QUANTITIES = {
     "error": "seconds by which the begin and the end of a prompt are missed, the mean of both",
+    "mean_error": "mean of that over the prompts of a recording, in seconds",
     "near": "share of prompts whose begin and end are both missed by less than a tenth of a second",
     "late": "90th percentile of the errors within a recording, in seconds",
     "confidence": "mean confidence of the words of a recording, in their right order or in another",
@@ -97,7 +99,7 @@ def align_recordings(*, prompts: Path, model: Path, config: Aligning, out: Path)
     write_json(out / "settings.json", asdict(settings))
     spool.note(
         f"Words are {settings.begin:+.3f} s from their first frame to {settings.end:+.3f} s from their last one; "
-        f"the star costs {settings.penalty:g}."
+        f"a star in its place costs {settings.penalty:g}, stars everywhere {settings.everywhere:g}."
     )
     baselines = fair(recogniser, development, config)
     spool.note(f"A pause to the baseline is what is quiet for {baselines.gap:g} s.")
@@ -111,19 +113,23 @@ def recordings(corpus: Corpus, split: str, config: Aligning, alphabet: Alphabet)
     """The prompts of a part in an order of their own, in groups, with pauses of many lengths of faint noise.
 
     They are the same for every model of the language, so that models and recordings are crossed. A prompt with a letter
-    that training lacks cannot be aligned, and is left out.
+    that training lacks cannot be aligned, and is left out. What is left over of less than half a recording goes to the
+    one before.
     """
     import numpy as np
 
     chance = Random(f"{config.language} {split} recordings")
     prompts = [each for each in corpus.split(split, config.language) if alphabet.tokens(each.text)]
     chance.shuffle(prompts)
+    groups = [prompts[start : start + config.prompts] for start in range(0, len(prompts), config.prompts)]
+    if len(groups) > 1 and 2 * len(groups[-1]) < config.prompts:
+        rest = groups.pop()
+        groups[-1] += rest
     made = []
-    for start in range(0, len(prompts), config.prompts):
-        parts = list(put_together(corpus, prompts[start : start + config.prompts], config.pause, chance))
+    for number, group in enumerate(groups):
+        parts = list(put_together(corpus, group, config.pause, chance))
         sound = np.concatenate([sound for sound, _ in parts])
-        name = f"{config.language} {split} {start // config.prompts}"
-        made.append(Recording(name, sound, [piece for _, piece in parts]))
+        made.append(Recording(f"{config.language} {split} {number}", sound, [piece for _, piece in parts]))
     return made
 
 
@@ -180,39 +186,44 @@ def _loud(sound: "Floats", below: float = 30.0) -> "NDArray[np.bool_]":
 class Calibration:
     """What a star costs, and the seconds from the first and the last frame of a word to where it begins and ends.
 
-    Of the words of development that are said, 95 % have a confidence above `doubt`.
+    Of the words of development that are said, 95 % have a confidence above `doubt`. Stars between any two words cost
+    `everywhere`.
     """
 
     penalty: float
     begin: float
     end: float
     doubt: float
+    everywhere: float
 
 
 def calibrated(recogniser: Recogniser, development: Sequence[Recording], config: Aligning) -> Calibration:
-    """Medians of what frames miss, and the star that is best where a fifth of the words is missing."""
+    """Medians of what frames miss, and for either kind of star what it best costs where words are missing."""
     from statistics import fmean, median, quantiles
 
     heard = [(recording, hear_sound(recogniser, recording.sound)) for recording in development]
     late, confidences = [], []
     for recording, logs in heard:
         words = words_said(recording.pieces)
-        found = spans(recogniser, logs, words, Calibration(1.0, 0.0, 0.0, 0.0))
+        found = spans(recogniser, logs, words, Calibration(1.0, 0.0, 0.0, 0.0, 1.0))
         confidences += [confidence for _, _, confidence in found]
         late += _late(recording, of_pieces(recording.pieces, found))
     doubt = quantiles(confidences, n=20)[0]
-    first = Calibration(config.penalties[0], median(begin for begin, _ in late), median(end for _, end in late), doubt)
-    errors = {}
-    for penalty in config.penalties:
-        settings = replace(first, penalty=penalty)
-        errors[penalty] = fmean(
-            error
-            for recording, logs in heard
-            for error in misses(
-                recording.pieces, _deleted(recogniser, recording, logs, settings, config.deleted, IN_PLACE)
+    begin, end = median(begin for begin, _ in late), median(end for _, end in late)
+    costs = {}
+    for stars in (IN_PLACE, EVERYWHERE):
+        errors = {}
+        for penalty in config.penalties:
+            settings = Calibration(penalty, begin, end, doubt, penalty)
+            errors[penalty] = fmean(
+                error
+                for recording, logs in heard
+                for error in misses(
+                    recording.pieces, _deleted(recogniser, recording, logs, settings, config.deleted, stars)
+                )
             )
-        )
-    return replace(first, penalty=min(errors, key=lambda penalty: errors[penalty]))
+        costs[stars] = min(errors, key=lambda penalty: errors[penalty])
+    return Calibration(costs[IN_PLACE], begin, end, doubt, costs[EVERYWHERE])
 
 
 def hear_sound(recogniser: Recogniser, sound: "Floats") -> "Floats":
@@ -360,10 +371,11 @@ def _measured(
             near = max(abs(begin - piece.begin), abs(end - piece.end)) < config.near
             labels = about(piece.utterance, config.seed) | {"method": method}
             rows += [labels | {"error": error}, labels | {"near": float(near)}]
-        # The recording is the unit of a percentile.
+        # The recording is the unit: its prompts share one path.
         labels = about(recording.pieces[0].utterance, config.seed) | {"method": method}
-        labels |= {"utterance": recording.name, "case": f"{config.seed} {recording.name}"}
+        labels |= {"utterance": recording.name, "case": f"{config.seed} {recording.name}", "prompts": len(errors)}
         rows.append(labels | {"late": float(np.percentile(errors, 90))})
+        rows.append(labels | {"mean_error": float(np.mean(errors))})
     for method, each in (("forced alignment", aligned), ("shuffled transcript", shuffled)):
         rows.append(labels | {"method": method, "confidence": _confidence(each)})
     silence = np.zeros(round(config.delay * RATE), np.float32)
@@ -401,6 +413,8 @@ def _deleted(
     """
     from models.speech.alignment import STAR
 
+    if stars == EVERYWHERE:
+        settings = replace(settings, penalty=settings.everywhere)
     chance = Random(f"{recording.name} {share}")
     words: list[str] = []
     ends: list[tuple[int, int]] = []

@@ -29,6 +29,7 @@ from tasks.speech.training import load_recogniser
 
 if TYPE_CHECKING:
     from models.speech.beam_search import Hypothesis
+    from models.speech.ngram import Backoff
 
 
 @config
@@ -59,14 +60,19 @@ QUANTITIES = {
     "oracle_wer": "word errors a word, of the best of the n-best texts",
     "skipped": "share of frames that were not searched, for their blank was sure",
     "unknown": "share of the words of test that are not in the lexicon",
+    "contained": "share of the prompts of test that are said within a longer one of training",
 }
+
+WEIGHTS = {"wer": "words", "oracle_wer": "words", "cer": "letters", "mean_error": "prompts"}
+"""Of what a quantity's mean is a mean."""
 
 
 @measures(**QUANTITIES)
 def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: Path) -> None:
     """Write examples.parquet, a row for each decoder and utterance of test, with its means in metrics.json.
 
-    The n-gram model and the lexicon are of training texts; each decoder's weights are chosen on development.
+    The n-gram model and the lexicon are of training texts. Weights are chosen on development for the search, for that
+    without n-grams, and for narrower beams; what should change nothing has those of the search.
     """
     corpus, recogniser = read_corpus(prompts), load_recogniser(model)
     sounds = read_spectra(spectra, corpus.utterances)
@@ -75,10 +81,11 @@ def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: 
     heard = {name: hear(recogniser, [sounds[each.id] for each in part]) for name, part in parts.items()}
     texts = [each.text for each in parts["development"]]
     ngrams = language_model(sentences, config.choice.order)
-    settings, plain = (
-        chosen(recogniser, sentences, heard["development"], texts, config.search, config.choice, model)
-        for model in (ngrams, None)
-    )
+
+    def best(base: Search, model: "Backoff | None") -> Search:
+        return chosen(recogniser, sentences, heard["development"], texts, base, config.choice, model)
+
+    settings, plain = best(config.search, ngrams), best(config.search, None)
     write_json(out / "settings.json", asdict(settings))
     spool.note(
         f"Chosen on development: weight {settings.model_weight:g}, word score {settings.word_score:g}; "
@@ -88,23 +95,29 @@ def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: 
     test, sound = parts["test"], heard["test"]
     rows += _rows(config, "greedy", test, greedy_texts(recogniser, sound))
     found = searched(searching(recogniser, sentences, plain, None), sound)
-    rows += _rows(config, "lexicon", test, [best[0].text for best in found])
+    rows += _rows(config, "lexicon", test, [each[0].text for each in found])
     varied = {"lexicon and n-grams": settings}
-    varied |= {f"beam {beam}": replace(settings, beam=beam) for beam in config.beams}
+    for beam in config.beams:
+        wider = beam >= config.search.beam
+        varied[f"beam {beam}"] = (
+            replace(settings, beam=beam) if wider else best(replace(config.search, beam=beam), ngrams)
+        )
     varied["few tokens"] = replace(settings, tokens=config.tokens)
     varied["sure blanks skipped"] = replace(settings, blank_skip=config.blank_skip)
     for name, changed in varied.items():
         found = searched(searching(recogniser, sentences, changed, ngrams), sound, config.best)
-        rows += _rows(config, name, test, [best[0].text for best in found])
+        rows += _rows(config, name, test, [each[0].text for each in found])
         if name == "lexicon and n-grams":
             rows += _oracle(config, test, found)
             write_json(out / "found.json", _shown(test, found))
     known = set(words_of(sentences))
+    spaced = [f" {text} " for text in sentences]
     said = [word for each in test for word in each.text.split()]
     about = {"seed": config.seed, "language": config.language, "decoder": "lexicon and n-grams"}
     others = [
         about | {"unknown": sum(word not in known for word in said) / len(said)},
         about | {"skipped": _skipped(sound, config.blank_skip)},
+        about | {"contained": sum(any(f" {each.text} " in text for text in spaced) for each in test) / len(test)},
     ]
     write_rows(out, rows, ("wer", "cer", "oracle_wer"), others)
 
@@ -120,13 +133,17 @@ def _rows(config: Decoding, decoder: str, test: Sequence[Utterance], found: Sequ
 
 
 def about(utterance: Utterance, seed: int) -> dict[str, Any]:
-    """What a row says of the utterance that it measures; "case" tells it apart from other seeds' measurement."""
+    """What a row says of the utterance that it measures.
+
+    "case" tells it apart from other seeds' measurement; "voices" are the people of one model, as the game's two are.
+    """
     return {
         "seed": seed,
         "utterance": utterance.id,
         "case": f"{seed} {utterance.id}",
         "language": utterance.language,
         "speaker": utterance.speaker,
+        "voices": utterance.speaker.split()[0],
     }
 
 
@@ -162,15 +179,15 @@ def _shown(test: Sequence[Utterance], found: "Sequence[Sequence[Hypothesis]]") -
 def write_rows(
     out: Path, rows: Sequence[Mapping[str, Any]], quantities: Sequence[str], others: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Rows of single utterances to examples.parquet; their means, weighted by words or letters, to metrics.json."""
+    """Rows of single utterances to examples.parquet; their means, weighted as WEIGHTS says, to metrics.json."""
     import pyarrow
     import pyarrow.parquet
 
-    single = {"utterance", "case", "words", "letters", "speaker", "weight"}
+    single = {"utterance", "case", "words", "letters", "prompts", "speaker", "voices", "weight"}
     sums: dict[tuple[tuple[str, Any], ...], list[float]] = {}
     for row in rows:
         (quantity,) = (name for name in quantities if name in row)
-        weight = row.get({"wer": "words", "oracle_wer": "words", "cer": "letters"}.get(quantity, ""), 1)
+        weight = row.get(WEIGHTS.get(quantity, ""), 1)
         key = tuple((name, value) for name, value in row.items() if name not in single and name != quantity)
         total = sums.setdefault((*key, ("", quantity)), [0.0, 0.0])
         total[0] += weight * row[quantity]

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 @config
 class Choice:
-    """The n-gram model's order, and the weights and word scores of which the development set chooses the best; each
-    decoder gets its own."""
+    """The n-gram model's order, and the weights and word scores of which the development set chooses the best."""
 
     order: Count = 3
     weights: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
-    word_scores: tuple[float, ...] = (-1.0, 0.0, 1.0, 2.0)
+    word_scores: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)

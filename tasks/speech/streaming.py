@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+PLACES = (0.0, 0.37, 0.9)
+"""Where a file is sought, as shares of its length."""
 EFFECTS = "highpass=200,gain=-3,peak=1000:6,lowpass=7000,echo=0.12:0.5"
 
 
@@ -68,13 +70,12 @@ def measure_streams(*, prompts: Path, config: Streaming, out: Path) -> None:
         with SoundReader(path, chunk=chunk) as reader:
             made = _with_effects(iter(reader))
         rows.append({"what": "effects", "chunk": str(chunk), "difference": _far(made, _with_effects(iter([whole])))})
-    for place in (0.0, 0.37 * config.seconds, 0.9 * config.seconds):
+    for share in PLACES:
+        place = share * config.seconds
         with SoundReader(path) as reader:
             reader.seek(place)
             found = reader.read()
-        rows.append(
-            {"what": "seeking", "place": f"{place:.1f} s", "missed": _missed(found, whole, round(place * RATE))}
-        )
+        rows.append({"what": "seeking", "place": f"{share:.0%}", "missed": _missed(found, whole, round(place * RATE))})
     # Some bytes differ from run to run, those of a path for one: two digits have the same bytes everywhere.
     rows.append({"what": "reading", "peak_ratio": round(_peak_ratio(sound, config, out), 2)})
     write_json(out / "metrics.json", rows)

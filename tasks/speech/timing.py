@@ -85,13 +85,16 @@ def time_search(*, prompts: Path, spectra: Path, model: Path, decoded: Path, con
 def _timed(
     what: str, searches: "Mapping[str, BeamSearch]", heard: Heard, unit: float, batch: int, config: Timing
 ) -> list[dict[str, Any]]:
-    """Each search in turn, several times, so that a slow moment of the machine meets all of them."""
+    """Each search in turn, several times and every other time in reverse, so that a slow moment meets all of them; once
+    before that for nothing, so that none is the first."""
     import numpy as np
 
     seconds: dict[str, list[float]] = {name: [] for name in searches}
     texts: dict[str, list[Any]] = {}
-    for _ in range(config.repeats):
-        for name, search in searches.items():
+    for search in searches.values():
+        searched(search, heard, 10, batch)
+    for turn in range(config.repeats):
+        for name, search in list(searches.items())[:: 1 if turn % 2 == 0 else -1]:
             begun = time.perf_counter()
             found = searched(search, heard, 10, batch)
             seconds[name].append(time.perf_counter() - begun)

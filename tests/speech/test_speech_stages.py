@@ -239,7 +239,8 @@ def test_tones_are_recognised_and_shuffled_transcripts_teach_nothing(world: Worl
 def test_every_quantity_has_rows_of_single_examples(world: World) -> None:
     """Claims read these: a quantity whose column is lost fails every claim about it."""
     assert {name for row in rows(world.decoded) for name in row} >= {"wer", "cer", "oracle_wer", "words", "case"}
-    assert {name for row in rows(world.aligned) for name in row} >= {"error", "near", "late", "shift", "confidence"}
+    errors = {"error", "mean_error", "near", "late", "shift", "confidence"}
+    assert {name for row in rows(world.aligned) for name in row} >= errors
 
 
 def test_errors_are_summed_over_words(world: World) -> None:
@@ -264,7 +265,7 @@ def test_tones_are_found_where_they_are(world: World) -> None:
     assert right < value(world.aligned, "error", method="shuffled transcript")
     for stars in ("stars in their places", "stars everywhere", "no star"):
         assert value(world.aligned, "error", method=f"30% of words deleted, {stars}") > 0
-    assert value(world.aligned, "shift", method="forced alignment") == pytest.approx(0.5, abs=0.05)
+    assert value(world.aligned, "shift", method="forced alignment") == pytest.approx(Aligning().delay, abs=0.05)
     calibration = read_calibration(world.aligned)
     assert abs(calibration.begin) < 0.2
     assert 0 < calibration.doubt < 1
@@ -275,6 +276,9 @@ def test_recordings_have_their_prompts_where_they_say(world: World) -> None:
     made = recordings(corpus, "test", Aligning(languages=("en",), prompts=3), Alphabet("abcd"))
     pieces = [piece for each in made for piece in each.pieces]
     assert sorted(p.utterance.id for p in pieces) == sorted(u.id for u in corpus.split("test", "en"))
+    for prompts in range(2, 9):
+        sizes = [len(each.pieces) for each in recordings(corpus, "test", Aligning(prompts=prompts), Alphabet("abcd"))]
+        assert len(sizes) == 1 or 2 * min(sizes) >= prompts, "a recording of one prompt would weigh as much as of eight"
     without = recordings(corpus, "test", Aligning(languages=("en",)), Alphabet("abc"))
     assert not any("d" in piece.utterance.text for each in without for piece in each.pieces)
     for recording in made:

@@ -22,7 +22,7 @@ from tools.transcribe import cli, engines
 from tools.transcribe.engines import Heard, windows
 from tools.transcribe.recognisers import recogniser
 
-CALIBRATION = Calibration(1.0, 0.0, 0.0, 0.2)
+CALIBRATION = Calibration(1.0, 0.0, 0.0, 0.2, 1.0)
 
 
 class Model:
