@@ -262,14 +262,15 @@ class Plot:
     `column` and `x_column` are theirs where a table has several.
 
     Of `y` alone: "dots" has a line a row with a dot for each column (or for `column`); "curves" has a curve a row over
-    the columns of the label `x`, which must be numbers. Both beside the value `at`, such as 1 for a ratio.
+    the columns of the label `x`, which must be numbers. Both beside the value `at`, such as 1 for a ratio. "best" has a
+    cell for each column of the label `x` and for what rows begin with up to a comma, with the best of their rests.
 
     `only` are the rows that the question is about (all by default), `without` those to which it does not apply. `log`
     makes the axis of `y` logarithmic.
     """
 
     question: str
-    kind: Literal["agreement", "frontier", "bounded", "dots", "curves"]
+    kind: Literal["agreement", "frontier", "bounded", "dots", "curves", "best"]
     x: str = ""
     y: str = ""
     y_is_better: Literal["lower", "higher", ""] = ""

@@ -15,6 +15,15 @@ SHAPED = [
     for method in ("profile", "profile, its cost left in", "replay")
 ]
 """The rows of templates of several widths, in the order in which a figure shows them."""
+PLANTED = [
+    f"{network}, {how}"
+    for network in ("encoder-64-4", "conv-64-4")
+    for how in (
+        *(f"eager, {one}" for one in ("again", "hooked", "delayed", "little delayed")),
+        "onnxruntime, again",
+    )
+]
+"""The rows of controls."""
 
 paper = Paper(
     title="The Framework Tax: Disparities Between Inference Efficiency in NLP Research and Deployment",
@@ -55,6 +64,12 @@ paper = Paper(
         Table(title="Milliseconds of processor time by batch", rows="series", quantities=("cpu_ms",), columns="batch"),
         Table(title="Milliseconds by the wall clock by batch", rows="series", quantities=("wall_ms",), columns="batch"),
         Table(title="Speed-up over eager by batch", rows="series", quantities=("speedup",), columns="batch"),
+        Table(
+            title="Knee: examples at which what grows with them takes as long as what does not, by runtime",
+            rows="network",
+            quantities=("knee",),
+            columns="runtime",
+        ),
         Table(
             title="Share outside kernels, or fixed, by batch and method",
             rows="taxed",
@@ -218,14 +233,21 @@ paper = Paper(
             y="cpu_ms",
             y_is_better="lower",
             log=True,
-            without=[
-                f"{network}, {how}"
-                for network in ("encoder-64-4", "conv-64-4")
-                for how in (
-                    *(f"eager, {one}" for one in ("again", "hooked", "delayed", "little delayed")),
-                    "onnxruntime, again",
-                )
-            ],
+            without=PLANTED,
+        ),
+        Plot(
+            "Which runtime is the fastest, where?",
+            "best",
+            x="batch",
+            y="cpu_ms",
+            y_is_better="lower",
+            without=PLANTED,
+        ),
+        Plot(
+            "From how many examples on does work that grows with them outweigh what does not?",
+            "dots",
+            y="knee",
+            log=True,
         ),
         Plot(
             "Up to which batch is another runtime faster than eager PyTorch?",

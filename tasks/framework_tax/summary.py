@@ -45,6 +45,8 @@ class Summary:
 
 
 @measures(
+    knee="examples at which what grows with them takes as long as what does not, by affine fit to batches up to 16, "
+    "median over blocks",
     speedup="latency of eager over the runtime's, median over blocks",
     log_speedup="logarithm of eager's latency over the runtime's, mean over blocks, by network at batch 1",
     log_step="logarithm of the latency of a runtime over that of the paper's next one, mean over blocks, at batch 1",
@@ -117,7 +119,7 @@ def summarise(
     for record in zoo:
         withheld = why_withheld(record)
         points = sound(record)
-        made = [*_gaps(points), *_elasticities(points, flops, taxes, config), *_work(points, flops)]
+        made = [*_gaps(points), *_knees(points), *_elasticities(points, flops, taxes, config), *_work(points, flops)]
         rows += [row | withheld for row in made]
     probes: list[Record] = [read(folder / "record.json") for folder in probed.values()]
     for record in probes:
@@ -167,6 +169,14 @@ def _gaps(points: Points) -> Iterable[Row]:
             one, other = points.get((network, faster, 1)), points.get((network, slower, 1))
             if one and other:
                 yield {"network": network, "pair": f"{slower} over {faster}", "log_step": mean(log_ratios(one, other))}
+
+
+def _knees(points: Points) -> Iterable[Row]:
+    """The knee of each network on each runtime, where the affine fit to small batches is close enough."""
+    for network in networks(points):
+        for runtime in RUNTIMES:
+            if found := [fit.even for fit in fits(points, network, runtime) if math.isfinite(fit.even)]:
+                yield {"network": network, "runtime": runtime, "knee": median(found)}
 
 
 def _elasticities(points: Points, flops: Mapping[str, int], taxes: list[Row], config: Summary) -> Iterable[Row]:

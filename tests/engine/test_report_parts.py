@@ -116,7 +116,7 @@ def test_plots_are_of_what_tables_have(name: str) -> None:
     for plot in paper.plots:
         of = [table for table in paper.tables if plot.y in table.quantities]
         assert of, plot.question
-        if plot.kind == "curves":
+        if plot.kind in ("curves", "best"):
             assert plot.x in [table.columns for table in of], plot.question
         elif plot.x:
             assert any(plot.x in table.quantities for table in paper.tables), plot.question
@@ -230,6 +230,25 @@ def test_curves_that_begin_alike_share_a_panel() -> None:
     assert [title for title, _ in figure.panels] == ["small", "large"]
     assert all("PyTorch</text>" in svg and "planned</text>" in svg for _, svg in figure.panels)
     assert "95 %" not in figure.reading, "no interval, no band"
+
+
+@pytest.mark.parametrize(("better", "winners"), [("lower", ["a", "a", "b"]), ("higher", ["b", "b", "a"])])
+def test_the_best_of_what_begins_alike_has_the_cell(better: Any, winners: list[str]) -> None:
+    values = {"a": (1.0, 2.0, 9.0), "b": (3.0, 4.0, 5.0)}
+    cells = {
+        name: Cell(name, "ms", value, None, "seed", 1, (), ())
+        for network in ("small", "large")
+        for runtime, own in values.items()
+        for batch, value in zip((1, 16, 8), own, strict=True)
+        if (name := f"live/{network}, {runtime}/{batch}")
+    }
+    table = Table(title="Time", rows="curve", quantities=("live",), columns="batch")
+    plot = Plot("Which is the fastest?", "best", x="batch", y="live", y_is_better=better)
+    paper = Paper("t", "a", 2022, "1", [], [], [], [table], plots=[plot])
+    (figure,) = drawn.figures(paper, cells, grids_of([table], cells))
+    by_batch = dict(zip(("1", "16", "8"), winners, strict=True))
+    said = re.findall(r"<title>(small|large), (\d+): (\w),", figure.panels[0][1])
+    assert said == [(row, batch, by_batch[batch]) for row in ("small", "large") for batch in ("1", "8", "16")]
 
 
 def test_a_trial_is_no_finding() -> None:

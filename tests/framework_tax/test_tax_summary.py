@@ -165,6 +165,11 @@ def test_a_planted_delay_is_the_frameworks_and_no_kernels(rows: list[dict[str, A
         assert len(values(rows, "again_ratio", again=what)) == 20
 
 
+def test_a_knee_is_where_both_parts_take_as_long(rows: list[dict[str, Any]]) -> None:
+    for runtime, knee in (("eager", 10), ("torchscript", 6), ("onnxruntime", 2)):
+        assert values(rows, "knee", network="net", runtime=runtime) == pytest.approx([knee], rel=0.1)
+
+
 def test_a_fit_that_misses_the_latencies_says_nothing(tmp_path: Path) -> None:
     """Two programs, for batch 1 and for more, would else be given one fixed part."""
     spoilt = probes()

@@ -204,10 +204,7 @@ def dots(rows: Mapping[str, Mapping[str, Mean]], title: str, *, at: float | None
     high = {row: max(ROW, LINE * len(lines) + 4, APART * len(columns) + 6) for row, lines in names.items()}
     whole = top + sum(high.values())
     drawing = Drawing(across, Axis(whole, 0), height=TOP + BOTTOM + whole, left=left)
-    for number, (x, line) in enumerate(keys):
-        kind, level = f"series s{number % 6 + 1}", LINE * line
-        drawing.marks.append(f'<circle class="{kind}" cx="{x + 4}" cy="{level + 9}" r="3.6"/>')
-        drawing.marks.append(f'<text class="{kind}" x="{x + 11}" y="{level + 13}">{escape(columns[number])}</text>')
+    _write_key(drawing, columns, keys)
     drawing.across({tick: short(tick) for tick in across.ticks()}, TOP + top)
     if at is not None:
         drawing.line([(at, top), (at, whole)], "equal")
@@ -237,6 +234,13 @@ def _key(columns: Sequence[str], width: float) -> list[tuple[float, int]]:
         places.append((x, line))
         x += wide
     return places
+
+
+def _write_key(drawing: Drawing, columns: Sequence[str], keys: Sequence[tuple[float, int]]) -> None:
+    for number, (x, line) in enumerate(keys):
+        kind, level = f"series s{number % 6 + 1}", LINE * line
+        drawing.marks.append(f'<circle class="{kind}" cx="{x + 4}" cy="{level + 9}" r="3.6"/>')
+        drawing.marks.append(f'<text class="{kind}" x="{x + 11}" y="{level + 13}">{escape(columns[number])}</text>')
 
 
 def _mean(drawing: Drawing, mean: Mean, level: float, number: int, said: str) -> None:
@@ -300,6 +304,49 @@ def curves(
     for (x_end, level), name, kind in _apart(ends):
         drawing.marks.append(f'<text class="{kind}" x="{x_end + 5}" y="{level + 4:.1f}">{escape(_cut(name))}</text>')
     return drawing.svg(f"{y_title} over {x_title} for {', '.join(rows)}")
+
+
+def best(rows: Mapping[str, Mapping[str, tuple[str, float]]], x_title: str, y_title: str) -> str:
+    """A line a row and a cell for each column: the value of the best, in its colour, with a key of all who are best.
+
+    Args:
+        rows: by row and column who is best, and its value.
+    """
+    columns = list(dict.fromkeys(name for own in rows.values() for name in own))
+    winners = list(dict.fromkeys(name for own in rows.values() for name, _ in own.values()))
+    left = int(LETTER * min(LONGEST, max(len(row) for row in rows))) + 14
+    keys = _key(winners, WIDTH - RIGHT)
+    top = LINE * (1 + keys[-1][1]) + 8 - TOP
+    across = Axis(-0.5, len(columns) - 0.5)
+    drawing = Drawing(across, Axis(len(rows) - 0.5, -0.5), height=TOP + BOTTOM + top + ROW * len(rows), left=left)
+    _write_key(drawing, winners, keys)
+    wide = (WIDTH - left - RIGHT) / len(columns)
+    for place, (row, own) in enumerate(rows.items()):
+        level = TOP + top + ROW * place
+        drawing.marks.append(f'<text class="end" x="{left - 6}" y="{level + 11:g}">{escape(_cut(row))}</text>')
+        for name, (winner, value) in own.items():
+            kind = f"s{winners.index(winner) % 6 + 1}"
+            x, _ = drawing.place(columns.index(name), 0)
+            cell = f"M{x - wide / 2 + 1:.1f} {level:g}h{wide - 2:.1f}v{ROW - 1}h{2 - wide:.1f}Z"
+            said = f"<title>{escape(f'{row}, {name}: {winner}, {short(value)}')}</title>"
+            drawing.marks.append(f'<path class="band {kind}" d="{cell}">{said}</path>')
+            drawing.marks.append(
+                f'<text class="series middle {kind}" x="{x}" y="{level + 11:g}">{_brief(value)}</text>'
+            )
+    for number, name in enumerate(columns):
+        x, _ = drawing.place(number, 0)
+        drawing.marks.append(
+            f'<text class="tick middle" x="{x}" y="{drawing.height - BOTTOM + 14:g}">{escape(name)}</text>'
+        )
+    middle = (left + WIDTH - RIGHT) / 2
+    drawing.marks.append(f'<text class="axis middle" x="{middle}" y="{drawing.height - 6:g}">{escape(x_title)}</text>')
+    return drawing.svg(f"Who has the best {y_title} over {x_title} for {', '.join(rows)}: {', '.join(winners)}")
+
+
+def _brief(value: float) -> str:
+    """A value as a cell has room for it, to two digits; the whole shows when one points at it."""
+    places = 0 if abs(value) >= 10 else 1 if abs(value) >= 1 else 2 if abs(value) >= 0.1 else 3
+    return f"{value:.{places}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{places}f}"
 
 
 def _apart(ends: list[tuple[tuple[float, float], str, str]]) -> list[tuple[tuple[float, float], str, str]]:

@@ -35,6 +35,8 @@ def _figure(plot: Plot, cells: Mapping[str, Cell], grids: Sequence[Grid]) -> Fig
         return _dotted(plot, grids)
     if plot.kind == "curves":
         return _curved(plot, grids)
+    if plot.kind == "best":
+        return _best(plot, grids)
     return _plotted(plot, cells)
 
 
@@ -150,11 +152,33 @@ def _curved(plot: Plot, grids: Sequence[Grid]) -> Figure | None:
     return Figure(plot.question, reading + _how(plot, banded, "Bands"), tuple(drawings))
 
 
+def _best(plot: Plot, grids: Sequence[Grid]) -> Figure | None:
+    """By panel and column whose value is the best; panels of few columns, which would be mostly empty, are left out."""
+    cells = list(_cells_of(plot, grids))
+    columns = list(dict.fromkeys(column for _, column, _ in cells))
+    numbers = numbers_in(columns)
+    of, places = numbers or ("", {column: float(place) for place, column in enumerate(columns)})
+    rows: dict[str, dict[str, tuple[str, float]]] = {}
+    upward = 1 if plot.y_is_better == "higher" else -1
+    for row, column, cell in sorted(cells, key=lambda each: places[each[1]]):
+        panel, _, name = row.partition(", ")
+        at = f"{places[column]:g}" if numbers else column
+        best = rows.setdefault(panel, {}).get(at)
+        if best is None or upward * cell.value > upward * best[1]:
+            rows[panel][at] = (name, cell.value)
+    rows = {panel: own for panel, own in rows.items() if 2 * len(own) > len(columns)}
+    if len(rows) < 2:
+        return None
+    reading = f"{'; '.join(dict.fromkeys(cell.meaning for _, _, cell in cells))}: of the best, in its colour."
+    title = f"{plot.x}: {of}" if of else plot.x
+    return Figure(plot.question, reading, (("", charts.best(rows, title, _words(plot.y))),))
+
+
 def _cells_of(plot: Plot, grids: Sequence[Grid]) -> Iterator[tuple[str, str, Cell]]:
     """Row, column and cell of what a plot of one quantity shows; dots without a column are those of the table that has
     none, if there is one."""
     having = [grid for grid in grids if plot.y in grid.quantities]
-    if plot.kind == "curves":
+    if plot.kind in ("curves", "best"):
         having = [grid for grid in having if plot.x in grid.columns_label.split(OR)]
     elif plot.column:
         having = [grid for grid in having if grid.columns_label]
