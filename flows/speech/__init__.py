@@ -76,7 +76,9 @@ paper = Paper(
         "a beam of 10 and none. A beam of 200 has the weights chosen for 50.",
         "After a review of the design and before the run: word scores from −2 to 4, a beam of ten with weights of "
         "its own, a penalty for either kind of star, errors judged by recording and over six voices rather than "
-        "eight, a planted delay of whole frames.",
+        "eight, a planted delay of whole frames. A first run stopped at two models whose first prompt is shorter "
+        "than half a second; its other models' choices on development lay at the edge of the grids, which are wider "
+        "since. No figure of test had been looked at.",
     ],
     findings=["beam-search-is-better-than-greedy", "forced-alignment-is-nearer-than-a-split-by-pauses"],
     plots=[

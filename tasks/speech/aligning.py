@@ -45,7 +45,7 @@ class Aligning:
     delay: NotNegative = 0.48
     deleted: Fraction = 0.3
     near: NotNegative = 0.1
-    penalties: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    penalties: tuple[float, ...] = (0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
     gaps: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4)
 
     @property

@@ -23,8 +23,8 @@ class Choice:
     """The n-gram model's order, and the weights and word scores of which the development set chooses the best."""
 
     order: Count = 3
-    weights: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5)
-    word_scores: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
+    weights: tuple[float, ...] = (0.3, 0.6, 1.0, 1.5, 2.5)
+    word_scores: tuple[float, ...] = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0)
 
 
 @dataclass(frozen=True)

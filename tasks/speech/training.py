@@ -18,6 +18,7 @@ from tasks.speech.texts import Alphabet
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from models.speech.acoustic import AcousticModel
@@ -90,8 +91,7 @@ def train_model(*, prompts: Path, spectra: Path, config: Training, out: Path) ->
         flops_per_step=6 * weights * frames // model.stride,
     )
     save_model(model.cpu(), alphabet, out)
-    example = {"spectra": torch.from_numpy(batches.spectra[0][None, :50]), "lengths": torch.tensor([50])}
-    say_model("tasks.speech.training", model.eval(), example)
+    say_model("tasks.speech.training", model.eval(), example_of(batches.spectra[0]))
 
 
 class Batches:
@@ -159,6 +159,14 @@ class Batches:
             grain = np.log(chance.exponential(size=made.shape).astype(np.float32) + 1e-6) / 2
             made = np.logaddexp(made, made.mean() - np.float32(below) + grain)
         return masked(made.astype(np.float32), chance)
+
+
+def example_of(spectrum: "Floats") -> "dict[str, torch.Tensor]":
+    """The model's inputs for half a second at most: a prompt may be shorter."""
+    import torch
+
+    begin = torch.from_numpy(spectrum[None, :50])
+    return {"spectra": begin, "lengths": torch.tensor([begin.shape[1]])}
 
 
 def save_model(model: "AcousticModel", alphabet: Alphabet, out: Path) -> None:

@@ -25,7 +25,7 @@ from tasks.speech.spectra import Spectra, make_spectra, read_spectra
 from tasks.speech.streaming import Streaming, measure_streams
 from tasks.speech.texts import Alphabet, normalised
 from tasks.speech.timing import Timing, time_search
-from tasks.speech.training import Batches, Training, load_recogniser, train_model
+from tasks.speech.training import Batches, Training, example_of, load_recogniser, train_model
 
 STEPS = Optimisation(steps=120, batch=16, learning_rate=0.01, warmup=10, weight_decay=0.0)
 TRAINING = Training(seed=0, languages=("en",), width=48, layers=1, optimisation=STEPS, stretch=0.05, noise=20.0)
@@ -212,6 +212,14 @@ def test_batches_are_functions_of_the_step_and_cover_every_utterance(world: Worl
     other = Batches(utterances, [spectra[each.id] for each in utterances], alphabet, shuffled)
     assert sorted(map(tuple, other.texts)) == sorted(map(tuple, batches.texts))
     assert sum(a != b for a, b in zip(other.texts, batches.texts, strict=True)) > len(utterances) // 2
+
+
+@pytest.mark.parametrize("frames", [40, 400])
+def test_the_example_of_a_model_may_be_a_short_prompt(world: World, frames: int) -> None:
+    """A language whose first prompt is shorter than the example would else lose its trained model."""
+    model = load_recogniser(world.model).model
+    example = example_of(np.zeros((frames, model.config.mels), np.float32))
+    assert model(**example).shape[1] == model.frames(example["lengths"])
 
 
 def test_the_model_hears_in_windows_what_it_hears_at_once(world: World) -> None:
