@@ -280,7 +280,7 @@ CLAIMS = [
     ),
     Claim(
         "ring-latency-explains-the-fall",
-        says="With the latency of a tree in FSDP's collectives, throughput falls by at least 10 points less",
+        says="With the latency of a tree in FSDP's collectives, throughput falls less",
         source="section 2.2, as its reviewers quote it: all-gather and reduce-scatter run on rings; pytorch/tutorials, "
         "pull request 2829, says so from 128 or 256 GPUs on",
         evidence="WEB",
@@ -289,14 +289,12 @@ CLAIMS = [
         test=greater(
             change.where(arm="7b-tree"),
             change.where(arm="7b"),
-            margin=0.10,
-            margin_of="ours",
             paired="draw",
             discrepancy=own_error(TWO_FALLS),
         ),
         expected="does not hold at this scale",
         method="simulated",
-        seen=SEEN,
+        seen=f"{SEEN}; at cpu +0.29 [−0.08, 1.02], judged against a margin of ours of 0.10, which is gone since",
     ),
 ]
 
