@@ -7,6 +7,8 @@ attempted: its GPUs; what it says of them is fitted to its own published curves,
 
 from flows.engine.paper import Paper, Plot, Profiles, Scale
 from flows.framework_tax.claims import CLAIMS, CONTROLS
+from flows.framework_tax.stages import ZOO
+from tasks.framework_tax.arms import RUNTIMES
 from tasks.judging.results import Table
 
 SHAPED = [
@@ -241,7 +243,7 @@ paper = Paper(
             x="batch",
             y="cpu_ms",
             y_is_better="lower",
-            without=PLANTED,
+            only=[f"{network}, {runtime}" for network in ZOO for runtime in RUNTIMES],
         ),
         Plot(
             "From how many examples on does work that grows with them outweigh what does not?",

@@ -236,16 +236,21 @@ def _key(columns: Sequence[str], width: float) -> list[tuple[float, int]]:
     return places
 
 
+def _series(number: int) -> str:
+    """The class of a column's dots: six colours, and the same ones hollow."""
+    return f"series s{number % 6 + 1}" + (" hollow" if number >= 6 else "")
+
+
 def _write_key(drawing: Drawing, columns: Sequence[str], keys: Sequence[tuple[float, int]]) -> None:
     for number, (x, line) in enumerate(keys):
-        kind, level = f"series s{number % 6 + 1}", LINE * line
+        kind, level = _series(number), LINE * line
         drawing.marks.append(f'<circle class="{kind}" cx="{x + 4}" cy="{level + 9}" r="3.6"/>')
         drawing.marks.append(f'<text class="{kind}" x="{x + 11}" y="{level + 13}">{escape(columns[number])}</text>')
 
 
 def _mean(drawing: Drawing, mean: Mean, level: float, number: int, said: str) -> None:
     """A dot with its interval at a height, in the colour of the column of this number."""
-    kind = f"series s{number % 6 + 1}"
+    kind = _series(number)
     low = drawing.x.low
     if mean.interval:
         begin, end = (max(end, low) if drawing.x.log else end for end in mean.interval)
@@ -381,7 +386,7 @@ LIGHT = """text{font:11px sans-serif;fill:#1c1d20}.end{text-anchor:end}.middle{t
 .grid{stroke:#ddd}path{fill:none;stroke:#17646e}circle{fill:#17646e}.equal,.frontier,.bound{stroke:#555}
 .saved{opacity:.4}.dashed{stroke-dasharray:5 3}circle.beaten{fill:#fff;stroke:#555}.up{stroke:#b8420a}
 .down{stroke:#0a5c9e}path.band{stroke:none;opacity:.14}""" + "".join(
-    f"path.s{n}{{stroke:{colour}}}text.s{n},circle.s{n},.band.s{n}{{fill:{colour}}}.band.s{n}{{stroke:none}}"
+    f"path.s{n}{{stroke:{colour}}}text.s{n},circle.s{n},.band.s{n}{{fill:{colour}}}.band.s{n}{{stroke:none}}circle.hollow.s{n}{{fill:#fff;stroke:{colour}}}"
     for n, colour in enumerate(COLOURS, 1)
 )
 
