@@ -21,8 +21,8 @@ CONTROLLED = 7
 """The seed of the controls, whose model is of the first language at every profile."""
 SEEDS: Profiles[Any] = Profiles(quick=(CONTROLLED,), cpu=range(1, 15), gpu=range(1, 29))
 """Each seed has a language: with fourteen of them each language has two."""
-TIMED: Profiles[Any] = Profiles(quick=(CONTROLLED,), cpu=range(1, 8), gpu=range(1, 8))
-"""Searches are timed once a language."""
+TIMED: Profiles[Any] = Profiles(quick=(CONTROLLED,), cpu=range(1, 15), gpu=range(1, 15))
+"""Searches are timed twice a language."""
 
 
 def sources(name: str) -> Profiles[Handle]:
