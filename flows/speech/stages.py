@@ -94,7 +94,7 @@ timed = Stage(
     time_search,
     inputs={**PROMPTS, "model": models, "decoded": decoded},
     config=profiles(
-        lambda p: Timing(decoding=decoding(p), repeats=1 if p == "quick" else 3, utterances=2 if p == "quick" else 8)
+        lambda p: Timing(decoding=decoding(p), repeats=1 if p == "quick" else 5, utterances=2 if p == "quick" else 8)
     ),
     each={"seed": TIMED},
     kind="measure",
