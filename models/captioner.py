@@ -235,11 +235,18 @@ def caption_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def write_captions(
-    model: Conditioned, pictures: Pictures, alt: Tensor, temperature: float, top_p: float, generator: torch.Generator
+    model: Conditioned,
+    pictures: Pictures,
+    alt: Tensor,
+    temperature: float,
+    top_p: float,
+    generator: torch.Generator,
+    ends: float = 0.0,
 ) -> Tensor:
     """Sampled captions [B, sizes.caption], padded after END: nucleus sampling (Holtzman et al. 2020).
 
-    The paper's settings are temperature 0.2 and top-p 0.7. The same generator state gives the same captions.
+    The paper's settings are temperature 0.2 and top-p 0.7. `ends` is added to the logarithm of the end's probability,
+    before the temperature. The same generator state gives the same captions.
     """
     given = model.given(pictures, alt)
     token = torch.full((len(alt), 1), BEGIN, device=alt.device)
@@ -247,8 +254,10 @@ def write_captions(
     written, past = [], None
     for _ in range(model.sizes.caption):
         said, past = model.following(given, token, past)
-        scores = said[:, -1] / temperature
+        scores = said[:, -1].float()
+        scores[:, END] += ends
         scores[:, [PAD, BEGIN]] = -torch.inf
+        scores = scores / temperature
         token = torch.multinomial(nucleus(scores.softmax(-1), top_p), 1, generator=generator)
         token = torch.where(done[:, None], PAD, token)
         written.append(token)

@@ -9,7 +9,7 @@ from models.captioner import PAD, Cache, CaptionerSizes, Given, Mapping, Picture
 
 
 class PretrainedCaptioner(nn.Module):
-    """The same mapping network as `Captioner`'s, in front of a decoder of the Llama family that is tuned with it.
+    """The same mapping network as `Captioner`'s, in front of a decoder of the Llama family, in whatever precision.
 
     Its vocabulary has PAD, BEGIN and END where ours has. It copies by itself, so it has no pointer, and it reads what
     is given from left to right only, as it was trained to.
@@ -44,7 +44,7 @@ class PretrainedCaptioner(nn.Module):
     def given(self, pictures: Pictures, alt: Tensor) -> Given:
         """Read the pictures and their alt-texts [B, T], padded on the left; padding is not attended to and takes no
         position."""
-        prefix = self.mapping(pictures)
+        prefix = self.mapping(pictures).to(self._embedding.weight.dtype)
         real = torch.cat([torch.ones_like(prefix[..., 0], dtype=torch.bool), alt != PAD], 1)
         hidden, cache = self._through(torch.cat([prefix, self._embedding(alt)], 1), real, [])
         return Given(cache, real, alt, hidden[:, prefix.shape[1] :])
@@ -55,7 +55,7 @@ class PretrainedCaptioner(nn.Module):
         read = cache[0][0].shape[2] - given.real.shape[1] + caption.shape[1]
         real = torch.cat([given.real, given.real.new_ones(len(caption), read)], 1)
         hidden, cache = self._through(self._embedding(caption), real, cache)
-        return (hidden @ self._embedding.weight.T).log_softmax(-1), cache
+        return (hidden @ self._embedding.weight.T).float().log_softmax(-1), cache
 
     def _through(self, embedded: Tensor, real: Tensor, past: Cache) -> tuple[Tensor, Cache]:
         from transformers import DynamicCache

@@ -14,7 +14,7 @@ from conftest import ROOT, Clone
 from flows.engine.compile import compiled, stale
 from flows.engine.discover import papers, read
 from flows.engine.expand import expand
-from flows.engine.paper import Claim, Discrepancy, Paper, Stage, less
+from flows.engine.paper import Claim, Discrepancy, Paper, Profiles, Stage, less
 from flows.engine.variant import Variant, variant
 from tasks.base.errors import UserError
 from tasks.base.manifest import import_closure
@@ -205,12 +205,22 @@ def test_a_stage_with_a_wrong_input_does_not_compile() -> None:
 
 
 def test_an_input_can_depend_on_the_profile() -> None:
-    """As settings can: a small decoder of our own on two cores, a pretrained one on a GPU."""
+    """As settings can: a small model of our own on two cores, a pretrained one on a GPU."""
+    from flows import btx
+    from flows.btx import stages
+
+    before = stages.merged
+    experts = Profiles(quick=stages.expert, cpu=stages.expert, gpu={"own": stages.tokens})
     found = {}
-    for profile in ("quick", "gpu"):
-        stages = {stage.name: stage for stage in expand(papers()["altogether"], Variant(profile))}
-        found[profile] = stages["pretrained-1"].inputs["language"]
-    assert found == {"quick": "data/quick/altogether/subwords", "gpu": "data/sources/smollm2"}
+    try:
+        stages.merged = Stage(before.function, before.config, {**before.inputs, "experts": experts}, before.each)
+        for profile in ("quick", "gpu"):
+            made = {stage.name: stage for stage in expand(read(btx), Variant(profile))}
+            found[profile] = made["merged-1"].inputs["experts"]
+    finally:
+        stages.merged = before
+    assert found["gpu"] == {"own": "data/gpu/btx/tokens"}
+    assert all(folder.startswith("data/quick/btx/expert-") for folder in found["quick"].values())
 
 
 def test_commands_run_without_tenfold(done: Clone) -> None:
