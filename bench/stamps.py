@@ -31,7 +31,7 @@ def main() -> None:
         each = trust.writing[kind]
         print(
             f"{kind}: mended {mended} of {wrong}, broke {broken} of {right}; F1 of alt-texts {each.copies:.3f}, of all "
-            f"captions {each.captions:.3f}, with those it is sure of ({each.taken} of {each.pictures}) {each.chosen:.3f}"
+            f"captions {each.captions:.3f}, with {each.taken} of {each.pictures} {each.chosen:.3f}"
         )
 
 

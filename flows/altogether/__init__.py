@@ -2,9 +2,9 @@
 
 Attempted here: names of drawings re-aligned. The captioner edits an existing alt-text so that it fits the image,
 pre-trained on alt-texts and tuned on their corrections, with a decoder from scratch or a pretrained one, against what a
-copy and a neighbour give for nothing; what of a wrong alt-text it repairs and of a right one it keeps; what it does with
-other people's pictures; and what its captions do for the training of a dual encoder. Not attempted: the paper's images of
-the web, its annotators (the levels are composed from published texts), its pretrained models with 1.3 billion
+copy and a neighbour give for nothing; what of a wrong alt-text it repairs and of a right one it keeps; what it does
+with other people's pictures; and what its captions do for the training of a dual encoder. Not attempted: the paper's
+images of the web, its annotators (the levels are composed from published texts), its pretrained models with 1.3 billion
 parameters, and text-to-image.
 """
 
@@ -48,7 +48,9 @@ paper = Paper(
             ),
         ),
         Scale("pairs for CLIP training", paper="billions", here=Profiles("about 900", "about 6,000", "about 6,000")),
-        Scale("seeds", paper="1", here=Profiles("1", "8; of the pretrained decoder 1", "8; of the pretrained decoder 2")),
+        Scale(
+            "seeds", paper="1", here=Profiles("1", "8; of the pretrained decoder 1", "8; of the pretrained decoder 2")
+        ),
     ],
     tables=[
         Table(
@@ -93,24 +95,25 @@ paper = Paper(
     caveats=[
         "The captions are names of drawings, with a kind of thing and some words, composed from published names and "
         "keywords; no person wrote them for these pictures, and they are not rounds of annotation.",
-        "Alt-texts that are the very name of their concept are scored in a domain of their own: to copy them is to give "
-        "the answer. An earlier run had them in every claim.",
-        "The decoder from scratch copies no name that it has not met, so that in half of its training batches the names "
-        "that alt-text and reference share are replaced in both. The paper's decoder is pretrained on the web's text "
-        "and needs nothing of the kind, nor does the one here that is.",
+        "Alt-texts that are the very name of their concept are scored in a domain of their own: to copy them is to "
+        "give the answer. An earlier run had them in every claim.",
+        "The decoder from scratch copies no name that it has not met, so that in half of its training batches the "
+        "names that alt-text and reference share are replaced in both. The paper's decoder is pretrained on the web's "
+        "text and needs nothing of the kind, nor does the one here that is.",
         "How long captioners train and how they write is chosen on validation concepts by the seed 0, for each arm by "
         "itself. What is claimed of an arm that still learns, or that has not learnt to write, is withheld.",
-        "The pretrained decoder is trained once, for as long as an hour holds: what is claimed of it is about that very "
-        "captioner.",
+        "The pretrained decoder is trained once, for as long as an hour holds: what is claimed of it is about that "
+        "very captioner.",
         "All captioners see by one frozen dual encoder, as the paper's do by one MetaCLIP.",
         "The paper's tables and sections are named by what they show, for figures are from memory or not at hand.",
         "Clip art from Openclipart is read in pre-training alone. The stamps are photographs as well as drawings, and "
-        "their sentences of a few words no captioner was tuned towards. Where Debian's packages cannot be had, both are "
-        "left out.",
+        "their sentences of a few words no captioner was tuned towards. Where Debian's packages cannot be had, both "
+        "are left out.",
         "The scorer's similarity is that of a small dual encoder trained on another drawing style's pictures of the "
         "training concepts. It is no CLIP score.",
-        "The captions that dual encoders read come from one captioner tuned on the other half of the training concepts, "
-        "whose own half they do not read. These claims were judged before, on pictures of which most are the same.",
+        "The captions that dual encoders read come from one captioner tuned on the other half of the training "
+        "concepts, whose own half they do not read. These claims were judged before, on pictures of which most are the "
+        "same.",
     ],
     findings=["the-picture-adds", "captions-beat-copy-and-neighbour"],
     plots=[

@@ -174,8 +174,8 @@ CLAIMS = [
     ),
     Claim(
         "seeing-mends-natural-errors",
-        says="Captions repeat fewer of the errors that people's own alt-texts have than those of a captioner that never "
-        "sees a picture",
+        says="Captions repeat fewer of the errors that people's own alt-texts have than those of a captioner that "
+        "never sees a picture",
         source="section 3.1: what does not fit the image is removed",
         evidence="MEM-H",
         paper_value="not measured there",
@@ -204,7 +204,9 @@ CLAIMS = [
         evidence="R",
         paper_value="not measured there",
         whose="ours",
-        test=all_of(greater(pretrained("f1", PRETRAINED), pretrained("f1", arm), **THIS) for arm in (ATTRIBUTES, KEYWORDS)),
+        test=all_of(
+            greater(pretrained("f1", PRETRAINED), pretrained("f1", arm), **THIS) for arm in (ATTRIBUTES, KEYWORDS)
+        ),
         expected="holds",
         seen=NOTHING,
     ),
@@ -287,8 +289,8 @@ CLAIMS = [
         paper_value=NOT_READ,
         whose="paper, direction only",
         test=NotTested(
-            "Levels that a program composes are no rounds by people; trained on one or the other, captions were not told "
-            "apart by a voice's words (+0.002 [-0.011, +0.015], 8 seeds, as published)."
+            "Levels that a program composes are no rounds by people; trained on one or the other, captions were not "
+            "told apart by a voice's words (+0.002 [-0.011, +0.015], 8 seeds, as published)."
         ),
         expected="not tested",
     ),
@@ -308,8 +310,8 @@ CONTROLS = [
     Control(
         "an-alt-text-that-is-the-name-is-kept",
         "planted",
-        says="Where the alt-text is the concept's very name, which is the answer but for what can be seen, the names in "
-        "captions have an F1 that is higher by 0.1 or more than elsewhere",
+        says="Where the alt-text is the concept's very name, which is the answer but for what can be seen, the names "
+        "in captions have an F1 that is higher by 0.1 or more than elsewhere",
         test=greater(score("name_f1", FULL, NAMED), score("name_f1", FULL), margin=0.1),
     ),
     Control(

@@ -66,8 +66,8 @@ titled = Stage(
 )
 
 # 2. Alt-texts and three levels of correction (section 3.1), all without one voice, which can then judge what no level
-#    was made of. The first turn's test concepts have been seen, and so have captions of them: these are others. Of those
-#    that somebody has named wrongly half are tested, for there are few.
+#    was made of. The first turn's test concepts have been seen, and so have captions of them: these are others. Of
+#    those that somebody has named wrongly half are tested, for there are few.
 LEVELS = Levels(split=Split(turn=1, test_apart=0.5))
 levels = Stage(align, inputs={"gathered": gathered, "pictures": drawn}, config=LEVELS)
 
@@ -112,8 +112,8 @@ dual = Stage(train_dual, inputs=SEEN_AND_READ, config=dual_training())
 scorer = Stage(train_dual, inputs=SEEN_AND_READ, config=dual_training("style"))
 
 
-# 5. The captioner: pre-trained on alt-texts, then tuned on the last level (section 3.2). How long, and how it writes, is
-#    chosen by the seed 0 on validation concepts, for each arm by itself.
+# 5. The captioner: pre-trained on alt-texts, then tuned on the last level (section 3.2). How long, and how it writes,
+#    is chosen by the seed 0 on validation concepts, for each arm by itself.
 STEPS = Profiles(quick=(8, 16), cpu=(400, 800, 1600), gpu=(800, 1600, 3200))
 PRETRAINING_STEPS = Profiles(quick=8, cpu=100, gpu=200)
 CAPTIONING = {"features": features, "levels": levels, "dual": dual}

@@ -63,9 +63,14 @@ def teach(
 
     mean = sum(len(each.prompt) + len(each.answer) for each in instances) / len(instances)
     train(
-        trained_alone(tuned), batch=batch, loss=loss, config=optimisation, tokens_per_step=round(size * mean), flops_per_step=0,
+        trained_alone(tuned),
+        batch=batch,
+        loss=loss,
+        config=optimisation,
+        tokens_per_step=round(size * mean),
+        flops_per_step=0,
         checkpoint_seconds=30.0,
-    )  # fmt: skip
+    )
     tuned.save_pretrained(str(out))
     (out / "README.md").unlink(missing_ok=True)
     # Without where the base model lay, and with the set's order made one, which differs by process.
@@ -101,9 +106,10 @@ def trained_alone(model: "nn.Module") -> "nn.Module":
             super().__init__()
             self.weights = nn.ParameterList([weight for weight in model.parameters() if weight.requires_grad])
 
-        def train(self, mode: bool = True) -> "nn.Module":
+        def train(self, mode: bool = True) -> "Trained":
             model.train(mode)
-            return super().train(mode)
+            super().train(mode)
+            return self
 
         def forward(self, *given: Any) -> Any:
             return model(*given)

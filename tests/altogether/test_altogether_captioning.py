@@ -45,9 +45,7 @@ from tasks.base.errors import UserError
 from tasks.language.lora import Adapter
 
 STEPS = Optimisation(steps=6, batch=16, learning_rate=3e-3, warmup=2)
-SMALL = Training(
-    seed=1, steps=6, batch=16, warmup=2, sizes=Sizes(width=32, layers=1, prefix=2, pooled=8, caption=32)
-)
+SMALL = Training(seed=1, steps=6, batch=16, warmup=2, sizes=Sizes(width=32, layers=1, prefix=2, pooled=8, caption=32))
 WRITES = {"steps": 6, "temperature": 0.2, "top_p": 0.7, "ends": 0.0, "withheld": ""}
 DUAL = DualTraining(seed=1, optimisation=STEPS, shared=8)
 
@@ -221,12 +219,13 @@ def test_the_number_of_steps_is_the_one_that_was_chosen(made: dict[str, Path], t
 def test_what_follows_another_name_is_not_asked_for(made: dict[str, Path]) -> None:
     """Catches captions that learn to end after the name, or to say of one thing what belongs to another."""
     pair = Pair("openmoji/1f3c3.png", "person running", "woman running; person activity; race", "woman running")
-    (other,) = _renamed([pair], 0)
+    others = [Pair("openmoji/1f3c4.png", f"{name} surfing", "x", "x") for name in ("galosh", "trombone", "quiver")]
+    other, *_ = _renamed([pair, *others], 0)
     assert other.alt != pair.alt
     assert other.wanted == other.name != pair.name
     writer = load_writer(made["pretrained"])
     seen = Seen.load(made["features"], made["dual"])
-    kept = [pairs for pairs in (pair, replace(pair, wanted=pair.name, goes_on=True))]
+    kept = [pair, replace(pair, wanted=pair.name, goes_on=True)]
     said = _Draws(writer.model.sizes, seen, writer.words, kept)._said.tolist()
     assert END in said[0]
     assert END not in said[1]

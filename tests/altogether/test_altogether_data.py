@@ -63,7 +63,7 @@ def test_fields_that_copy_each_other_are_one_voice(made: dict[str, Path]) -> Non
         "em-keyboard": "emojilib",
     }.items():
         assert voice[copy] == of
-    assert len(set(voice.values())) == 6
+    assert len(set(voice.values())) == 7
     _, spoken = read_gathered(made["gathered"])
     assert {name for said in spoken.values() for name in said} <= set(voice.values())
     pair = next(row for row in rows if (row["arm"], row.get("other")) == ("emojilib", "em-keyboard"))

@@ -17,7 +17,7 @@ from tasks.altogether.captioner.dual import load_dual, save_dual
 from tasks.altogether.captioner.stored import Sizes, new_writer, save_writer
 from tasks.altogether.captioner.subwords import load_subwords
 from tasks.altogether.records import Record, read_records
-from tasks.altogether.scored.asked import FALSE, NAMED, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
+from tasks.altogether.scored.asked import FALSE, NAMED, NATURAL, NEW, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
 from tasks.altogether.scored.baselines import neighbours, training_pictures, with_attributes, with_keywords
 from tasks.altogether.scored.evaluation import (
     ATTRIBUTES,
@@ -35,8 +35,8 @@ from tasks.altogether.scored.evaluation import (
 )
 from tasks.altogether.scored.gallery import Shown, chosen
 from tasks.altogether.scored.scoring import Reference, corpus_scores, means, reads, score
-from tasks.altogether.texts.attributes import words
 from tasks.altogether.scored.zero_shot import ZeroShot, by_name, classes, classify, zero_shot
+from tasks.altogether.texts.attributes import words
 
 RECORD = Record(
     round3="woman running: dark skin tone; race, sport",
@@ -275,9 +275,7 @@ def test_an_arm_that_has_not_learnt_withholds_its_own_claims_and_no_control(
     chosen["text-only"]["withheld"] = "It still learns."
     (tmp_path / CHOSEN).write_text(json.dumps(chosen))
     asking = Asking(written=30, new_style=10, composed=8)
-    evaluate(
-        **{**made, "chosen": {"own": tmp_path}}, config=Evaluation(seed=1, asking=asking, shown=9), out=tmp_path
-    )
+    evaluate(**{**made, "chosen": {"own": tmp_path}}, config=Evaluation(seed=1, asking=asking, shown=9), out=tmp_path)
     assert (tmp_path / "metrics.json").read_bytes() == (measured / "metrics.json").read_bytes()
     rows = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
     assert {row["unavailable"] for row in rows if row["arm"] == TEXT} == {"It still learns."}

@@ -86,7 +86,9 @@ GOOD = Trust(
     0.5,
     {"drawings of new things": Written(9, 5, 0.6, 0.5, 0.4)},
 )
-BAD = Trust({}, {"stamps": {"skin": Tally(40, 0, 40, 0)}}, 2.0, {"drawings of new things": Written(9, 0, 0.4, 0.3, 0.4)})
+BAD = Trust(
+    {}, {"stamps": {"skin": Tally(40, 0, 40, 0)}}, 2.0, {"drawings of new things": Written(9, 0, 0.4, 0.3, 0.4)}
+)
 
 
 @pytest.fixture

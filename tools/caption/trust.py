@@ -1,7 +1,8 @@
 """How far a captioner can be trusted: measured on pictures that it was not trained on, before it touches anybody's.
 
-What is sure enough is decided on validation drawings and on half of the stamps, which are photographs for the most part;
-what came of that is counted on others: drawings of new things, drawings in a style that it never saw, and the other stamps.
+What is sure enough is decided on validation drawings and on half of the stamps, which are photographs for the most
+part; what came of that is counted on others: drawings of new things, drawings in a style that it never saw, and the
+other stamps.
 """
 
 import json
@@ -147,7 +148,8 @@ def _is_for_validation(record: Record) -> bool:
 
 
 def _stamps(titled: Path) -> list[Record]:
-    """All stamps; those whose sentence states what their file name states; each again with another value in the file name."""
+    """All stamps; those whose sentence states what their file name states; each again with another value in the file
+    name."""
     found = []
     for record in read_records(titled / f"{TRANSFER}.json"):
         shown = stated(plain(record.round3))
@@ -219,8 +221,8 @@ def _captions(writer: Writer, seen: Seen, records: Sequence[Record]) -> list[_Ca
 
 
 def _least_caption(drawings: Sequence[_Caption], others: Sequence[_Caption] = ()) -> float:
-    """The confidence from which on captions of drawings gain most over the alt-texts, and those of other pictures do not
-    lose; 2 where there is none."""
+    """The confidence from which on captions of drawings gain most over the alt-texts, and those of other pictures do
+    not lose; 2 where there is none."""
     best, least = 0.0, 2.0
     for each in sorted({caption.confidence for caption in drawings}):
         gain, harm = (sum(c.caption - c.copy for c in some if c.confidence >= each) for some in (drawings, others))

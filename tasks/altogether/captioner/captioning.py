@@ -1,7 +1,7 @@
 """Training of the captioner, and writing with it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,8 +48,8 @@ writing from the alt-text alone is trained too."""
 class Training:
     """Training of a captioner; `steps` is how long where nothing was chosen.
 
-    `renamed` is how often the names that alt-text and target share are replaced in both. `half` takes only the training
-    concepts of one half, 0 or 1; -1 takes all.
+    `renamed` is how often the names that alt-text and target share are replaced in both, where there is one. `half`
+    takes only the training concepts of one half, 0 or 1; -1 takes all.
     """
 
     seed: Index
@@ -191,7 +191,7 @@ def read_chosen(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def as_chosen(chosen: dict[str, Any], seed: int) -> Writing:
+def as_chosen(chosen: Mapping[str, Any], seed: int) -> Writing:
     """How an arm writes."""
     return Writing(seed=seed, **{name: chosen[name] for name in ("temperature", "top_p", "ends")})
 
@@ -267,9 +267,7 @@ def _fit_scales(writer: Writer, seen: Seen, pairs: Sequence[Pair]) -> None:
     writer.model.mapping.palette_scale.fit(seen.features.palette[rows])
 
 
-def _fit(
-    writer: Writer, seen: Seen, pairs: Sequence[Pair], config: Training, steps: int, trained: Any = None
-) -> None:
+def _fit(writer: Writer, seen: Seen, pairs: Sequence[Pair], config: Training, steps: int, trained: Any = None) -> None:
     """Train the captioner, or what of it is `trained`."""
     import numpy as np
     import torch
@@ -278,17 +276,14 @@ def _fit(
         raise UserError("There is no record to train on: take more concepts.")
     model, words = writer.model, writer.words
     no_alt, blank = DROPPED[config.arm]
-    draws = _Draws(model.sizes, seen, words, pairs)
-    renames = _Draws(model.sizes, seen, words, _renamed(pairs, config.seed)) if config.renamed else draws
+    draws = _Draws(model.sizes, seen, words, [*pairs, *(_renamed(pairs, config.seed) if config.renamed else ())])
 
     def batch(step: int) -> Any:
         drawn = np.random.default_rng((config.seed, step))
-        source = renames if drawn.random() < config.renamed else draws
-        return source.take(
-            drawn.integers(len(pairs), size=config.batch),
-            drawn.random(config.batch) < no_alt,
-            drawn.random(config.batch) < blank,
-        )
+        chosen = drawn.integers(len(pairs), size=config.batch)
+        alone, blanked, other = (drawn.random(config.batch) < share for share in (no_alt, blank, config.renamed))
+        # A picture alone cannot tell a name that was replaced.
+        return draws.take(chosen + len(pairs) * (other & ~alone), alone, blanked)
 
     torch.manual_seed(config.seed)
     tokens = config.batch * (model.sizes.prefix + 30)
@@ -312,8 +307,9 @@ def _loss(captioner: Any, drawn: Any) -> "Tensor":
     return caption_loss(captioner(pictures, alt, read), said)
 
 
-def loss_on(writer: Writer, seen: Seen, pairs: Sequence[Pair], arm: Arm, batch: int = 128) -> float:
-    """The loss a token on other pairs, in the condition that the arm is for: all is given that it is trained to read."""
+def loss_on(writer: Writer, seen: Seen, pairs: Sequence[Pair], arm: Arm, batch: int = 64) -> float:
+    """The loss a token on other pairs, in the condition that the arm is for: all is given that it is trained to
+    read."""
     import numpy as np
     import torch
 

@@ -6,7 +6,7 @@ claimed of it is withheld, whichever way it would come out.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from models.caption_scores import overlap
 from models.config import Count, Fraction, Index, Positive, config
@@ -45,18 +45,20 @@ class Choosing:
     loss="nats a subword of validation concepts' captions after a training of so many steps",
     dev_f1="F1 of captions of validation concepts, by how they are written",
 )
-def choose(*, features: Path, levels: Path, dual: Path, rehearsed: dict[str, Path], config: Choosing, out: Path) -> None:
+def choose(
+    *, features: Path, levels: Path, dual: Path, rehearsed: dict[str, Path], config: Choosing, out: Path
+) -> None:
     """Write `chosen.json` and `metrics.json`. `rehearsed` are captioners by arm and steps, as in "text-only-400"."""
     seen = Seen.load(features, dual)
     records = as_written(read_records(levels / "validation.json"), config.asked)
     arms: dict[Arm, dict[int, Writer]] = {}
     for label, folder in rehearsed.items():
-        arm, _, steps = label.rpartition("-")
-        arms.setdefault(arm, {})[int(steps)] = load_writer(folder)  # type: ignore[arg-type]
+        name, _, number = label.rpartition("-")
+        arms.setdefault(cast(Arm, name), {})[int(number)] = load_writer(folder)
     alts = [record.alt for record in records]
     copied = f1(alts, records)
     rows: list[dict[str, Any]] = [{"arm": "copy", "writing": "as it is", "dev_f1": copied}]
-    chosen = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for arm, writers in sorted(arms.items()):
         losses = {steps: loss_on(writer, seen, pairs_of(records), arm) for steps, writer in sorted(writers.items())}
         steps = min(losses, key=lambda each: (losses[each], each))

@@ -89,12 +89,13 @@ def save_writer(writer: Writer, out: Path) -> None:
     from models.pretrained_captioner import PretrainedCaptioner
 
     state = {name: tensor.cpu().contiguous() for name, tensor in writer.model.state_dict().items()}
-    metadata = {"sizes": json.dumps(asdict(writer.model.sizes), sort_keys=True)}
+    about: dict[str, Any] = {"sizes": asdict(writer.model.sizes)}
     if isinstance(writer.model, PretrainedCaptioner):
         own = writer.model.decoder.config.to_diff_dict()
         own.pop("quantization_config", None)
-        metadata["decoder"] = json.dumps(own, sort_keys=True, default=str)
-    save_file(state, out / WEIGHTS, metadata=metadata)
+        about["decoder"] = own
+    # One entry: safetensors writes several in an order that differs by process.
+    save_file(state, out / WEIGHTS, metadata={"captioner": json.dumps(about, sort_keys=True, default=str)})
     writer.words.tokenizer.save(str(out / SUBWORDS))
 
 
@@ -138,13 +139,13 @@ def load_writer(folder: Path) -> Writer:
     if not (folder / WEIGHTS).exists():
         raise UserError(f"There is no {WEIGHTS} in {folder}: train a captioner first.")
     with safe_open(folder / WEIGHTS, framework="pt") as file:
-        metadata = file.metadata()
-        sizes = CaptionerSizes(**json.loads(metadata["sizes"]))
+        about = json.loads(file.metadata()["captioner"])
+        sizes = CaptionerSizes(**about["sizes"])
         model: Captioner | PretrainedCaptioner
-        if "decoder" in metadata:
+        if "decoder" in about:
             from transformers import LlamaConfig, LlamaModel
 
-            model = PretrainedCaptioner(sizes, LlamaModel(LlamaConfig(**json.loads(metadata["decoder"]))))
+            model = PretrainedCaptioner(sizes, LlamaModel(LlamaConfig(**about["decoder"])))
         else:
             model = Captioner(sizes)
         # Each part in the precision that it was written in.

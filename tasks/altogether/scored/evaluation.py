@@ -77,8 +77,8 @@ def changed(arm: str, change: str) -> str:
 
 @config
 class Evaluation:
-    """`domains` are those that are asked about. `noise` are the rates of false alt-texts of the curve; the gallery shows
-    `shown` questions. `held_out_voice` is the one that gave no text to the levels.
+    """`domains` are those that are asked about. `noise` are the rates of false alt-texts of the curve; the gallery
+    shows `shown` questions. `held_out_voice` is the one that gave no text to the levels.
     """
 
     seed: Index
@@ -159,9 +159,7 @@ def evaluate(
         examples += [{"arm": arm, "concept": "", **missing} for arm in (*CAPTIONERS.values(), COPY)]
     withheld = {CAPTIONERS[label]: each["withheld"] for label, each in how.items() if each["withheld"]}
     write_json(out / "metrics.json", [{**row, **_shown(row, captioners), "seed": config.seed} for row in rows])
-    write_examples(
-        out / "examples.parquet", [_told({**row, "seed": config.seed}, withheld) for row in examples]
-    )
+    write_examples(out / "examples.parquet", [_told({**row, "seed": config.seed}, withheld) for row in examples])
     spool.table("captions", [{n: r[n] for n in ("arm", "domain", "f1", "new_f1")} for r in rows if "f1" in r])
     write_gallery(captions, by_domain, pictures, config.shown, config.asking.seed, out / "gallery.html")
     spool.artifact(out / "gallery.html")

@@ -2,8 +2,8 @@
 
 Level 0 is what one voice calls the emoji. Level 1 is the name of its concept, level 2 the name with what can be seen
 (skin, gender, hair, direction, colour), level 3 adds what kind of thing Unicode files it under and what else CLDR's
-keywords, or two other voices, say of it. All words are people's; putting them together is ours, so these are levels, not
-rounds by annotators (section 3.1 of the paper).
+keywords, or two other voices, say of it. All words are people's; putting them together is ours, so these are levels,
+not rounds by annotators (section 3.1 of the paper).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,8 +50,8 @@ class Levels:
 
     `voices` says whose texts are alt-texts; of a list of keywords the first `keywords` are one. Level 3 has at most
     `further` words beside the name and the kind. No text of a record comes from the voice `held_out`, which can
-    therefore judge captions by words that we put together nowhere. `swapped` is the share of the alt-texts composed to state one attribute
-    that state it falsely. The page with marked differences shows `shown` records.
+    therefore judge captions by words that we put together nowhere. `swapped` is the share of the alt-texts composed to
+    state one attribute that state it falsely. The page with marked differences shows `shown` records.
     """
 
     seed: Index = 0

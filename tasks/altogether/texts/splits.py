@@ -70,9 +70,10 @@ def split_concepts(emoji: Iterable[Emoji], apart: Container[str], config: Split)
     order = sorted(set(colour_of.values()))
     for number, shape in enumerate(shapes):
         for concept in {e.concept for e in bases[shape]}:
-            held = concept in colour_of and (
-                order.index(colour_of[concept]) + number + config.seed + config.turn
-            ) % config.every == 0
+            held = (
+                concept in colour_of
+                and (order.index(colour_of[concept]) + number + config.seed + config.turn) % config.every == 0
+            )
             sides[concept] = "test" if held else "train"
     return sides
 
