@@ -19,6 +19,7 @@ from tasks.altogether.captioner.captioning import (
 from tasks.altogether.captioner.choosing import Choosing, choose
 from tasks.altogether.captioner.dual import DualTraining, train_dual, train_mixed
 from tasks.altogether.captioner.encoder import Conversion, Encoding, convert, encode
+from tasks.altogether.captioner.stored import Sizes
 from tasks.altogether.captioner.subwords import Subwording, train_subwords
 from tasks.altogether.drawn.pictures import Drawn, draw_emoji
 from tasks.altogether.drawn.titled import Titled, draw_titled
@@ -162,7 +163,9 @@ adapter = Stage(
     adapt,
     inputs={**CAPTIONING, "language": Source("smollm2")},
     config=Profiles(
-        quick=Adapting(seed=0, steps=1, batch=2), cpu=Adapting(seed=0), gpu=Adapting(seed=0, steps=3000, batch=64)
+        quick=Adapting(seed=0, steps=1, batch=2, sizes=Sizes(caption=12)),
+        cpu=Adapting(seed=0),
+        gpu=Adapting(seed=0, steps=3000, batch=64),
     ),
     each={"seed": FEW},
     native=True,
@@ -170,7 +173,7 @@ adapter = Stage(
 adapter_chosen = Stage(
     choose,
     inputs={**CAPTIONING, "rehearsed": {"pretrained-0": adapter}},
-    config=profiles(choosing),
+    config=profiles(lambda profile: choosing(profile) if profile == "quick" else Choosing(asked=150)),
     each={"seed": FEW},
     native=True,
 )
