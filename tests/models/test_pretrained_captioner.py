@@ -104,12 +104,20 @@ def test_picture_and_alt_text_are_seen_and_a_blanked_picture_is_not(writer: Writ
 def test_all_of_it_is_trained_by_the_captions_loss(writer: Writer) -> None:
     targets = torch.tensor([[5, 9, 10, END], [11, 12, END, PAD]])
     blanked = pictures(2)._replace(blank=torch.tensor([True, False]))
-    caption_loss(writer.model(blanked, ALT, CAPTION), targets).backward()  # type: ignore[no-untyped-call]
+    caption_loss(writer.model(blanked, ALT, CAPTION, targets), targets).backward()  # type: ignore[no-untyped-call]
     still = [
         name for name, weight in writer.model.named_parameters() if weight.grad is None or not weight.grad.abs().sum()
     ]
     writer.model.zero_grad()
     assert not still
+
+
+def test_what_is_said_has_the_probability_that_it_has_among_all(writer: Writer) -> None:
+    """Catches a loss of something else than what captions are written by."""
+    targets = torch.tensor([[5, 9, 10, END], [11, 12, END, PAD]])
+    every = writer.model(pictures(2), ALT, CAPTION).gather(2, targets[..., None])[..., 0]
+    found = writer.model(pictures(2), ALT, CAPTION, targets)
+    torch.testing.assert_close(found, every.masked_fill(targets == PAD, 0), atol=1e-4, rtol=1e-4)
 
 
 def test_it_is_read_as_it_was_written(writer: Writer, tmp_path: Path) -> None:

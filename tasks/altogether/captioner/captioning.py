@@ -304,7 +304,7 @@ def _loss(captioner: Any, drawn: Any) -> "Tensor":
     from models.captioner import caption_loss
 
     pictures, alt, read, said = drawn
-    return caption_loss(captioner(pictures, alt, read), said)
+    return caption_loss(captioner(pictures, alt, read, said), said)
 
 
 def loss_on(writer: Writer, seen: Seen, pairs: Sequence[Pair], arm: Arm, batch: int = 64) -> float:
