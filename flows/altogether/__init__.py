@@ -43,7 +43,7 @@ paper = Paper(
             paper="2 epochs",
             here=Profiles(
                 "8 or 16 of 16 records",
-                "as many of 400, 800 and 1,600 as are best on validation, 64 records each",
+                "as many of 300, 600 and 1,200 as are best on validation, 64 records each",
                 "as many of 800, 1,600 and 3,200 as are best on validation, 64 records each",
             ),
         ),

@@ -68,8 +68,8 @@ titled = Stage(
 
 # 2. Alt-texts and three levels of correction (section 3.1), all without one voice, which can then judge what no level
 #    was made of. The first turn's test concepts have been seen, and so have captions of them: these are others. Of
-#    those that somebody has named wrongly half are tested, for there are few.
-LEVELS = Levels(split=Split(turn=1, test_apart=0.5))
+#    people and of what somebody has named wrongly there are few, and more are tested.
+LEVELS = Levels(split=Split(turn=1, test_people=0.3, test_apart=0.6))
 levels = Stage(align, inputs={"gathered": gathered, "pictures": drawn}, config=LEVELS)
 
 # 3. The frozen encoder, and what a probe reads from its features.
@@ -115,7 +115,7 @@ scorer = Stage(train_dual, inputs=SEEN_AND_READ, config=dual_training("style"))
 
 # 5. The captioner: pre-trained on alt-texts, then tuned on the last level (section 3.2). How long, and how it writes,
 #    is chosen by the seed 0 on validation concepts, for each arm by itself.
-STEPS = Profiles(quick=(8, 16), cpu=(400, 800, 1600), gpu=(800, 1600, 3200))
+STEPS = Profiles(quick=(8, 16), cpu=(300, 600, 1200), gpu=(800, 1600, 3200))
 PRETRAINING_STEPS = Profiles(quick=8, cpu=100, gpu=200)
 CAPTIONING = {"features": features, "levels": levels, "dual": dual}
 

@@ -296,7 +296,7 @@ def test_another_turn_tests_other_concepts(table: list[Emoji], seed: int) -> Non
     """Catches a claim that is judged on concepts whose captions had been seen when it was written."""
     apart = {table[0].concept, table[-1].concept}
     tested = []
-    for split in (Split(seed=seed), Split(seed=seed, turn=1, test_apart=0.5)):
+    for split in (Split(seed=seed), Split(seed=seed, turn=1, test_people=0.3, test_apart=0.6)):
         sides = split_concepts(table, apart, split)
         tested.append({concept for concept, side in sides.items() if side == "test"})
     assert not tested[0] & tested[1]

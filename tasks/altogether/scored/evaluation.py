@@ -127,7 +127,7 @@ def evaluate(
     captions = {
         **written(by_domain, seen, captioners, how, config.seed),
         **baselines(by_domain, seen, training),
-        # The planted control: the reference itself must be found to be better than anything that was written.
+        # What could be reached at most.
         ("reference", SEEN): [q.record.round3 for q in by_domain[SEEN]],
     }
     read = [*training, *read_records(titled / f"{PRETRAINING}.json")]

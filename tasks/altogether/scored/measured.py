@@ -10,6 +10,9 @@ from tasks.altogether.texts.corruption import chosen
 KEPT = 0.8
 """Share of what is read without an alt-text that is to be read in spite of a false one."""
 
+ANY = "any"
+"""In the place of an attribute: whichever a concept's false alt-texts state."""
+
 Captions = dict[tuple[str, str], list[str]]
 """By arm and domain, in the order of the domain's questions."""
 
@@ -59,8 +62,8 @@ def noise_rows(
 
 
 def reading_rows(captions: Captions, by_domain: Mapping[str, Sequence[Question]], alone: str) -> list[Row]:
-    """For each arm, attribute and concept: accuracy with false alt-texts, and by how much it is above `KEPT` times that
-    of the arm `alone` on the same pictures, which reads no alt-text."""
+    """For each arm, concept and attribute, or `ANY` of them: accuracy with false alt-texts, and by how much it is above
+    `KEPT` times that of the arm `alone` on the same pictures, which reads no alt-text."""
     asked = by_domain.get(FALSE, [])
     found = []
     by_arm = {arm: _by_concept(asked, captions[arm, FALSE]) for arm, domain in captions if domain == FALSE}
@@ -75,7 +78,8 @@ def _by_concept(asked: Sequence[Question], captions: Sequence[str]) -> dict[tupl
     told: dict[tuple[str, str], list[bool]] = {}
     for question, caption in zip(asked, captions, strict=True):
         right = reads(question, caption)[question.attribute]
-        told.setdefault((question.attribute, question.record.concept), []).append(right)
+        for attribute in (question.attribute, ANY):
+            told.setdefault((attribute, question.record.concept), []).append(right)
     return {key: sum(right) / len(right) for key, right in told.items()}
 
 

@@ -19,8 +19,8 @@ class Split:
     """Shares of the concepts, and what is held out.
 
     `held_out_style` is in no training or validation record. A base name with `coloured` colours or more is split by
-    its colours: one in `every` is for test, shifted by one from shape to shape. Concepts of which somebody's text is
-    wrong are few, so that `test_apart` of them are for test.
+    its colours: one in `every` is for test, shifted by one from shape to shape. Of people, and of concepts `apart`,
+    which somebody has named wrongly, there are few, so that more of them may be for test.
 
     Each `turn` tests other concepts than the turns before it: once captions of a test concept have been seen, it is for
     training.
@@ -30,15 +30,17 @@ class Split:
     turn: Index = 0
     validation: Fraction = 0.1
     test: Fraction = 0.2
+    test_people: Fraction = 0.2
     test_apart: Fraction = 0.2
     held_out_style: str = "noto"
     coloured: Count = 3
     every: Count = 4
 
     def __post_init__(self) -> None:
-        if self.validation + max(self.test, self.test_apart) >= 1:
+        most = max(self.test, self.test_people, self.test_apart)
+        if self.validation + most >= 1:
             raise ValueError("validation and test take all concepts, so nothing is left for training")
-        if self.turn and self.turn * (self.test + self.validation) + self.test_apart > 1:
+        if self.turn and self.turn * (self.test + self.validation) + most > 1:
             raise ValueError(f"the turn {self.turn} would test concepts of an earlier turn again")
 
 
@@ -97,7 +99,7 @@ def draw(seed: int, *names: str) -> str:
 def _side(place: float, group: str, config: Split) -> str:
     """The side of what stands at this place, 0 to 1, in the drawn order of its group."""
     share = (place - config.turn * (config.test + config.validation)) % 1.0
-    test = config.test_apart if group == "apart" else config.test
+    test = {"apart": config.test_apart, "people": config.test_people}.get(group, config.test)
     if share < test:
         return "test"
     return "validation" if share < test + config.validation else "train"
