@@ -25,7 +25,7 @@ from tasks.altogether.drawn.pictures import Drawn, draw_emoji
 from tasks.altogether.drawn.titled import Titled, draw_titled
 from tasks.altogether.records import PRETRAINING, TRANSFER
 from tasks.altogether.scored.asked import OTHER, SEEN, Asking
-from tasks.altogether.scored.evaluation import Evaluation, evaluate
+from tasks.altogether.scored.evaluation import Evaluation, compare_decoders, evaluate
 from tasks.altogether.scored.probe import Probing, probe
 from tasks.altogether.scored.zero_shot import ZeroShot, classify
 from tasks.altogether.texts.levels import Levels, align
@@ -200,7 +200,7 @@ new_concepts = Stage(
 )
 #    The captioner with a pretrained decoder beside the other of its seed, on fewer questions and as many concepts.
 adapter_new_concepts = Stage(
-    evaluate,
+    compare_decoders,
     inputs={
         **TESTED,
         "captioners": {"full": full, "pretrained": adapter},

@@ -1,6 +1,7 @@
 """The test of captioners and baselines: every arm answers the same questions, and is scored in the same way."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tasks.altogether.scored.measured import (
     attribute_rows,
     concept_rows,
     noise_rows,
+    over_image_rows,
     reading_rows,
     write_examples,
 )
@@ -117,10 +119,55 @@ def evaluate(
     `captioners` are by label, as in `CAPTIONERS`; `chosen` says of each how it writes, and whether it has learnt to:
     where it has not, its rows are marked as unavailable.
     """
-    seen = Seen.load(features, dual)
-    training = read_records(levels / "train.json")
+    inputs = Inputs(gathered, pictures, levels, titled, features, subwords, dual, scorer)
+    _evaluate(inputs, captioners, chosen, config, out)
+
+
+@measures(f1=MEANS["f1"], new_f1=MEANS["new_f1"], words=MEANS["words"])
+def compare_decoders(
+    *,
+    gathered: Path,
+    pictures: Path,
+    levels: Path,
+    titled: Path,
+    features: Path,
+    subwords: Path,
+    dual: Path,
+    scorer: Path,
+    captioners: dict[str, Path],
+    chosen: dict[str, Path],
+    config: Evaluation,
+    out: Path,
+) -> None:
+    """The same for captioners with a pretrained decoder and without, in the domains that an hour holds."""
+    inputs = Inputs(gathered, pictures, levels, titled, features, subwords, dual, scorer)
+    _evaluate(inputs, captioners, chosen, config, out)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders that captioners are tested on and with."""
+
+    gathered: Path
+    pictures: Path
+    levels: Path
+    titled: Path
+    features: Path
+    subwords: Path
+    dual: Path
+    scorer: Path
+
+
+def _evaluate(
+    inputs: Inputs, captioners: Mapping[str, Path], chosen: Mapping[str, Path], config: Evaluation, out: Path
+) -> None:
+    seen = Seen.load(inputs.features, inputs.dual)
+    training = read_records(inputs.levels / "train.json")
     by_domain: dict[str, list[Question]] = {}
-    for question in [*ask(levels, config.held_out_style, config.asking), *ask_others(titled, config.asking)]:
+    for question in [
+        *ask(inputs.levels, config.held_out_style, config.asking),
+        *ask_others(inputs.titled, config.asking),
+    ]:
         if question.domain in config.domains:
             by_domain.setdefault(question.domain, []).append(question)
     how = {arm: each for folder in chosen.values() for arm, each in read_chosen(folder).items()}
@@ -130,11 +177,11 @@ def evaluate(
         # What could be reached at most.
         ("reference", SEEN): [q.record.round3 for q in by_domain[SEEN]],
     }
-    read = [*training, *read_records(titled / f"{PRETRAINING}.json")]
+    read = [*training, *read_records(inputs.titled / f"{PRETRAINING}.json")]
     known = {word for record in read for text in record.levels for word in words(text)}
     reference = Reference.of([q for asked in by_domain.values() for q in asked], known)
-    voice = _said(gathered, config.held_out_voice)
-    similar = _similarities(captions, by_domain, seen, subwords, scorer)
+    voice = _said(inputs.gathered, config.held_out_voice)
+    similar = _similarities(captions, by_domain, seen, inputs.subwords, inputs.scorer)
     rows, examples = [], []
     for (arm, domain), said in captions.items():
         asked = by_domain[domain]
@@ -153,7 +200,9 @@ def evaluate(
             rows.append({"arm": arm, "domain": VOICE, **means(told), "heard": arm})
             examples += concept_rows(arm, VOICE, [question for question, _ in heard], told)
     rows += noise_rows(captions, by_domain, config.noise, config.asking.seed)
-    examples += reading_rows(captions, by_domain, changed(FULL, NO_ALT))
+    read_by_concept = reading_rows(captions, by_domain, changed(FULL, NO_ALT))
+    rows += over_image_rows(read_by_concept)
+    examples += read_by_concept
     if OTHER in config.domains and OTHER not in by_domain:
         missing = {"domain": OTHER, "f1": 0.0, "unavailable": "The stamps cannot be had on this machine."}
         examples += [{"arm": arm, "concept": "", **missing} for arm in (*CAPTIONERS.values(), COPY)]
@@ -161,7 +210,7 @@ def evaluate(
     write_json(out / "metrics.json", [{**row, **_shown(row, captioners), "seed": config.seed} for row in rows])
     write_examples(out / "examples.parquet", [_told({**row, "seed": config.seed}, withheld) for row in examples])
     spool.table("captions", [{n: r[n] for n in ("arm", "domain", "f1", "new_f1")} for r in rows if "f1" in r])
-    write_gallery(captions, by_domain, pictures, config.shown, config.asking.seed, out / "gallery.html")
+    write_gallery(captions, by_domain, inputs.pictures, config.shown, config.asking.seed, out / "gallery.html")
     spool.artifact(out / "gallery.html")
 
 

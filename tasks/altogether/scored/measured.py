@@ -74,6 +74,17 @@ def reading_rows(captions: Captions, by_domain: Mapping[str, Sequence[Question]]
     return found
 
 
+def over_image_rows(rows: Sequence[Row]) -> list[Row]:
+    """The mean over concepts of what an arm reads above the share of what is read without an alt-text."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        groups.setdefault((row["arm"], row["attribute"]), []).append(row["over_image"])
+    return [
+        {"arm": arm, "domain": FALSE, "attribute": attribute, "over_image": sum(values) / len(values)}
+        for (arm, attribute), values in sorted(groups.items())
+    ]
+
+
 def _by_concept(asked: Sequence[Question], captions: Sequence[str]) -> dict[tuple[str, str], float]:
     told: dict[tuple[str, str], list[bool]] = {}
     for question, caption in zip(asked, captions, strict=True):
