@@ -1,7 +1,7 @@
 """Altogether's experiment, from texts and drawings to what each captioner and dual encoder is measured to do."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from flows.engine.paper import Profiles, Source, Stage, profiles
 from models.config import Optimisation
@@ -16,7 +16,7 @@ from tasks.altogether.captioner.captioning import (
     rehearse,
     tune,
 )
-from tasks.altogether.captioner.choosing import Choosing, choose
+from tasks.altogether.captioner.choosing import LIKELIEST, Choosing, choose
 from tasks.altogether.captioner.dual import DualTraining, train_dual, train_mixed
 from tasks.altogether.captioner.encoder import Conversion, Encoding, convert, encode
 from tasks.altogether.captioner.stored import Sizes
@@ -24,8 +24,8 @@ from tasks.altogether.captioner.subwords import Subwording, train_subwords
 from tasks.altogether.drawn.pictures import Drawn, draw_emoji
 from tasks.altogether.drawn.titled import Titled, draw_titled
 from tasks.altogether.records import PRETRAINING, TRANSFER
-from tasks.altogether.scored.asked import OTHER, SEEN, Asking
-from tasks.altogether.scored.evaluation import Evaluation, compare_decoders, evaluate
+from tasks.altogether.scored.asked import SEEN, Asking
+from tasks.altogether.scored.evaluation import NO_IMAGE, OTHER_IMAGES, Evaluation, compare_decoders, evaluate
 from tasks.altogether.scored.probe import Probing, probe
 from tasks.altogether.scored.zero_shot import ZeroShot, classify
 from tasks.altogether.texts.levels import Levels, align
@@ -127,9 +127,7 @@ def training(profile: str) -> Training:
 
 def choosing(profile: str) -> Choosing:
     """At quick nothing has learned to write, and all that follows is to be tried."""
-    if profile == "quick":
-        return Choosing(asked=10, sampling=((0.2, 0.7),), ends=(-1.0, 0.0), gain=100.0, least=0.0)
-    return Choosing()
+    return Choosing(asked=10, ends=(0.0,), gain=100.0, least=0.0) if profile == "quick" else Choosing()
 
 
 PRETRAINING_READS = {**CAPTIONING, "titled": titled, "subwords": subwords}
@@ -173,7 +171,11 @@ adapter = Stage(
 adapter_chosen = Stage(
     choose,
     inputs={**CAPTIONING, "rehearsed": {"pretrained-0": adapter}},
-    config=profiles(lambda profile: choosing(profile) if profile == "quick" else Choosing(asked=150)),
+    config=profiles(
+        lambda profile: replace(
+            choosing(profile), asked=min(choosing(profile).asked, 150), sampling=((1.0, LIKELIEST),)
+        )
+    ),
     each={"seed": FEW},
     native=True,
 )
@@ -199,6 +201,7 @@ new_concepts = Stage(
     each={"seed": SEEDS},
 )
 #    The captioner with a pretrained decoder beside the other of its seed, on fewer questions and as many concepts.
+DECODERS_ASKED: dict[str, Any] = {"domains": (SEEN,), "changes": ("", NO_IMAGE, OTHER_IMAGES)}
 adapter_new_concepts = Stage(
     compare_decoders,
     inputs={
@@ -207,9 +210,9 @@ adapter_new_concepts = Stage(
         "chosen": {"own": chosen, "adapter": adapter_chosen},
     },
     config=Profiles(
-        quick=replace(QUICK, domains=(SEEN,), asking=Asking(written=6)),
-        cpu=Evaluation(seed=0, domains=(SEEN, OTHER), asking=Asking(written=500)),
-        gpu=Evaluation(seed=0, domains=(SEEN, OTHER), asking=Asking(written=3000)),
+        quick=replace(QUICK, **DECODERS_ASKED, asking=Asking(written=6)),
+        cpu=Evaluation(seed=0, **DECODERS_ASKED, asking=Asking(written=400)),
+        gpu=Evaluation(seed=0, **DECODERS_ASKED, asking=Asking(written=3000)),
     ),
     each={"seed": FEW},
     native=True,

@@ -68,7 +68,7 @@ class Adapting:
     """Training of the mapping and of an adapter (LoRA) on a pretrained decoder, whose own weights stay as they are."""
 
     seed: Index
-    steps: Count = 300
+    steps: Count = 240
     batch: Count = 32
     learning_rate: Positive = 1e-3
     warmup: Index = 20

@@ -1,5 +1,6 @@
 """The test of captioners and baselines: every arm answers the same questions, and is scored in the same way."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +80,15 @@ def changed(arm: str, change: str) -> str:
 
 @config
 class Evaluation:
-    """`domains` are those that are asked about. `noise` are the rates of false alt-texts of the curve; the gallery
-    shows `shown` questions. `held_out_voice` is the one that gave no text to the levels.
+    """`domains` are those that are asked about, `changes` what is done to what captioners are given. `noise` are the
+    rates of false alt-texts of the curve; the gallery shows `shown` questions. `held_out_voice` is the one that gave no
+    text to the levels.
     """
 
     seed: Index
     asking: Asking = config_field(default_factory=Asking)
     domains: tuple[str, ...] = EVERY
+    changes: tuple[str, ...] = tuple(CHANGES)
     held_out_style: str = "noto"
     held_out_voice: str = "openmoji tags"
     noise: tuple[Fraction, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -123,7 +126,11 @@ def evaluate(
     _evaluate(inputs, captioners, chosen, config, out)
 
 
-@measures(f1=MEANS["f1"], new_f1=MEANS["new_f1"], words=MEANS["words"])
+DECODERS = {name: MEANS[name] for name in ("f1", "new_f1", "words", "added")}
+"""What is measured of captioners with a pretrained decoder."""
+
+
+@measures(**DECODERS)
 def compare_decoders(
     *,
     gathered: Path,
@@ -142,6 +149,9 @@ def compare_decoders(
     """The same for captioners with a pretrained decoder and without, in the domains that an hour holds."""
     inputs = Inputs(gathered, pictures, levels, titled, features, subwords, dual, scorer)
     _evaluate(inputs, captioners, chosen, config, out)
+    rows = [row for row in json.loads((out / "metrics.json").read_text()) if DECODERS.keys() <= row.keys()]
+    labels = ("arm", "domain", "seed", "shown", "arm_by_domain")
+    write_json(out / "metrics.json", [{n: v for n, v in row.items() if n in DECODERS or n in labels} for row in rows])
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,7 @@ def _evaluate(
             by_domain.setdefault(question.domain, []).append(question)
     how = {arm: each for folder in chosen.values() for arm, each in read_chosen(folder).items()}
     captions = {
-        **written(by_domain, seen, captioners, how, config.seed),
+        **written(by_domain, seen, captioners, how, config),
         **baselines(by_domain, seen, training),
         # What could be reached at most.
         ("reference", SEEN): [q.record.round3 for q in by_domain[SEEN]],
@@ -219,18 +229,18 @@ def written(
     seen: Seen,
     captioners: Mapping[str, Path],
     chosen: Mapping[str, Mapping[str, Any]],
-    seed: int,
+    config: Evaluation,
 ) -> Captions:
     """What the captioners write, and what those that read both write with something left out or shuffled."""
     captions: Captions = {}
     for label, folder in captioners.items():
-        writer, writing = load_writer(folder), as_chosen(chosen[label], seed)
-        for change, domains in CHANGES.items():
+        writer, writing = load_writer(folder), as_chosen(chosen[label], config.seed)
+        for change in config.changes:
             if change and label == "text-only":
                 continue
-            for domain in domains:
+            for domain in CHANGES[change]:
                 if asked := by_domain.get(domain):
-                    rows, alts = _given(asked, seen, change, seed)
+                    rows, alts = _given(asked, seen, change, config.seed)
                     blank = change == NO_IMAGE or label == "text-only"
                     arm = changed(CAPTIONERS[label], change)
                     captions[arm, domain] = captioned(writer, seen, rows, alts, writing, blank)
