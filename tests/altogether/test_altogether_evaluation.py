@@ -27,10 +27,13 @@ from tasks.altogether.scored.evaluation import (
     KEYWORDS,
     NEIGHBOUR,
     NO_ALT,
+    NO_IMAGE,
+    PRETRAINED,
     TEXT,
     VOICE,
     Evaluation,
     changed,
+    compare_decoders,
     evaluate,
 )
 from tasks.altogether.scored.gallery import Shown, chosen
@@ -280,6 +283,23 @@ def test_an_arm_that_has_not_learnt_withholds_its_own_claims_and_no_control(
     rows = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
     assert {row["unavailable"] for row in rows if row["arm"] == TEXT} == {"It still learns."}
     assert {row["unavailable"] for row in rows if row["arm"] != TEXT} == {None}
+
+
+def test_decoders_are_compared_on_the_same_questions_and_shown_once(made: dict[str, Any], tmp_path: Path) -> None:
+    """Catches a baseline of other questions, and one figure that two stages give two values."""
+    chosen = json.loads((made["chosen"]["own"] / CHOSEN).read_text())
+    (tmp_path / CHOSEN).write_text(json.dumps({"pretrained": chosen["full"]}))
+    captioners = {"full": made["captioners"]["full"], "pretrained": made["captioners"]["full"]}
+    config = Evaluation(seed=1, asking=Asking(written=9), domains=(SEEN,), changes=("", NO_IMAGE))
+    given = {**made, "captioners": captioners, "chosen": {**made["chosen"], "adapter": tmp_path}}
+    compare_decoders(**given, config=config, out=tmp_path)
+    rows = json.loads((tmp_path / "metrics.json").read_text())
+    assert {r["arm"] for r in rows if "shown" in r} == {PRETRAINED, changed(PRETRAINED, NO_IMAGE)}
+    examples = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
+    asked = {arm: {r["concept"] for r in examples if r["arm"] == arm and r["domain"] == SEEN}
+             for arm in (PRETRAINED, FULL, KEYWORDS, ATTRIBUTES, changed(PRETRAINED, NO_IMAGE))}  # fmt: skip
+    assert len({frozenset(concepts) for concepts in asked.values()}) == 1
+    assert asked[FULL]
 
 
 def test_what_is_read_in_spite_of_a_false_alt_text_by_concept(measured: Path) -> None:
