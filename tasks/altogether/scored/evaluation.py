@@ -100,7 +100,7 @@ class Evaluation:
     **CORPUS,
     accuracy="share of the pictures with the attribute whose caption states it rightly",
     accuracy_at="the same where a share of the alt-texts, `noise`, states it falsely",
-    over_image="accuracy with false alt-texts, less 0.8 of that of the captioner of both without any, a mean over concepts",
+    over_image="accuracy with false alt-texts, less 0.8 of that of the captioner of both without any, by concept",
 )
 def evaluate(
     *,
