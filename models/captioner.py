@@ -162,7 +162,7 @@ class Captioner(nn.Module):
     def forward(self, pictures: Pictures, alt: Tensor, caption: Tensor, said: Tensor | None = None) -> Tensor:
         """Log-probabilities [B, T, vocabulary] of the token after each of `caption` [B, T], which begins with BEGIN.
 
-        With `said` [B, T] those of these tokens alone, [B, T]: all that a loss needs, at two thirds of the time.
+        With `said` [B, T] those of these tokens alone, [B, T]: all that a loss needs.
         """
         given = self.given(pictures, alt)
         if said is None:
