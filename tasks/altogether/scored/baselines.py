@@ -37,17 +37,19 @@ def with_attributes(alt: str, neighbour: Record) -> str:
     A phrase whose words the alt has already is left out.
     """
     _, _, modifiers = neighbour.round2.partition(":")
-    said = set(words(alt))
-    more = [part.strip() for part in modifiers.split(",") if part.strip() and not set(words(part)) <= said]
+    more = _unsaid(alt, modifiers)
     return alt + (f": {', '.join(more)}" if more else "")
 
 
 def with_keywords(alt: str, neighbour: Record) -> str:
-    """The same, and then the keywords of the neighbour's caption: "chef: dark skin tone, food"."""
-    keywords = neighbour.round3.removeprefix(neighbour.round2).split(",")
+    """The same, and what else the neighbour's caption says: "chef: dark skin tone; person role; food"."""
+    further = [_unsaid(alt, part) for part in neighbour.round3.removeprefix(neighbour.round2).split(";")]
+    return "; ".join([with_attributes(alt, neighbour), *(", ".join(part) for part in further if part)])
+
+
+def _unsaid(alt: str, listed: str) -> list[str]:
     said = set(words(alt))
-    more = [part.strip() for part in keywords if part.strip() and not set(words(part)) <= said]
-    return ", ".join([with_attributes(alt, neighbour), *more])
+    return [part.strip() for part in listed.split(",") if part.strip() and not set(words(part)) <= said]
 
 
 def training_pictures(records: Sequence[Record]) -> list[Record]:
