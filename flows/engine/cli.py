@@ -17,7 +17,7 @@ from flows.engine.console import console, cores
 from flows.engine.errors import Interrupted
 from flows.engine.new import new
 from flows.engine.server import configure, prefect_server, wait_until_up
-from flows.engine.verdict_commands import REPORT_FOLDER, add_to
+from flows.engine.verdict_commands import INDEX, REPORT_FOLDER, add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.running import failures
@@ -358,15 +358,16 @@ def _plan(papers: list[str] | None, chosen: "Variant", *, record: bool = False) 
 
 def _show_summary(found: "list[Evidence]", *, ran: bool) -> None:
     """Say what came of the papers, and write the report, unless nothing ran and it is current."""
-    from flows.engine.discover import papers as all_papers
-    from flows.engine.evidence import gather
-    from flows.engine.report import INDEX, is_current, write_report
-    from flows.engine.summary import show_page, show_summary
+    from flows.engine.summary import is_current, show_page, show_summary
 
     show_summary(found)
-    if not ran and is_current(REPORT_FOLDER):
+    if not ran and is_current(REPORT_FOLDER / INDEX):
         show_page(REPORT_FOLDER / INDEX)
         return
+    from flows.engine.discover import papers as all_papers
+    from flows.engine.evidence import gather
+    from flows.engine.report import write_report
+
     others = sorted(set(all_papers()) - {evidence.name for evidence in found})
     every = [*found, *(gather(others, None, []) if others else [])]
     show_page(write_report(sorted(every, key=lambda evidence: evidence.name), REPORT_FOLDER))
