@@ -54,17 +54,13 @@ def look() -> Look:
 
 def note(seen: Look, names: Sequence[str], chosen: Variant, stages: Sequence[ConcreteStage]) -> None:
     """Remember the stages of these papers for the next process, by what was there before they were planned."""
-    libraries = sorted({name for path in (ROOT / manifest.FOLDER).glob("*.json") for name in _libraries(path)})
-    noted = {
-        "of": _of(names, chosen),
-        "files": seen.files,
-        "libraries": _versions(libraries),
-        "stages": [asdict(stage) for stage in stages],
-    }
+    plain = [asdict(stage) for stage in stages]
     # What JSON gives back otherwise is not remembered.
-    if seen.settled and _stages(json.loads(json.dumps(noted["stages"]))) == list(stages):
-        with suppress(OSError):  # where that cannot be written, the papers are read again
-            remember(_path(names, chosen), noted)
+    if seen.settled and _stages(json.loads(json.dumps(plain))) == list(stages):
+        # Where it cannot be written, or somebody replaces the manifests at the moment, the papers are read again.
+        with suppress(OSError, ValueError):
+            noted = {"of": _of(names, chosen), "files": seen.files, "libraries": _versions(_libraries())}
+            remember(_path(names, chosen), {**noted, "stages": plain})
 
 
 def recalled(names: Sequence[str], chosen: Variant) -> list[ConcreteStage] | None:
@@ -92,8 +88,10 @@ def _stages(plain: Iterable[dict[str, Any]]) -> list[ConcreteStage]:
     return [ConcreteStage(**{**each, "needs": Needs(**each["needs"])}) for each in plain]
 
 
-def _libraries(path: Path) -> list[str]:
-    return list(json.loads(path.read_text())["libraries"])
+def _libraries() -> list[str]:
+    """Those that the code of any stage imports."""
+    manifests = [json.loads(path.read_text()) for path in (ROOT / manifest.FOLDER).glob("*.json")]
+    return sorted({name for each in manifests for name in each["libraries"]})
 
 
 def _versions(libraries: Iterable[str]) -> dict[str, str]:
@@ -103,8 +101,8 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
 @cache
 def _code() -> Stamps:
     """The code, with the templates and tables beside it, and the tables in data/."""
-    data = [f"data/{name}" for name in os.listdir(ROOT / "data") if name.partition("+")[0] not in OUTPUTS]
-    return _stamps([*manifest.PACKAGES, *data])
+    data = [path.name for path in (ROOT / "data").glob("*") if path.name.partition("+")[0] not in OUTPUTS]
+    return _stamps([*manifest.PACKAGES, *(f"data/{name}" for name in data)])
 
 
 def _stamps(paths: Iterable[str]) -> Stamps:
