@@ -54,11 +54,13 @@ def look() -> Look:
 
 def note(seen: Look, names: Sequence[str], chosen: Variant, stages: Sequence[ConcreteStage]) -> None:
     """Remember the stages of these papers for the next process, by what was there before they were planned."""
-    plain = [asdict(stage) for stage in stages]
-    # What JSON gives back otherwise is not remembered.
-    if seen.settled and _stages(json.loads(json.dumps(plain))) == list(stages):
-        # Where it cannot be written, or somebody replaces the manifests at the moment, the papers are read again.
-        with suppress(OSError, ValueError):
+    if not seen.settled:
+        return
+    # The papers are read again where it cannot be written, where JSON does not hold or give back what it is given, and
+    # where somebody replaces the manifests at the moment.
+    with suppress(OSError, TypeError, ValueError):
+        plain = [asdict(stage) for stage in stages]
+        if _stages(json.loads(json.dumps(plain))) == list(stages):
             noted = {"of": _of(names, chosen), "files": seen.files, "libraries": _versions(_libraries())}
             remember(_path(names, chosen), {**noted, "stages": plain})
 
