@@ -17,13 +17,12 @@ from flows.engine.console import console, cores
 from flows.engine.errors import Interrupted
 from flows.engine.new import new
 from flows.engine.server import configure, prefect_server, wait_until_up
-from flows.engine.verdict_commands import REPORT_FOLDER, add_to
+from flows.engine.verdict_commands import INDEX, REPORT_FOLDER, add_to
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT, STATE, slug
 from tasks.running import failures
 
 if TYPE_CHECKING:
-    from flows.engine.discover import Experiment
     from flows.engine.evidence import Evidence
     from flows.engine.plan import Plan
     from flows.engine.stages import ConcreteStage
@@ -84,16 +83,16 @@ def reproduce(
 
         tenfold reproduce btx --cluster tls://10.0.0.5:8786
     """
-    from flows.engine.evidence import gather, of_plan
+    from flows.engine.evidence import gather, judged_in, of_plan
     from flows.engine.plain import reproduce as run_plainly
     from flows.engine.terminal import show_plan
     from flows.engine.variant import variant
 
     chosen = variant(profile, settings or [])
-    known, store, planned = _plan(papers, chosen, record=True)
+    store, planned = _plan(papers, chosen, record=True)
     if not planned.work:
         console.print(f"Nothing to do: {len(planned.stages)} stages are up to date.")
-        _show_summary(of_plan(known, planned, chosen, store), ran=False)
+        _show_summary(of_plan(planned, chosen, store), ran=False)
         return
     show_plan(planned, jobs or cores(), elsewhere=bool(cluster))
     if plain:
@@ -106,7 +105,7 @@ def reproduce(
             wait_until_up(address)
             engine.reproduce(papers or [], profile, settings or [], jobs, cluster)
     # What has just been brought up to date is read anew.
-    names = sorted({stage.paper for stage in planned.stages} & set(known))
+    names = [stage.paper for stage in judged_in(planned, chosen)]
     _show_summary(gather(names, chosen.base, [f"{key}={value}" for key, value in chosen.changes]), ran=True)
 
 
@@ -143,7 +142,7 @@ def status(papers: Papers = None, profile: Profile = "quick", settings: Settings
     from flows.engine.terminal import show_status
     from flows.engine.variant import variant
 
-    _, _, planned = _plan(papers, variant(profile, settings or []))
+    _, planned = _plan(papers, variant(profile, settings or []))
     show_status(planned)
 
 
@@ -162,7 +161,7 @@ def why(
     from flows.engine.plan import find_stage
     from flows.engine.variant import variant
 
-    _, _, planned = _plan(None, variant(profile, settings or []))
+    _, planned = _plan(None, variant(profile, settings or []))
     chosen = find_stage(stage, planned.stages)
     reasons = planned.reasons[chosen.out]
     for reason in reasons:
@@ -345,31 +344,30 @@ def doctor(cluster: ClusterOption = "") -> None:
         raise UserError(f"{len(broken)} of {len(checks)} checks failed: {'; '.join(check.advice for check in broken)}.")
 
 
-def _plan(
-    papers: list[str] | None, chosen: "Variant", *, record: bool = False
-) -> "tuple[dict[str, Experiment], Store, Plan]":
-    """All papers, the record, and the stages of these papers as compared with it."""
-    from flows.engine.plan import compile_papers, plan, select
+def _plan(papers: list[str] | None, chosen: "Variant", *, record: bool = False) -> "tuple[Store, Plan]":
+    """The record, and the stages of these papers as compared with it."""
+    from flows.engine.plan import current
     from flows.engine.store import Store
 
-    known, changed = compile_papers(chosen, papers or [])
+    store = Store()
+    planned, changed = current(papers or [], chosen, store, record=record)
     if changed:
         console.print(f"Compiled {len(changed)} files: {', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}")
-    store = Store()
-    return known, store, plan(select(papers or [], chosen, known), store, record=record)
+    return store, planned
 
 
 def _show_summary(found: "list[Evidence]", *, ran: bool) -> None:
     """Say what came of the papers, and write the report, unless nothing ran and it is current."""
-    from flows.engine.discover import papers as all_papers
-    from flows.engine.evidence import gather
-    from flows.engine.report import INDEX, is_current, write_report
-    from flows.engine.summary import show_page, show_summary
+    from flows.engine.summary import is_current, show_page, show_summary
 
     show_summary(found)
-    if not ran and is_current(REPORT_FOLDER):
+    if not ran and is_current(REPORT_FOLDER / INDEX):
         show_page(REPORT_FOLDER / INDEX)
         return
+    from flows.engine.discover import papers as all_papers
+    from flows.engine.evidence import gather
+    from flows.engine.report import write_report
+
     others = sorted(set(all_papers()) - {evidence.name for evidence in found})
     every = [*found, *(gather(others, None, []) if others else [])]
     show_page(write_report(sorted(every, key=lambda evidence: evidence.name), REPORT_FOLDER))

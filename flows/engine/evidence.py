@@ -7,15 +7,15 @@ show.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from flows.engine.discover import Experiment
+from flows.engine.discover import Experiment, papers
 from flows.engine.paper import PROFILES
-from flows.engine.plan import Plan, compare, compile_papers, describe, select
+from flows.engine.plan import Plan, compare, compile_papers, describe, select, with_inputs
 from flows.engine.publication import Publication, read
 from flows.engine.stages import SOURCES, ConcreteStage
 from flows.engine.store import Store
@@ -112,16 +112,21 @@ class Figure:
 class Judged:
     """A paper's verdicts and figures with an unbroken chain; `origins` by the stages' names.
 
-    `rules` are alpha and the least numbers of seeds and items.
+    `rules` are alpha and the least numbers of seeds and items, `measured` gives the figures.
     """
 
     rules: dict[str, Any]
     claims: list[dict[str, Any]]
     controls: list[dict[str, Any]]
     tables: list[dict[str, Any]]
-    figures: dict[str, Figure]
+    measured: Callable[[], dict[str, Figure]]
     origins: dict[str, Origin]
     environment: dict[str, str]
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """The cells of the paper's tables by name; only who shows them reads the paper."""
+        return self.measured()
 
     def behind(self, stages: list[str]) -> list[Origin]:
         """The stages with everything that they rest on, the sources first."""
@@ -140,15 +145,16 @@ class Judged:
 class Evidence:
     """A paper at a profile: its plan, what is published of it and, if the chain is unbroken, what was judged."""
 
-    experiment: Experiment
+    name: str
     chosen: Variant
     plan: Plan
     published: Publication | None
     judged: Judged | None
 
-    @property
-    def name(self) -> str:
-        return self.experiment.name
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The paper itself; what came of it can be told without."""
+        return papers()[self.name]
 
     @property
     def command(self) -> str:
@@ -180,10 +186,18 @@ def gather(names: list[str], profile: str | None, changes: list[str]) -> list[Ev
     return [_largest(known, name, store) for name in chosen]
 
 
-def of_plan(known: dict[str, Experiment], planned: Plan, chosen: Variant, store: Store) -> list[Evidence]:
+def judged_in(planned: Plan, chosen: Variant) -> list[ConcreteStage]:
+    """The stages of a plan that judge the papers which it was made for, in their order."""
+    found = [stage for stage in planned.stages if stage.name == VERDICTS and stage.profile == chosen.name]
+    return sorted(found, key=lambda stage: stage.paper)
+
+
+def of_plan(planned: Plan, chosen: Variant, store: Store) -> list[Evidence]:
     """The evidence of all papers of a plan, as it has just been compared with the record."""
-    names = sorted({stage.paper for stage in planned.stages} & set(known))
-    return [_of(known[name], chosen, _part(planned, select([name], chosen, known)), store) for name in names]
+    return [
+        _of(stage.paper, chosen, _part(planned, with_inputs([stage], planned.stages)), store)
+        for stage in judged_in(planned, chosen)
+    ]
 
 
 def _part(planned: Plan, stages: list[ConcreteStage]) -> Plan:
@@ -205,29 +219,33 @@ def _folder(name: str, chosen: Variant) -> Path:
 
 
 def _evidence(known: dict[str, Experiment], name: str, chosen: Variant, store: Store) -> Evidence:
-    return _of(known[name], chosen, compare(select([name], chosen, known), store), store)
+    return _of(name, chosen, compare(select([name], chosen, known), store), store)
 
 
-def _of(experiment: Experiment, chosen: Variant, planned: Plan, store: Store) -> Evidence:
-    judged = None if planned.work else _judged(experiment, chosen, planned.stages, store)
-    return Evidence(experiment, chosen, planned, read(experiment.name), judged)
+def _of(name: str, chosen: Variant, planned: Plan, store: Store) -> Evidence:
+    judged = None if planned.work else _judged(name, chosen, planned.stages, store)
+    return Evidence(name, chosen, planned, read(name), judged)
 
 
-def _judged(experiment: Experiment, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:
+def _judged(name: str, chosen: Variant, stages: list[ConcreteStage], store: Store) -> Judged:
     own = {stage.out: stage for stage in stages}
-    folder = f"data/{chosen.name}/{experiment.name}"
+    folder = f"data/{chosen.name}/{name}"
     results = own[f"{folder}/results"]
     verdicts = json.loads(store.read(own[f"{folder}/{VERDICTS}"], "verdicts.json"))
     rows = json.loads(store.read(results, "metrics.json"))
     return Judged(
-        rules={name: verdicts[name] for name in ("alpha", "minimum_seeds", "minimum_items")},
+        rules={rule: verdicts[rule] for rule in ("alpha", "minimum_seeds", "minimum_items")},
         claims=verdicts["claims"],
         controls=verdicts["controls"],
         tables=json.loads(store.read(results, "tables.json")),
-        figures=figures_of(experiment, rows),
+        measured=partial(_measured, name, rows),
         origins=_origins(stages, store),
         environment=_environment(stages),
     )
+
+
+def _measured(name: str, rows: list[dict[str, Any]]) -> dict[str, Figure]:
+    return figures_of(papers()[name], rows)
 
 
 def _environment(stages: list[ConcreteStage]) -> dict[str, str]:

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from flows.engine import surroundings
+from flows.engine import recall, surroundings
 from flows.engine.compile import compiled, write
-from flows.engine.discover import Experiment, choose, papers
+from flows.engine.discover import Experiment, broken, choose, papers
 from flows.engine.errors import did_you_mean
 from flows.engine.expand import expand
 from flows.engine.stages import ConcreteStage, report_stage, source_stages
 from flows.engine.store import EditedWhileRunning, Reason, Store
 from flows.engine.variant import Variant
 from tasks.base.errors import UserError
+from tasks.base.manifest import FOLDER
 from tasks.judging.register import VERDICTS
 
 
@@ -54,6 +55,11 @@ def select(names: list[str], chosen: Variant, known: dict[str, Experiment]) -> l
     if not names and chosen == Variant("quick"):
         stages.append(report_stage(known))
         wanted = stages[-1:]
+    return with_inputs(wanted, stages)
+
+
+def with_inputs(wanted: list[ConcreteStage], stages: list[ConcreteStage]) -> list[ConcreteStage]:
+    """Those of the stages that are wanted, with all that they need and what describes code and machine."""
     makers = {stage.out: stage for stage in stages}
     needed: set[str] = set()
     waiting = [stage.out for stage in wanted]
@@ -79,6 +85,26 @@ def find_stage(name: str, stages: list[ConcreteStage]) -> ConcreteStage:
     return found[0]
 
 
+def current(names: list[str], chosen: Variant, store: Store, *, record: bool = False) -> tuple[Plan, list[str]]:
+    """The plan of the chosen papers, and which compiled files have changed; no paper is read where none can differ."""
+    stages = recall.recalled(names, chosen)
+    if stages is None:
+        return anew(names, chosen, store, record=record)
+    describe(stages, store, record=record, code=False)
+    return compare(stages, store), []
+
+
+def anew(names: list[str], chosen: Variant, store: Store, *, record: bool = False) -> tuple[Plan, list[str]]:
+    """The same, with all papers read and compiled, and noted for the next process."""
+    seen = recall.look()
+    known, changed = compile_papers(chosen, names)
+    stages = select(names, chosen, known)
+    planned = plan(stages, store, record=record)
+    if not broken():
+        recall.note(seen, names, chosen, stages)
+    return planned, changed
+
+
 def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> Plan:
     """Compare the stages with the record, after describing code and machine as they are now.
 
@@ -88,10 +114,10 @@ def plan(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> 
     return compare(stages, store)
 
 
-def describe(stages: list[ConcreteStage], store: Store, *, record: bool = False) -> None:
-    """Describe code and machine as they are now, in those of the stages that do."""
+def describe(stages: list[ConcreteStage], store: Store, *, record: bool = False, code: bool = True) -> None:
+    """Describe code and machine as they are now, in those of the stages that do; not the `code` that is known."""
     described = [stage for stage in stages if stage.kind == "environment"]
-    surroundings.refresh(described)
+    surroundings.refresh(stage for stage in described if code or stage.out != FOLDER)
     if record:
         for stage in described:
             if store.reasons(stage):

@@ -68,7 +68,7 @@ def findings() -> list[Row]:
     found = []
     for name, experiment in papers().items():
         # What is published, whatever is up to date here.
-        evidence = Evidence(experiment, Variant("cpu"), Plan([], {}), read(name), None)
+        evidence = Evidence(name, Variant("cpu"), Plan([], {}), read(name), None)
         rows = {row.claim.id: row for row in rows_of(evidence)}
         led = [rows[one] for one in experiment.paper.findings]
         found += [row for row in led if row.first and row.standing in DECIDED and row.first.foretold][:1]

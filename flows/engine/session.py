@@ -20,7 +20,7 @@ from flows.engine.cluster.commands import require_dask
 from flows.engine.console import console, cores
 from flows.engine.errors import Interrupted
 from flows.engine.execute import Executor, Outcome
-from flows.engine.plan import Plan, compile_papers, plan, select
+from flows.engine.plan import Plan, anew
 from flows.engine.stages import ConcreteStage
 from flows.engine.store import Store
 from flows.engine.terminal import Terminal, show_places
@@ -130,9 +130,8 @@ def opened(
         UserError: a name or a setting is wrong.
     """
     chosen = variant(profile, settings)
-    known, _ = compile_papers(chosen, papers)
     store = Store()
-    planned = plan(select(papers, chosen, known), store, record=True)
+    planned, _ = anew(papers, chosen, store, record=True)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     marks = {"TENFOLD_COMMIT": commit()} | ({"TENFOLD_REPRODUCTION": name} if track else {})
     if commit() == UNKNOWN:

@@ -125,17 +125,20 @@ def source_stages(experiments: Mapping[str, Experiment]) -> list[ConcreteStage]:
         ConcreteStage(name, pipeline, path(function), to_json(config), {}, {}, f"data/{name}", "environment", None)
         for name, function, config in described
     ]
+    inputs = source_inputs()
     for name, entry in catalogue().items():
         # The standard library is part of the interpreter, so it changes with the environment.
         environment = "data/environment" if entry.source.kind == "stdlib" else None
-        # A user's own folder is an input like another: what changes in it is fetched again.
-        with chdir(ROOT):  # from wherever the command was called
-            folder = entry.source.folder
-        inputs = {"folder": folder} if folder else {}
-        out = source_folder(name)
-        settings = to_json(entry.source)
-        stages.append(ConcreteStage(name, pipeline, path(fetch), settings, inputs, {}, out, "fetch", environment))
+        out, settings = source_folder(name), to_json(entry.source)
+        stages.append(ConcreteStage(name, pipeline, path(fetch), settings, inputs[name], {}, out, "fetch", environment))
     return stages
+
+
+def source_inputs() -> dict[str, dict[str, str]]:
+    """What each source is fetched from here: a user's own folder, in which what changes is fetched again."""
+    with chdir(ROOT):  # from wherever the command was called
+        folders = {name: entry.source.folder for name, entry in catalogue().items()}
+    return {name: {"folder": folder} if folder else {} for name, folder in folders.items()}
 
 
 def _task_modules(experiments: Mapping[str, Experiment]) -> tuple[str, ...]:

@@ -49,6 +49,17 @@ def show_summary(found: list[Evidence]) -> None:
         )
 
 
+def is_current(page: Path) -> bool:
+    """Whether the report was written after all that it shows, and after the code that writes it."""
+    shows = ("pipelines/*/*/dvc.lock", "published/*", "flows/**/*.py", "flows/**/*.jinja", "flows/**/*.css")
+    written = _changed(page)
+    return written > 0 and all(_changed(path) < written for pattern in shows for path in ROOT.glob(pattern))
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def show_page(page: Path) -> None:
     """Name the report, and say how to call tenfold where a shell does not find it."""
     console.print(f"Report: {os.path.relpath(page)} (tenfold report --serve shows it)", markup=False)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from flows.engine.evidence import Evidence, Judged, Origin
 
 REPORT_FOLDER = ROOT / "report"
+INDEX = "index.html"
+"""The first page of a report."""
 
 COLOURS = {
     "SUPPORTED": "green",

@@ -46,7 +46,7 @@ def published_alone(name: str) -> Evidence:
     """As in a fresh clone, where nothing is up to date."""
     stages = select([name], Variant("cpu"), papers())
     planned = Plan(stages, {stage.out: ["it has not run"] for stage in stages})  # type: ignore[misc]
-    return Evidence(papers()[name], Variant("cpu"), planned, publication.read(name), None)
+    return Evidence(name, Variant("cpu"), planned, publication.read(name), None)
 
 
 def computed_here(name: str) -> Evidence:
@@ -60,7 +60,7 @@ def computed_here(name: str) -> Evidence:
         claims=[judged_claim(claim, stages) for claim in evidence.published.claims] if evidence.published else [],
         controls=[],
         tables=[],
-        figures={figure.name: figure for figure in figures_like(evidence, stages)},
+        measured=lambda: {figure.name: figure for figure in figures_like(evidence, stages)},
         origins=origins,
         environment={"python": "3.11"},
     )

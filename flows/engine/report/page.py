@@ -21,13 +21,12 @@ from flows.engine.report.axis import Axis, short
 from flows.engine.report.front import slug
 from flows.engine.report.grids import Cell, Grid, grids_of, judged_cells, published_cells
 from flows.engine.stages import source_folder
-from tasks.base.files import ROOT
+from flows.engine.verdict_commands import INDEX
 from tasks.judging.claims import WHOSE
 from tasks.judging.report import cell
 from tasks.running import spools
 
 TEMPLATE = Path(__file__).parent
-INDEX = "index.html"
 LONG = 24
 """A table with more rows is folded."""
 MANY = 120
@@ -67,17 +66,6 @@ class Placed:
     grid: Grid
     here: bool
     parts: tuple[Part, ...] = ()
-
-
-def is_current(folder: Path) -> bool:
-    """Whether the report was written after all that it shows, and after the code that writes it."""
-    shows = ("pipelines/*/*/dvc.lock", "published/*", "flows/**/*.py", "flows/**/*.jinja", "flows/**/*.css")
-    written = _changed(folder / INDEX)
-    return written > 0 and all(_changed(path) < written for pattern in shows for path in ROOT.glob(pattern))
-
-
-def _changed(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def write_report(every: Sequence[Evidence], folder: Path) -> Path:
