@@ -24,8 +24,8 @@ SEEN = (
 )
 SMALLEST = "its smallest profile, one English model of 240 steps that recognises nearly nothing"
 TWICE = (
-    "from seven models, which are too few for a verdict, to all fourteen, and from three turns beside other work to five "
-    "on a quiet machine"
+    "from seven models, which are too few for a verdict, to all fourteen, and from three turns beside other work to "
+    "five on a quiet machine"
 )
 WORDS: dict[str, Any] = {"items": "utterance", "weight": "words"}
 """Over new models and new prompts of these eight people; errors over words."""
