@@ -13,7 +13,7 @@ import yaml
 from flows.engine.discover import Experiment, broken, choose
 from flows.engine.expand import expand
 from flows.engine.paper import PROFILES
-from flows.engine.stages import SOURCES, ConcreteStage, report_stage, source_stages
+from flows.engine.stages import REPORT, SOURCES, ConcreteStage, report_stage, source_stages
 from flows.engine.variant import Variant
 from tasks.base.errors import UserError
 from tasks.base.files import ROOT
@@ -26,6 +26,11 @@ LONGEST_NOTE = 20_000
 """What MLflow takes of an experiment's description, in characters."""
 MORE = "- More is in the report."
 SHARED = f"pipelines/{SOURCES}/"
+SHARED_DESCRIPTIONS = {
+    SOURCES: "A run for each source of data that was fetched, for all papers: the catalogue is `data/sources.yaml`.",
+    REPORT: "A run for each time that the results of all papers were put together into one report.",
+}
+"""What MLflow's page says above the runs of what no paper has for itself."""
 
 
 def compiled(
@@ -178,7 +183,7 @@ def _descriptions(experiments: dict[str, Experiment]) -> dict[str, str]:
     arms = (
         "A run for each arm of {name}, as the latest reproduction at each profile gave it: open the charts to compare."
     )
-    return described | {f"{name} arms": arms.format(name=name) for name in experiments}
+    return described | {f"{name} arms": arms.format(name=name) for name in experiments} | SHARED_DESCRIPTIONS
 
 
 def _within(text: str) -> str:

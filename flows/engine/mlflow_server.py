@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 
@@ -41,11 +42,19 @@ def serve(sock: socket.socket) -> None:
     try:
         initialize_backend_stores(store, store, artifacts)
     except Exception as problem:  # a damaged database, or one of a newer MLflow: MLflow has no one error for these
-        sys.exit(f"{known['store']} cannot be used ({str(problem).splitlines()[0]}): move it away to start anew.")
+        sys.exit(_unusable(Path(known["store"]), problem))
     from mlflow.server.fastapi_app import app
 
     guarded = Guard(app, sock.getsockname()[1], VIEW)
     uvicorn.Server(uvicorn.Config(guarded, log_level="warning")).run(sockets=[sock])
+
+
+def _unusable(store: Path, problem: Exception) -> str:
+    """Why the store cannot be used, and what to do; one that may not be written is whole, and not to be moved away."""
+    for place in (store.parent, store):
+        if place.exists() and not os.access(place, os.W_OK):
+            return f"This user may not write to {place}, where MLflow keeps its runs: see whose it is."
+    return f"{store} cannot be used ({str(problem).splitlines()[0]}): move it away to start anew."
 
 
 if __name__ == "__main__":

@@ -30,9 +30,11 @@ from tasks.running.spools import is_alive, process
 
 HOME = STATE / "prefect"
 KNOWN = HOME / "server.json"
-"""The address of the server that runs, its process, and whether it is lean."""
+"""The address of the server that runs, its process, whether it is lean, and whether it is about to end."""
 START_SECONDS = 300
 """How long a server of ours may take on a busy machine, while its process lives."""
+ENDING_SECONDS = 15
+"""How long a server that nobody uses any more may take to free its port."""
 ANSWER_SECONDS = 15
 """How long somebody's own server, which PREFECT_API_URL names, may take to answer."""
 
@@ -135,6 +137,7 @@ def wait_until_up(address: str) -> None:
 
 
 def _start(port: int, lean: bool) -> str:
+    _wait_for_its_end(port)
     with listening(port) as sock, open(HOME / "server.log", "ab") as log:
         origin = f"http://127.0.0.1:{sock.getsockname()[1]}"
         address = f"{origin}/api"
@@ -181,10 +184,20 @@ def listening(port: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def _running() -> str | None:
-    """The address of the server that another user has started, if it lives."""
+def _wait_for_its_end(port: int) -> None:
+    """Wait for the server that its last user has just left, where it still has the port that is wanted."""
     known = remembered(KNOWN)
-    return str(known["address"]) if "address" in known and is_alive(str(known.get("process"))) else None
+    until = time.monotonic() + ENDING_SECONDS
+    if known.get("ending") and f":{port}/" in str(known.get("address")):
+        while is_alive(str(known.get("process"))) and time.monotonic() < until:
+            time.sleep(0.1)
+
+
+def _running() -> str | None:
+    """The address of the server that another user has started, if it lives and is to go on."""
+    known = remembered(KNOWN)
+    lives = "address" in known and not known.get("ending") and is_alive(str(known.get("process")))
+    return str(known["address"]) if lives else None
 
 
 def has_died() -> bool:
@@ -228,7 +241,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _left_alone(port: int) -> bool:
-    """Whether nobody uses this repository's servers; the one at `port` is then taken off the record."""
+    """Whether nobody uses this repository's servers; of the one at `port` it is then noted that it ends."""
     try:
         with open(HOME / "start.lock", "w") as start, open(HOME / "users.lock", "w") as users:
             fcntl.flock(start, fcntl.LOCK_EX)
@@ -236,8 +249,9 @@ def _left_alone(port: int) -> bool:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            if f":{port}/" in str(remembered(KNOWN).get("address")):
-                KNOWN.unlink(missing_ok=True)
+            known = remembered(KNOWN)
+            if f":{port}/" in str(known.get("address")):
+                remember(KNOWN, {**known, "ending": True})
             return True
     except FileNotFoundError:  # the checkout has been deleted
         return True

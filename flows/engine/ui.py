@@ -1,12 +1,16 @@
 """The MLflow and Prefect pages, on loopback, until Ctrl-C."""
 
+import fcntl
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from flows.engine import guard
 from flows.engine.console import console
@@ -16,6 +20,8 @@ from tasks.base.files import ROOT, STATE
 
 ENVIRONMENT = STATE / "prefect.env"
 """What a shell sources so that the `prefect` command reaches the server of these pages."""
+OPENED = STATE / "ui.lock"
+"""Held while the pages are open; it has the address of MLflow's."""
 LOG = STATE / "mlflow-server.log"
 PAST_PROXIES = 'export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"; export no_proxy="$NO_PROXY"'
 
@@ -24,12 +30,12 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
     """Start both servers, say where they are, and end MLflow's on Ctrl-C; Prefect's ends with its last user.
 
     Raises:
-        UserError: a port is taken, or a server ended by itself.
+        UserError: a port is taken, the pages are open already, or a server ended by itself.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     address = f"http://127.0.0.1:{mlflow_port}"
-    with prefect_server(prefect_port, lean=False) as prefect:
+    with _only_pages() as opened, prefect_server(prefect_port, lean=False) as prefect:
         mlflow = _start_mlflow(mlflow_port)
         try:
             wait_until_up(prefect)
@@ -37,6 +43,7 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
                 time.sleep(0.2)
             if mlflow.poll() is None:
                 _show(prefect, address)
+                print(address, file=opened, flush=True)
             mlflow.wait()
             raise UserError(f"The MLflow server ended: {_last_line(LOG)}")
         except KeyboardInterrupt:
@@ -45,6 +52,26 @@ def serve(mlflow_port: int, prefect_port: int) -> None:
             ENVIRONMENT.unlink(missing_ok=True)
             mlflow.terminate()
             mlflow.wait()
+
+
+@contextmanager
+def _only_pages() -> Iterator[IO[str]]:
+    """Be the one who has the pages of this checkout open: who closes them takes away what the `prefect` command needs.
+
+    Raises:
+        UserError: they are open already.
+    """
+    STATE.mkdir(parents=True, exist_ok=True)
+    with open(OPENED, "a+") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            opened.seek(0)
+            address = opened.read().strip()
+            where = f"open {guard.link(address)}" if address else "it is starting"
+            raise UserError(f"tenfold ui runs in this checkout already: {where}, or end it by Ctrl-C first.") from None
+        opened.truncate(0)
+        yield opened
 
 
 def _start_mlflow(port: int) -> subprocess.Popen[bytes]:

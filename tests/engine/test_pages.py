@@ -3,15 +3,33 @@
 from collections.abc import Iterator
 
 import pytest
-from conftest import Clone, opened_pages, shoot
+from conftest import Clone, opened_pages, own_environment, shoot
 from playwright.sync_api import Page
+
+from flows.engine.server import free_port
 
 
 @pytest.fixture(scope="module")
-def pages(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def shown(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The clone whose pages are open."""
+    return finished.copy(tmp_path_factory.mktemp("pages") / "clone")
+
+
+@pytest.fixture(scope="module")
+def pages(shown: Clone) -> Iterator[dict[str, str]]:
     """The links that `tenfold ui` prints."""
-    with opened_pages(finished.copy(tmp_path_factory.mktemp("pages") / "clone")) as links:
+    with opened_pages(shown) as links:
         yield links
+
+
+def test_pages_that_are_open_are_named_to_who_opens_them_again(pages: dict[str, str], shown: Clone) -> None:
+    """A second one on other ports, when it was closed, took away what the first one's `prefect` command needs."""
+    ports = ("--mlflow-port", str(free_port()), "--prefect-port", str(free_port()))
+    ended = Clone(shown.root, own_environment()).tenfold("ui", *ports, check=False)
+    assert ended.returncode == 1
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert f"runs in this checkout already: open {pages['mlflow'].partition('#')[0]}," in ended.stderr
+    assert (shown.root / ".tenfold/prefect.env").exists()
 
 
 def test_the_experiment_page_says_what_it_shows(pages: dict[str, str], page: Page) -> None:

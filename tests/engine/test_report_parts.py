@@ -38,6 +38,8 @@ PARTED = ("live_mib", "saved", "saved_of_created")
 """Quantities of OLLA whose tables have pages of their own, the first one's several."""
 
 
+A4 = 680
+"""Pixels between the margins of a page that is printed."""
 HEAVY = ("radit", "transfusion", "olla")
 """The papers with the heaviest claims, the most stages and the most numbers."""
 
@@ -342,6 +344,15 @@ UNREADABLE = """() => [...document.querySelectorAll("figure svg.chart")].flatMap
     .filter(other => over(one.box, other.box)).map(other => one.said + " lies on " + other.said));
   return [...cut, ...touching].map(wrong => svg.closest("figure").id + ": " + wrong);
 })"""
+
+
+def test_pages_fit_on_paper(pages: Path, page: Page) -> None:
+    """Chromium makes all of a page smaller until its widest table fits: letters of 4 points could not be read."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4, "height": 900})
+    for name in ("index", *papers()):
+        page.goto((pages / f"{name}.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= A4, f"{name} is wider than the paper"
 
 
 def test_a_run_that_differs_from_what_is_published_is_named() -> None:

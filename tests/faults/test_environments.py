@@ -18,11 +18,12 @@ import pytest
 from conftest import Clone, begun_to_clean, newest_statuses, runs_of, wait_for
 from minis import Minis
 
-from flows.engine import catalogue
+from flows.engine import catalogue, mlflow_server, server
 from flows.engine.processes import ForkServer
 from flows.engine.server import free_port
 from tasks.base.errors import UserError
 from tasks.base.instructions import PORTABLE
+from tasks.base.remembered import remember
 from tasks.running import failures, registration, run, spools
 
 DEAD = "http://127.0.0.1:9"
@@ -137,6 +138,50 @@ def test_a_port_that_is_taken_is_said_at_once(clone: Clone, silent: int, option:
     ended = with_variables(clone).tenfold(*command, check=False)
     assert_one_sentence(ended, f"Port {silent} of this machine is taken by another program")
     assert "http" not in ended.stdout, "no address is shown"
+
+
+ENDING = """
+import socket, sys, time
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))):
+    print("listens", flush=True)
+    time.sleep(1)
+"""
+
+
+def test_pages_can_be_opened_where_they_have_just_been_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server had the port for seconds more, and "another program" was blamed for it."""
+    monkeypatch.setattr(server, "HOME", tmp_path)
+    monkeypatch.setattr(server, "KNOWN", tmp_path / "server.json")
+    port = free_port()
+    last = subprocess.Popen([sys.executable, "-c", ENDING, str(port)], stdout=subprocess.PIPE)
+    assert last.stdout
+    last.stdout.readline()
+    known = {"address": f"http://127.0.0.1:{port}/api", "process": spools.process(last.pid), "lean": False}
+    remember(server.KNOWN, known)
+    assert server._running()
+    assert server._left_alone(port)
+    assert server._running() is None, "the next one would use a server that ends"
+    with pytest.raises(UserError, match="is taken"), server.listening(port):
+        pass
+    server._wait_for_its_end(port)
+    with server.listening(port):
+        last.wait()
+
+
+@pytest.mark.parametrize("unwritable", ["mlflow", "mlflow/mlflow.db"])
+def test_a_store_that_may_not_be_written_is_not_to_be_moved_away(
+    unwritable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said of a whole store, as of a damaged one, that moving it away starts anew."""
+    store = tmp_path / "mlflow/mlflow.db"
+    store.parent.mkdir()
+    store.touch()
+    problem = RuntimeError("(sqlite3.OperationalError) attempt to write a readonly database")
+    assert "move it away" in mlflow_server._unusable(store, problem)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / unwritable)
+    said = mlflow_server._unusable(store, problem)
+    assert f"may not write to {tmp_path / unwritable}" in said
+    assert "move" not in said
 
 
 KEEP = """

@@ -39,6 +39,7 @@ def test_a_reproduction_is_a_parent_run_with_a_run_for_each_stage(finished: Clon
     assert len(line["curve"]) == len(set(line["curve"])) == 50
     assert "The texts are clean." in runs["cleaned"]["tags"]["mlflow.note.content"]
     assert "How to read these runs" in parent["about"]
+    assert "data/sources.yaml" in runs_of(finished)["sources"][0]["about"]
 
 
 LOADED = """
