@@ -68,8 +68,10 @@ def _only_pages() -> Iterator[IO[str]]:
         except BlockingIOError:
             opened.seek(0)
             address = opened.read().strip()
-            where = f"open {guard.link(address)}" if address else "it is starting"
-            raise UserError(f"tenfold ui runs in this checkout already: {where}, or end it by Ctrl-C first.") from None
+            where = f" at {guard.link(address)}" if address else ", or about to be"
+            raise UserError(
+                f"The pages of this checkout are open already{where}: use them, or close them by Ctrl-C first."
+            ) from None
         opened.truncate(0)
         yield opened
 

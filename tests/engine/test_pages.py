@@ -28,7 +28,7 @@ def test_pages_that_are_open_are_named_to_who_opens_them_again(pages: dict[str, 
     ended = Clone(shown.root, own_environment()).tenfold("ui", *ports, check=False)
     assert ended.returncode == 1
     assert len(ended.stderr.strip().splitlines()) == 1
-    assert f"runs in this checkout already: open {pages['mlflow'].partition('#')[0]}," in ended.stderr
+    assert f"are open already at {pages['mlflow'].partition('#')[0]}: use them" in ended.stderr
     assert (shown.root / ".tenfold/prefect.env").exists()
 
 
