@@ -14,8 +14,10 @@ from tasks.running.mlflow_store import settings
 VIEW = {
     "mlflow.workflowType_v1": "machine_learning",
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    "_mlflow_model_registry_promo_modal_dismissed_v1": True,
 }
-"""What MLflow's pages find in the browser: runs come first, not traces of an application, and no assistant opens."""
+"""What MLflow's pages find in the browser: runs come first, not traces of an application, and neither an
+assistant nor an advertisement of the registry opens."""
 
 
 def serve(sock: socket.socket) -> None:

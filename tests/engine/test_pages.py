@@ -55,6 +55,10 @@ def test_the_pages_show_arms_and_registered_models(pages: dict[str, str], page: 
     page.locator("label:has(input[type=radio])").nth(1).click()  # of list, charts and artifacts
     page.get_by_text("letters/all").first.wait_for(timeout=60_000)
     shoot(page, "mlflow-arms")
+    page.goto(pages["mlflow"].partition("/?")[0] + "/#/models")
+    page.get_by_text("tiny-line").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(1000)
+    assert page.get_by_role("dialog").count() == 0, "an advertisement lies over the models"
     page.goto(pages["mlflow"].partition("/?")[0] + "/#/models/tiny-line/versions/1")
     page.get_by_text("quick-seed-").first.wait_for(timeout=60_000)
     page.get_by_text("Schema").first.wait_for(timeout=60_000)
