@@ -14,7 +14,7 @@ from flows.engine.paper import (
     greater,
     less,
 )
-from flows.speech.stages import CONTROLLED, aligned, decoded, hour, misheard, streams, timed
+from flows.speech.stages import CONTROLLED, MISLED, aligned, decoded, hour, misheard, streams, timed
 from tasks.speech.streaming import PLACES
 
 SEEN = (
@@ -420,7 +420,7 @@ CONTROLS = [
         "shuffled",
         says="A model that learned from other prompts' transcripts makes more letter errors, greedily, than the right",
         test=greater(
-            misheard["cer"].where(decoder="greedy", seed=CONTROLLED),
+            misheard["cer"].where(decoder=f"greedy{MISLED}", seed=CONTROLLED),
             decoded["cer"].where(decoder="greedy", seed=CONTROLLED),
             weight="letters",
             **ONE_MODEL,

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 class Decoding:
     """The search, and what it is varied in: beams, the share of a blank that is skipped, how few tokens are tried.
 
-    `best` texts are looked through for the best one that there is among them (the oracle).
+    `best` texts are looked through for the best one that there is among them (the oracle). `called` comes after a
+    decoder's name, so that no table takes a control's model for one more of the others.
     """
 
     seed: Index = 0
@@ -47,6 +48,7 @@ class Decoding:
     tokens: Count = 10
     blank_skip: Fraction = 0.95
     best: Count = 10
+    called: str = ""
 
     @property
     def language(self) -> str:
@@ -119,6 +121,7 @@ def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: 
         about | {"skipped": _skipped(sound, config.blank_skip)},
         about | {"contained": sum(any(f" {each.text} " in text for text in spaced) for each in test) / len(test)},
     ]
+    rows, others = ([row | {"decoder": row["decoder"] + config.called} for row in part] for part in (rows, others))
     write_rows(out, rows, ("wer", "cer", "oracle_wer"), others)
 
 
