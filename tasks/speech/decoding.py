@@ -121,8 +121,8 @@ def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: 
         about | {"skipped": _skipped(sound, config.blank_skip)},
         about | {"contained": sum(any(f" {each.text} " in text for text in spaced) for each in test) / len(test)},
     ]
-    rows, others = ([row | {"decoder": row["decoder"] + config.called} for row in part] for part in (rows, others))
-    write_rows(out, rows, ("wer", "cer", "oracle_wer"), others)
+    named = [[row | {"decoder": f"{row['decoder']}{config.called}"} for row in part] for part in (rows, others)]
+    write_rows(out, named[0], ("wer", "cer", "oracle_wer"), named[1])
 
 
 def _rows(config: Decoding, decoder: str, test: Sequence[Utterance], found: Sequence[str]) -> list[dict[str, Any]]:
