@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -200,9 +202,16 @@ class Farm:
     def _known(self) -> dict[str, Any]:
         """What the scheduler says of each worker, by the pages of Dask's dashboard."""
         (page,) = re.findall(r"Dashboard: (\S+)/status", self.scheduler.said())
-        with suppress(OSError), urllib.request.urlopen(f"{page}/json/identity.json", timeout=PATIENCE) as answer:
-            return {each["name"]: each for each in json.load(answer)["workers"].values()}
-        return {}
+        while True:
+            try:
+                with urllib.request.urlopen(f"{page}/json/identity.json", timeout=PATIENCE) as answer:
+                    return {each["name"]: each for each in json.load(answer)["workers"].values()}
+            except (
+                urllib.error.HTTPError
+            ):  # for Dask, tasks' times since the last heartbeat are no JSON: until the next
+                time.sleep(0.2)
+            except OSError:
+                return {}
 
     def computed(self, name: str) -> list[str]:
         """What stages a worker has begun to compute, in order."""
