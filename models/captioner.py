@@ -159,15 +159,9 @@ class Captioner(nn.Module):
         self.match = nn.Parameter(torch.tensor(8.0))
         self.generates = nn.Linear(sizes.width, 1)
 
-    def forward(self, pictures: Pictures, alt: Tensor, caption: Tensor, said: Tensor | None = None) -> Tensor:
-        """Log-probabilities [B, T, vocabulary] of the token after each of `caption` [B, T], which begins with BEGIN.
-
-        With `said` [B, T] those of these tokens alone, [B, T]: all that a loss needs.
-        """
-        given = self.given(pictures, alt)
-        if said is None:
-            return self.following(given, caption)[0]
-        return self._of_said(self._read(given, caption, given.cache)[0], caption, given, said)
+    def forward(self, pictures: Pictures, alt: Tensor, caption: Tensor) -> Tensor:
+        """Log-probabilities [B, T, vocabulary] of the token after each of `caption` [B, T], which begins with BEGIN."""
+        return self.following(self.given(pictures, alt), caption)[0]
 
     def given(self, pictures: Pictures, alt: Tensor) -> Given:
         """Read the pictures and their alt-texts [B, T], padded on the left, so that their ends meet the caption.
@@ -183,17 +177,14 @@ class Captioner(nn.Module):
 
     def following(self, given: Given, caption: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         """As `forward`, and the cache with which to go on: then `caption` has only the tokens after those `past`."""
-        hidden, cache = self._read(given, caption, given.cache if past is None else past)
-        return self._with_copies(hidden, caption, given), cache
-
-    def _read(self, given: Given, caption: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+        cache = given.cache if past is None else past
         before = cache[0][0].shape[2] - given.real.shape[1]
         new = caption.shape[1]
         text = self.embedding(caption) + self.caption_slots[before : before + new]
         causal = torch.ones(new, before + new, dtype=torch.bool, device=caption.device).tril(before)
         may = torch.cat([given.real[:, None].expand(-1, new, -1), causal.expand(len(caption), -1, -1)], 2)
         hidden, cache = self._through(text, may[:, None], cache)
-        return self.last(hidden), cache
+        return self._with_copies(self.last(hidden), caption, given), cache
 
     def _through(self, hidden: Tensor, may: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         cache: Cache = []
@@ -203,48 +194,27 @@ class Captioner(nn.Module):
         return hidden, cache
 
     def _with_copies(self, read: Tensor, caption: Tensor, given: Given) -> Tensor:
-        """What the vocabulary says, mixed with what the pointer says of the alt-text's own tokens."""
-        vocabulary = (read @ self.embedding.weight.T).log_softmax(-1)
-        pointed = self._pointed(read, caption, given)
-        if pointed is None:
-            return vocabulary
-        tokens = given.alt[:, None].expand(-1, read.shape[1], -1)
-        copied = torch.zeros_like(vocabulary).scatter_add(2, tokens, pointed.to(vocabulary.dtype))
-        return self._mixed(self.generates(read), vocabulary, copied, given)
-
-    def _of_said(self, read: Tensor, caption: Tensor, given: Given, said: Tensor) -> Tensor:
-        """The same for one token at each place."""
-        logits = read @ self.embedding.weight.T
-        vocabulary = -F.cross_entropy(logits.transpose(1, 2), said, reduction="none")[..., None]
-        pointed = self._pointed(read, caption, given)
-        if pointed is None:
-            return vocabulary[..., 0]
-        copied = (pointed * (given.alt[:, None] == said[..., None])).sum(-1, keepdim=True)
-        return self._mixed(self.generates(read), vocabulary, copied, given)[..., 0]
-
-    def _pointed(self, read: Tensor, caption: Tensor, given: Given) -> Tensor | None:
-        """The pointer's weights on the tokens of the alt-text [B, T, alt]; none where no text is given at all.
+        """What the vocabulary says, mixed with what the pointer says of the alt-text's own tokens.
 
         The pointer looks for a token by its state and by the token before it: a name that training never had is
         copied piece after piece, each found by the one that was just said.
         """
+        vocabulary = (read @ self.embedding.weight.T).log_softmax(-1)
         padding = (given.alt == PAD)[:, None]
+        # Without an alt-text there is nothing to point at: the weight of the pointer is zero.
         empty = padding.all(-1, keepdim=True)
         if not given.alt.shape[1] or bool(empty.all()):
-            return None
+            return vocabulary
         before = F.pad(given.alt[:, :-1], (1, 0), value=PAD)
         before = before.masked_fill(before == PAD, BEGIN)
         scores = self.pointer_query(read) @ self.pointer_key(given.alt_states).transpose(1, 2) / read.shape[-1] ** 0.5
         said, found = (F.normalize(self.embedding(ids), dim=-1) for ids in (caption, before))
         scores = scores + self.match * said @ found.transpose(1, 2)
-        weights: Tensor = scores.masked_fill(padding & ~empty, -torch.inf).softmax(-1)
-        return weights
-
-    def _mixed(self, gate: Tensor, vocabulary: Tensor, copied: Tensor, given: Given) -> Tensor:
-        """Log-probabilities of the vocabulary and probabilities of copying, mixed by the gate [B, T, 1]."""
+        pointed = scores.masked_fill(padding & ~empty, -torch.inf).softmax(-1)
+        tokens = given.alt[:, None].expand(-1, read.shape[1], -1)
+        copied = torch.zeros_like(vocabulary).scatter_add(2, tokens, pointed.to(vocabulary.dtype))
+        gate = self.generates(read)
         mixed = torch.logaddexp(F.logsigmoid(gate) + vocabulary, F.logsigmoid(-gate) + copied.clamp(min=1e-9).log())
-        # Without an alt-text there is nothing to point at: the weight of the pointer is zero.
-        empty = (given.alt == PAD).all(-1)[:, None, None]
         return torch.where(empty, vocabulary, mixed)
 
 
@@ -259,26 +229,17 @@ class Conditioned(Protocol):
 
 
 def caption_loss(log_probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Mean negative log-likelihood of the caption's tokens in nats, from the log-probabilities of the targets [B, T];
-    padding, on the right, does not count."""
-    real = targets != PAD
-    return -(log_probabilities * real).sum() / real.sum()
+    """Mean negative log-likelihood of the caption's tokens [B, T] in nats; padding, on the right, does not count."""
+    return F.nll_loss(log_probabilities.transpose(1, 2), targets, ignore_index=PAD)
 
 
 @torch.inference_mode()
 def write_captions(
-    model: Conditioned,
-    pictures: Pictures,
-    alt: Tensor,
-    temperature: float,
-    top_p: float,
-    generator: torch.Generator,
-    ends: float = 0.0,
+    model: Conditioned, pictures: Pictures, alt: Tensor, temperature: float, top_p: float, generator: torch.Generator
 ) -> Tensor:
     """Sampled captions [B, sizes.caption], padded after END: nucleus sampling (Holtzman et al. 2020).
 
-    The paper's settings are temperature 0.2 and top-p 0.7. `ends` is added to the logarithm of the end's probability,
-    before the temperature. The same generator state gives the same captions.
+    The paper's settings are temperature 0.2 and top-p 0.7. The same generator state gives the same captions.
     """
     given = model.given(pictures, alt)
     token = torch.full((len(alt), 1), BEGIN, device=alt.device)
@@ -286,10 +247,8 @@ def write_captions(
     written, past = [], None
     for _ in range(model.sizes.caption):
         said, past = model.following(given, token, past)
-        scores = said[:, -1].float()
-        scores[:, END] += ends
+        scores = said[:, -1] / temperature
         scores[:, [PAD, BEGIN]] = -torch.inf
-        scores = scores / temperature
         token = torch.multinomial(nucleus(scores.softmax(-1), top_p), 1, generator=generator)
         token = torch.where(done[:, None], PAD, token)
         written.append(token)

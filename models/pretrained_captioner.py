@@ -4,13 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.captioner import PAD, Cache, CaptionerSizes, Given, Mapping, Pictures
 
 
 class PretrainedCaptioner(nn.Module):
-    """The same mapping network as `Captioner`'s, in front of a decoder of the Llama family, in whatever precision.
+    """The same mapping network as `Captioner`'s, in front of a decoder of the Llama family that is tuned with it.
 
     Its vocabulary has PAD, BEGIN and END where ours has. It copies by itself, so it has no pointer, and it reads what
     is given from left to right only, as it was trained to.
@@ -38,36 +37,25 @@ class PretrainedCaptioner(nn.Module):
         embedding: nn.Embedding = self.decoder.embed_tokens
         return embedding
 
-    def forward(self, pictures: Pictures, alt: Tensor, caption: Tensor, said: Tensor | None = None) -> Tensor:
-        """Log-probabilities [B, T, vocabulary] of the token after each of `caption` [B, T], which begins with BEGIN.
-
-        With `said` [B, T] those of these tokens alone, [B, T], and 0 where they are padding.
-        """
-        given = self.given(pictures, alt)
-        if said is None:
-            return self.following(given, caption)[0]
-        hidden, _ = self._read(given, caption, given.cache)
-        real = said != PAD
-        of_each = F.cross_entropy((hidden[real] @ self._embedding.weight.T).float(), said[real], reduction="none")
-        return torch.zeros_like(said, dtype=of_each.dtype).masked_scatter(real, -of_each)
+    def forward(self, pictures: Pictures, alt: Tensor, caption: Tensor) -> Tensor:
+        """Log-probabilities [B, T, vocabulary] of the token after each of `caption` [B, T], which begins with BEGIN."""
+        return self.following(self.given(pictures, alt), caption)[0]
 
     def given(self, pictures: Pictures, alt: Tensor) -> Given:
         """Read the pictures and their alt-texts [B, T], padded on the left; padding is not attended to and takes no
         position."""
-        prefix = self.mapping(pictures).to(self._embedding.weight.dtype)
+        prefix = self.mapping(pictures)
         real = torch.cat([torch.ones_like(prefix[..., 0], dtype=torch.bool), alt != PAD], 1)
         hidden, cache = self._through(torch.cat([prefix, self._embedding(alt)], 1), real, [])
         return Given(cache, real, alt, hidden[:, prefix.shape[1] :])
 
     def following(self, given: Given, caption: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         """As `forward`, and the cache with which to go on: then `caption` has only the tokens after those `past`."""
-        hidden, cache = self._read(given, caption, given.cache if past is None else past)
-        return (hidden @ self._embedding.weight.T).float().log_softmax(-1), cache
-
-    def _read(self, given: Given, caption: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+        cache = given.cache if past is None else past
         read = cache[0][0].shape[2] - given.real.shape[1] + caption.shape[1]
         real = torch.cat([given.real, given.real.new_ones(len(caption), read)], 1)
-        return self._through(self._embedding(caption), real, cache)
+        hidden, cache = self._through(self._embedding(caption), real, cache)
+        return (hidden @ self._embedding.weight.T).log_softmax(-1), cache
 
     def _through(self, embedded: Tensor, real: Tensor, past: Cache) -> tuple[Tensor, Cache]:
         from transformers import DynamicCache

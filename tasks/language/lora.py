@@ -11,7 +11,7 @@ from tasks.language.smollm2 import END, SmolLM2
 from tasks.learning.train import train
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 AT_ONCE = {"cpu": 1536, "cuda": 16_384}
 """Tokens of a batch that are run together."""
@@ -41,6 +41,8 @@ def teach(
     """
     import numpy as np
     import torch
+    from peft import LoraConfig, get_peft_model
+    from torch import nn
 
     from models.radit.instruction import Instance, answer_loss
 
@@ -48,11 +50,22 @@ def teach(
         return tuple(lm.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     torch.manual_seed(seed)
-    tuned = adapted(lm.model, adapter)
+    matrices = _named(lm.model, adapter)
+    wanted = LoraConfig(
+        r=adapter.rank, lora_alpha=adapter.alpha, target_modules=matrices, lora_dropout=0.0, bias="none"
+    )
+    tuned = get_peft_model(lm.model, wanted)
     inner: Any = tuned.get_base_model()
     instances = [Instance(tokens(prompt), tokens(f" {answer}{END}")) for prompt, answer in examples]
     size = min(optimisation.batch, len(instances))
     per_epoch = len(instances) // size
+
+    class Weights(nn.Module):
+        """The adapter's weights alone: what is checkpointed, since the model itself does not change."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.ParameterList([weight for weight in tuned.parameters() if weight.requires_grad])
 
     def batch(step: int) -> list[int]:
         order = np.random.default_rng((seed, step // per_epoch)).permutation(len(instances))
@@ -63,14 +76,9 @@ def teach(
 
     mean = sum(len(each.prompt) + len(each.answer) for each in instances) / len(instances)
     train(
-        trained_alone(tuned),
-        batch=batch,
-        loss=loss,
-        config=optimisation,
-        tokens_per_step=round(size * mean),
-        flops_per_step=0,
+        Weights(), batch=batch, loss=loss, config=optimisation, tokens_per_step=round(size * mean), flops_per_step=0,
         checkpoint_seconds=30.0,
-    )
+    )  # fmt: skip
     tuned.save_pretrained(str(out))
     (out / "README.md").unlink(missing_ok=True)
     # Without where the base model lay, and with the set's order made one, which differs by process.
@@ -78,43 +86,6 @@ def teach(
     said = json.loads(path.read_text(encoding="utf-8"))
     said |= {"base_model_name_or_path": "", "target_modules": sorted(said["target_modules"])}
     path.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
-
-
-def adapted(model: Any, adapter: Adapter) -> Any:
-    """The model with a fresh adapter, the only part of it that is trained."""
-    from peft import LoraConfig, get_peft_model
-
-    wanted = LoraConfig(
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        target_modules=_named(model, adapter),
-        lora_dropout=0.0,
-        bias="none",
-    )
-    return get_peft_model(model, wanted)
-
-
-def trained_alone(model: "nn.Module") -> "nn.Module":
-    """The model as one whose weights are those that are trained: they alone are checkpointed.
-
-    The others do not change, and a checkpoint of all would be half a gigabyte.
-    """
-    from torch import nn
-
-    class Trained(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weights = nn.ParameterList([weight for weight in model.parameters() if weight.requires_grad])
-
-        def train(self, mode: bool = True) -> "Trained":
-            model.train(mode)
-            super().train(mode)
-            return self
-
-        def forward(self, *given: Any) -> Any:
-            return model(*given)
-
-    return Trained()
 
 
 def _named(model: Any, adapter: Adapter) -> list[str]:

@@ -109,7 +109,6 @@ def write_sources(root: Path) -> dict[str, Path]:
                 "annotation": label,
                 "tags": ", ".join(tags(code)),
                 "openmoji_tags": f"designer, shape, d{n}",
-                "subgroups": "person-activity" if "person" in label or "man" in label else "some-thing",
             }
             for n, (code, label) in enumerate(codes.items())
         ],

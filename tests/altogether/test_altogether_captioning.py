@@ -12,41 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_features import prepare
 from said_model import listen, loaded
-from tiny_models import save_llama
 
+from flows.engine.discover import papers
+from flows.engine.paper import PROFILES
 from models.captioner import BEGIN, END, PAD, Pictures
 from models.config import Optimisation
 from tasks.altogether.captioner.captioning import (
-    CHOSEN,
-    DROPPED,
-    Adapting,
-    Pair,
     Seen,
     Training,
     Writing,
-    _Draws,
-    _renamed,
-    adapt,
     caption_training,
     captioned,
-    loss_on,
-    pairs_of,
     pretrain,
-    rehearse,
     tune,
 )
-from tasks.altogether.captioner.choosing import Choosing, choose, withheld
 from tasks.altogether.captioner.dual import DualTraining, half_of, train_dual, train_mixed, written_alts
-from tasks.altogether.captioner.stored import Sizes, load_writer, pretrained_writer
+from tasks.altogether.captioner.stored import Sizes, load_writer
 from tasks.altogether.captioner.subwords import Subwording, as_caption, left_padded, train_subwords, trained
 from tasks.altogether.records import Record, read_records
 from tasks.altogether.texts.renaming import renamed
 from tasks.base.errors import UserError
-from tasks.language.lora import Adapter
 
 STEPS = Optimisation(steps=6, batch=16, learning_rate=3e-3, warmup=2)
-SMALL = Training(seed=1, steps=6, batch=16, warmup=2, sizes=Sizes(width=32, layers=1, prefix=2, pooled=8, caption=32))
-WRITES = {"steps": 6, "temperature": 0.2, "top_p": 0.7, "ends": 0.0, "withheld": ""}
+SMALL = Training(seed=1, sizes=Sizes(width=32, layers=1, prefix=2, pooled=8), optimisation=STEPS)
 DUAL = DualTraining(seed=1, optimisation=STEPS, shared=8)
 
 
@@ -55,13 +43,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folders of the stages before the captioner, and a captioner that was pre-trained for a few steps."""
     root = tmp_path_factory.mktemp("captioning")
     out = prepare(root)
-    for name in ("dual", "pretrained", "chosen"):
+    for name in ("dual", "pretrained"):
         (root / name).mkdir()
-    (root / "chosen" / CHOSEN).write_text(json.dumps(dict.fromkeys(DROPPED, WRITES)))
     inputs = {name: out[name] for name in ("features", "levels", "subwords")}
     train_dual(**inputs, config=DUAL, out=root / "dual")
-    folders = {**inputs, "dual": root / "dual", "titled": out["titled"], "chosen": root / "chosen"}
-    pretrain(**inputs_of(folders, pretrain), config=SMALL, out=root / "pretrained")
+    folders = {**inputs, "dual": root / "dual", "titled": out["titled"], "language": out["subwords"]}
+    pretrain(**inputs_of(folders, pretrain), config=replace(SMALL, level=0), out=root / "pretrained")
     return {**folders, "pretrained": root / "pretrained"}
 
 
@@ -159,7 +146,7 @@ def test_pretraining_never_reads_a_correction(made: dict[str, Path], tmp_path: P
         (tmp_path / f"{split}.json").write_text(json.dumps(read))
     (tmp_path / "out").mkdir()
     read_from = inputs_of({**made, "levels": tmp_path}, pretrain)
-    pretrain(**read_from, config=SMALL, out=tmp_path / "out")
+    pretrain(**read_from, config=replace(SMALL, level=0), out=tmp_path / "out")
     before = (made["pretrained"] / "captioner.safetensors").read_bytes()
     assert (tmp_path / "out/captioner.safetensors").read_bytes() == before
 
@@ -175,7 +162,7 @@ def test_pretraining_reads_clip_art_and_never_the_stamps(
         (tmp_path / f"titled/{kept}.json").write_bytes((made["titled"] / f"{kept}.json").read_bytes())
     (tmp_path / f"titled/{name}.json").write_text('{"data": []}')
     read_from = inputs_of({**made, "titled": tmp_path / "titled"}, pretrain)
-    pretrain(**read_from, config=SMALL, out=tmp_path / "out")
+    pretrain(**read_from, config=replace(SMALL, level=0), out=tmp_path / "out")
     before = (made["pretrained"] / "captioner.safetensors").read_bytes()
     assert ((tmp_path / "out/captioner.safetensors").read_bytes() == before) is same
 
@@ -193,7 +180,7 @@ def test_the_arm_without_pictures_is_trained_without_them(made: dict[str, Path],
     """A text-only baseline that had seen pictures in training would not be one."""
     from safetensors.torch import load_file, save_file
 
-    blind = replace(SMALL, arm="text-only")
+    blind = replace(SMALL, no_alt=0.0, blank=1.0)
     other = tmp_path / "features"
     other.mkdir()
     (other / "index.parquet").write_bytes((made["features"] / "index.parquet").read_bytes())
@@ -204,32 +191,17 @@ def test_the_arm_without_pictures_is_trained_without_them(made: dict[str, Path],
     assert all(before[name].equal(after[name]) for name in before)
 
 
-def test_the_number_of_steps_is_the_one_that_was_chosen(made: dict[str, Path], tmp_path: Path) -> None:
-    """Catches a final captioner that trains for another time than the one that its arm was chosen by."""
-    (tmp_path / "chosen").mkdir()
-    (tmp_path / "chosen" / CHOSEN).write_text(json.dumps({"full": {**WRITES, "steps": 4}}))
-    (tmp_path / "rehearsed").mkdir()
-    rehearse(**inputs_of(made, rehearse), config=replace(SMALL, steps=4), out=tmp_path / "rehearsed")
-    final = tuned(made, tmp_path / "final", chosen=tmp_path / "chosen")
-    name = "captioner.safetensors"
-    assert (final / name).read_bytes() == (tmp_path / "rehearsed" / name).read_bytes()
-    assert (final / name).read_bytes() != (tuned(made, tmp_path / "longer") / name).read_bytes()
+def test_an_arm_without_alt_texts_is_not_trained_on_replaced_names() -> None:
+    """No picture can tell them: the baseline would be made weak."""
+    image_only = papers()["altogether"].stages["image-only"].config
+    for profile in PROFILES:
+        assert image_only.at(profile).no_alt == 1.0
+        assert image_only.at(profile).renamed == 0.0
 
 
-def test_what_follows_another_name_is_not_asked_for(made: dict[str, Path]) -> None:
-    """Catches captions that learn to end after the name, or to say of one thing what belongs to another."""
-    pair = Pair("openmoji/1f3c3.png", "person running", "woman running; person activity; race", "woman running")
-    others = [Pair("openmoji/1f3c4.png", f"{name} surfing", "x", "x") for name in ("galosh", "trombone", "quiver")]
-    other, *_ = _renamed([pair, *others], 0)
-    assert other.alt != pair.alt
-    assert other.wanted == other.name != pair.name
-    writer = load_writer(made["pretrained"])
-    seen = Seen.load(made["features"], made["dual"])
-    kept = [pair, replace(pair, wanted=pair.name, goes_on=True)]
-    said = _Draws(writer.model.sizes, seen, writer.words, kept)._said.tolist()
-    assert END in said[0]
-    assert END not in said[1]
-    assert said[1][:2] == said[0][:2]
+def test_the_levels_differ(made: dict[str, Path], tmp_path: Path) -> None:
+    one, two = (tuned(made, tmp_path / str(n), replace(SMALL, level=n)) for n in (1, 3))
+    assert (one / "captioner.safetensors").read_bytes() != (two / "captioner.safetensors").read_bytes()
 
 
 def test_captions_repeat_themselves_and_blank_ones_ignore_the_picture(made: dict[str, Path], tmp_path: Path) -> None:
@@ -247,76 +219,6 @@ def test_captions_repeat_themselves_and_blank_ones_ignore_the_picture(made: dict
 def test_a_folder_without_a_captioner_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"captioner\.safetensors"):
         load_writer(tmp_path)
-
-
-# ------------------------------------------------------------------ what is chosen on validation
-
-
-def test_steps_and_writing_are_chosen_by_arm_on_validation(made: dict[str, Path], tmp_path: Path) -> None:
-    """Catches a choice that looks at test concepts, or that one arm makes for another."""
-    rehearsed = {}
-    for arm in ("full", "text-only"):
-        for steps in (2, 6):
-            rehearsed[f"{arm}-{steps}"] = tmp_path / f"{arm}-{steps}"
-            rehearsed[f"{arm}-{steps}"].mkdir()
-            config = replace(SMALL, arm=arm, steps=steps)
-            rehearse(**inputs_of(made, rehearse), config=config, out=rehearsed[f"{arm}-{steps}"])
-    (tmp_path / "levels").mkdir()
-    (tmp_path / "levels/validation.json").write_bytes((made["levels"] / "validation.json").read_bytes())
-    (tmp_path / "out").mkdir()
-    config = Choosing(asked=12, ends=(-2.0, 0.0), gain=100.0, least=0.0)
-    inputs = {"features": made["features"], "dual": made["dual"], "levels": tmp_path / "levels"}
-    choose(**inputs, rehearsed=rehearsed, config=config, out=tmp_path / "out")
-    chosen = json.loads((tmp_path / "out" / CHOSEN).read_text())
-    rows = json.loads((tmp_path / "out/metrics.json").read_text())
-    for arm in ("full", "text-only"):
-        losses = {int(row["steps"]): row["loss"] for row in rows if row["arm"] == arm and "loss" in row}
-        assert chosen[arm]["steps"] == min(losses, key=lambda steps: losses[steps])
-        assert sum(row["arm"] == arm and "dev_f1" in row for row in rows) == 4
-        assert chosen[arm]["withheld"] == ""
-
-
-def test_an_arm_that_still_learns_or_has_learnt_nothing_is_withheld() -> None:
-    """Catches a verdict on a method by a captioner that was trained too little, whichever way it would come out."""
-    config = Choosing(gain=0.02, least=0.5)
-    assert withheld("full", {400: 2.0, 800: 1.99}, 0.3, 0.4, config) == ""
-    assert withheld("full", {400: 2.0, 800: 1.99, 1600: 1.8}, 0.3, 0.4, config).startswith("The captioner full still")
-    assert withheld("full", {400: 1.8, 800: 1.9}, 0.3, 0.4, config) == ""
-    assert "has not learnt to write" in withheld("full", {400: 2.0}, 0.1, 0.4, config)
-
-
-def test_the_loss_of_the_arm_without_pictures_does_not_hang_on_them(made: dict[str, Path]) -> None:
-    writer, seen = load_writer(made["pretrained"]), Seen.load(made["features"], made["dual"])
-    pairs = pairs_of(as_written(made))[:8]
-    others = [replace(pair, img_path=pairs[-1 - n].img_path) for n, pair in enumerate(pairs)]
-    assert loss_on(writer, seen, pairs, "text-only") == pytest.approx(loss_on(writer, seen, others, "text-only"))
-    assert loss_on(writer, seen, pairs, "full") != pytest.approx(loss_on(writer, seen, others, "full"), abs=1e-6)
-
-
-# ------------------------------------------------------------------ a pretrained decoder
-
-
-def test_an_adapter_learns_and_the_rest_of_the_decoder_stays(made: dict[str, Path], tmp_path: Path) -> None:
-    """Catches a decoder that is tuned whole, a mapping that is not trained, and an adapter that is not merged."""
-    for name in ("language", "out"):
-        (tmp_path / name).mkdir()
-    save_llama(tmp_path / "language", ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), tied=True)
-    adapter = Adapter(rank=2, alpha=4, first_layer=1)
-    config = Adapting(seed=1, steps=4, batch=4, warmup=1, adapter=adapter, precision="float32",
-                      sizes=Sizes(prefix=2, pooled=8, caption=60))  # fmt: skip
-    read_from = inputs_of({**made, "language": tmp_path / "language"}, adapt)
-    adapt(**read_from, config=config, out=tmp_path / "out")
-    before = pretrained_writer(tmp_path / "language", 3, 500, 8, config.sizes).model.decoder.state_dict()
-    after = load_writer(tmp_path / "out").model
-    changed = {name for name, weight in after.decoder.state_dict().items() if not torch.equal(weight, before[name])}
-    matrices = {f"layers.1.self_attn.{name}.weight" for name in adapter.matrices}
-    assert changed == matrices
-    assert after.mapping.token_scale.spread.ne(1).all(), "the features' scale is that of the training"
-    again = tmp_path / "again"
-    again.mkdir()
-    adapt(**read_from, config=config, out=again)
-    name = "captioner.safetensors"
-    assert (again / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 # ------------------------------------------------------------------ captions for a dual encoder

@@ -12,37 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_features import prepare
 
-from tasks.altogether.captioner.captioning import CHOSEN, Seen
+from tasks.altogether.captioner.captioning import Seen
 from tasks.altogether.captioner.dual import load_dual, save_dual
 from tasks.altogether.captioner.stored import Sizes, new_writer, save_writer
 from tasks.altogether.captioner.subwords import load_subwords
 from tasks.altogether.records import Record, read_records
-from tasks.altogether.scored.asked import FALSE, NAMED, NATURAL, NEW, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
+from tasks.altogether.scored.asked import FALSE, NATURAL, OTHER, SEEN, TRUE, Asking, Question, ask, shuffled
 from tasks.altogether.scored.baselines import neighbours, training_pictures, with_attributes, with_keywords
-from tasks.altogether.scored.evaluation import (
-    ATTRIBUTES,
-    CHANGES,
-    COPY,
-    FULL,
-    KEYWORDS,
-    NEIGHBOUR,
-    NO_ALT,
-    NO_IMAGE,
-    PRETRAINED,
-    TEXT,
-    VOICE,
-    Evaluation,
-    changed,
-    compare_decoders,
-    evaluate,
-)
+from tasks.altogether.scored.evaluation import COPY, FULL, IMAGE, NEIGHBOUR, TEXT, VOICE, Evaluation, evaluate
 from tasks.altogether.scored.gallery import Shown, chosen
 from tasks.altogether.scored.scoring import Reference, corpus_scores, means, reads, score
 from tasks.altogether.scored.zero_shot import ZeroShot, by_name, classes, classify, zero_shot
-from tasks.altogether.texts.attributes import words
 
 RECORD = Record(
-    round3="woman running: dark skin tone; race, sport",
+    round3="woman running: dark skin tone, race, sport",
     round2="woman running: dark skin tone",
     round1="person running",
     alt="man running: light skin tone",
@@ -62,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     root = tmp_path_factory.mktemp("evaluation")
     out = prepare(root)
-    for name in ("dual", "captioner", "chosen"):
+    for name in ("dual", "captioner"):
         (root / name).mkdir()
     words = load_subwords(out["subwords"])
     torch.manual_seed(0)
@@ -70,15 +53,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     seen = Seen.load(out["features"], root / "dual")
     sizes = Sizes(width=32, layers=1, prefix=2, pooled=8, caption=6)
     save_writer(new_writer(out["subwords"], *seen.sizes, sizes), root / "captioner")
-    names = ("full", "text-only")
-    writes = {"steps": 1, "temperature": 0.2, "top_p": 0.7, "ends": 0.0, "withheld": ""}
-    (root / "chosen" / CHOSEN).write_text(json.dumps(dict.fromkeys(names, writes)))
+    names = ("full", "image-only", "text-only", "level-1", "level-2", "level-3")
     return {
         **out,
         "dual": root / "dual",
         "scorer": root / "dual",
         "captioners": dict.fromkeys(names, root / "captioner"),
-        "chosen": {"own": root / "chosen"},
     }
 
 
@@ -147,11 +127,10 @@ def test_what_is_shuffled_comes_from_another_group(groups: list[str]) -> None:
 
 
 def test_a_neighbour_lends_its_attributes_and_keywords() -> None:
-    own = "man cook: dark skin tone"
-    neighbour = replace(RECORD, round2=own, round3=f"{own}; person role; chef, food")
+    neighbour = replace(RECORD, round2="man cook: dark skin tone", round3="man cook: dark skin tone, chef, food")
     assert with_attributes("runner", neighbour) == "runner: dark skin tone"
-    assert with_keywords("runner", neighbour) == "runner: dark skin tone; person role; chef, food"
-    assert with_keywords("food, dark skin tone", neighbour) == "food, dark skin tone; person role; chef"
+    assert with_keywords("runner", neighbour) == "runner: dark skin tone, chef, food"
+    assert with_keywords("food, dark skin tone", neighbour) == "food, dark skin tone, chef"
 
 
 def test_neighbours_are_the_most_similar() -> None:
@@ -161,7 +140,7 @@ def test_neighbours_are_the_most_similar() -> None:
 def test_neighbours_come_from_training(made: dict[str, Any], measured: Path) -> None:
     """The nearest picture in the test is the same concept in another style."""
     training = {r.round3 for r in training_pictures(read_records(made["levels"] / "train.json"))}
-    assert row(measured, arm=NEIGHBOUR, domain=SEEN, shown=NEIGHBOUR)["f1"] < 0.9
+    assert row(measured, arm=NEIGHBOUR, domain=SEEN, shown=NEIGHBOUR)["phrase_recall"] < 0.5
     assert not {r.round3 for r in read_records(made["levels"] / "test.json")} <= training
 
 
@@ -170,13 +149,12 @@ def test_neighbours_come_from_training(made: dict[str, Any], measured: Path) -> 
 
 def test_scores_of_one_caption_by_hand() -> None:
     reference = Reference.of([ASKED], {"person", "woman", "man", "dark", "light", "skin", "tone"})
-    found = score(ASKED, "woman running: light skin tone; race", reference)
+    found = score(ASKED, "woman running: light skin tone, race", reference)
     assert found["recall"] == pytest.approx(5 / 7)
     assert found["precision"] == pytest.approx(5 / 6)
     # Beyond the alt-text: woman and race are right; dark and sport are missing.
     assert found["new_f1"] == pytest.approx(2 * 2 / (2 + 4))
     assert found["name_recall"] == 0.5
-    assert found["name_f1"] == pytest.approx(2 * 4 / (5 + 5))
     assert found["rare_recall"] == 1.0
     assert found["kept"] == pytest.approx(4 / 5)
     assert found["added"] == 2
@@ -216,7 +194,7 @@ def test_the_reference_scores_one_and_a_copy_repeats_every_error(measured: Path)
 
 
 def test_every_arm_has_its_rows(measured: Path) -> None:
-    for arm in (*(changed(FULL, change) for change in CHANGES), TEXT, COPY, NEIGHBOUR, KEYWORDS, ATTRIBUTES):
+    for arm in (FULL, IMAGE, TEXT, "full, images shuffled", "full, alts shuffled", "level 1", "level 2", "level 3"):
         assert "f1" in row(measured, arm=arm, arm_by_domain=arm, domain=SEEN)
         assert "voice_f1" in row(measured, arm=arm, domain=VOICE)
     assert row(measured, arm=FULL, arm_by_domain=FULL, domain=NATURAL)["captions"] > 0
@@ -236,7 +214,7 @@ def test_examples_have_a_row_a_concept(measured: Path) -> None:
     import pyarrow.parquet
 
     rows = pyarrow.parquet.read_table(measured / "examples.parquet").to_pylist()
-    keys = [(r["arm"], r["domain"], r["concept"], r["attribute"]) for r in rows]
+    keys = [(r["arm"], r["domain"], r["concept"]) for r in rows]
     assert len(set(keys)) == len(keys)
     assert all(r["f1"] is not None and r["new_f1"] is not None for r in rows if r["domain"] == SEEN)
     assert all(r["voice_f1"] is not None for r in rows if r["domain"] == VOICE)
@@ -261,65 +239,13 @@ def test_the_gallery_picks_by_draw_by_loss_and_by_gain() -> None:
 
     def shown(n: int, gain: float) -> Shown:
         question = Question(SEEN, replace(RECORD, concept=str(n), alt=str(n)))
-        return Shown(question, {FULL: ("", 0.5 + gain), KEYWORDS: ("", 0.5)})
+        return Shown(question, {FULL: ("", 0.5 + gain), "copy + attributes": ("", 0.5)})
 
     every = [shown(n, (n - 5) / 10) for n in range(10)]
     sections = dict((title, some) for title, _, some in chosen(every, 6, 0))
     assert [s.question.record.concept for s in sections["Failures"]] == ["0", "1"]
     assert [s.question.record.concept for s in sections["Gains"]] == ["9", "8"]
     assert len(sections["As drawn"]) == 2
-
-
-def test_an_arm_that_has_not_learnt_withholds_its_own_claims_and_no_control(
-    made: dict[str, Any], measured: Path, tmp_path: Path
-) -> None:
-    """Catches a verdict on a captioner that has not learnt, and one such captioner that withholds all the others."""
-    chosen = json.loads((made["chosen"]["own"] / CHOSEN).read_text())
-    chosen["text-only"]["withheld"] = "It still learns."
-    (tmp_path / CHOSEN).write_text(json.dumps(chosen))
-    asking = Asking(written=30, new_style=10, composed=8)
-    evaluate(**{**made, "chosen": {"own": tmp_path}}, config=Evaluation(seed=1, asking=asking, shown=9), out=tmp_path)
-    assert (tmp_path / "metrics.json").read_bytes() == (measured / "metrics.json").read_bytes()
-    rows = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
-    assert {row["unavailable"] for row in rows if row["arm"] == TEXT} == {"It still learns."}
-    assert {row["unavailable"] for row in rows if row["arm"] != TEXT} == {None}
-
-
-def test_decoders_are_compared_on_the_same_questions_and_shown_once(made: dict[str, Any], tmp_path: Path) -> None:
-    """Catches a baseline of other questions, and one figure that two stages give two values."""
-    chosen = json.loads((made["chosen"]["own"] / CHOSEN).read_text())
-    (tmp_path / CHOSEN).write_text(json.dumps({"pretrained": chosen["full"]}))
-    captioners = {"full": made["captioners"]["full"], "pretrained": made["captioners"]["full"]}
-    config = Evaluation(seed=1, asking=Asking(written=9), domains=(SEEN,), changes=("", NO_IMAGE))
-    given = {**made, "captioners": captioners, "chosen": {**made["chosen"], "adapter": tmp_path}}
-    compare_decoders(**given, config=config, out=tmp_path)
-    rows = json.loads((tmp_path / "metrics.json").read_text())
-    assert {r["arm"] for r in rows if "shown" in r} == {PRETRAINED, changed(PRETRAINED, NO_IMAGE)}
-    examples = pyarrow.parquet.read_table(tmp_path / "examples.parquet").to_pylist()
-    asked = {arm: {r["concept"] for r in examples if r["arm"] == arm and r["domain"] == SEEN}
-             for arm in (PRETRAINED, FULL, KEYWORDS, ATTRIBUTES, changed(PRETRAINED, NO_IMAGE))}  # fmt: skip
-    assert len({frozenset(concepts) for concepts in asked.values()}) == 1
-    assert asked[FULL]
-
-
-def test_what_is_read_in_spite_of_a_false_alt_text_by_concept(measured: Path) -> None:
-    rows = pyarrow.parquet.read_table(measured / "examples.parquet").to_pylist()
-    read = {(r["arm"], r["attribute"], r["concept"]): r for r in rows if r["over_image"] is not None}
-    assert {attribute for _, attribute, _ in read} >= {"skin", "gender", "any"}
-    for (arm, attribute, concept), row in read.items():
-        alone = read[changed(FULL, NO_ALT), attribute, concept]["accuracy"]
-        assert row["over_image"] == pytest.approx(row["accuracy"] - 0.8 * alone)
-        assert arm != COPY or row["accuracy"] == 0
-
-
-def test_an_alt_text_that_is_the_name_is_asked_about_apart(made: dict[str, Any]) -> None:
-    """Catches a copy that is credited with the answer that it was given."""
-    questions = ask(made["levels"], "noto", Asking())
-    for question in questions:
-        same = set(words(question.record.alt)) == set(words(question.record.round1))
-        assert same or question.domain != NAMED
-        assert not same or question.domain not in (SEEN, NEW)
-    assert {NAMED, SEEN} <= {question.domain for question in questions}
 
 
 # ------------------------------------------------------------------ zero-shot

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,9 +14,8 @@ from conftest import ROOT, Clone
 from flows.engine.compile import compiled, stale
 from flows.engine.discover import papers, read
 from flows.engine.expand import expand
-from flows.engine.paper import Claim, Discrepancy, Paper, Profiles, Source, Stage, less
+from flows.engine.paper import Claim, Discrepancy, Paper, Stage, less
 from flows.engine.variant import Variant, variant
-from tasks.altogether.captioner.encoder import Conversion, convert
 from tasks.base.errors import UserError
 from tasks.base.manifest import import_closure
 from tasks.judging.results import Table
@@ -207,17 +205,12 @@ def test_a_stage_with_a_wrong_input_does_not_compile() -> None:
 
 
 def test_an_input_can_depend_on_the_profile() -> None:
-    """As settings can: a small model on two cores, a larger one on a GPU."""
-    module = ModuleType("depending")
-    module.paper = Paper("t", "a", 2024, "1", [], [], [], [])  # type: ignore[attr-defined]
-    module.gathered = papers()["altogether"].stages["gathered"]  # type: ignore[attr-defined]
-    weights = Profiles(quick=Source("minilm"), cpu=Source("minilm"), gpu=Source("smollm2"))
-    module.encoder = Stage(convert, inputs={"weights": weights}, config=Conversion())  # type: ignore[attr-defined]
+    """As settings can: a small decoder of our own on two cores, a pretrained one on a GPU."""
     found = {}
     for profile in ("quick", "gpu"):
-        stages = {stage.name: stage for stage in expand(read(module), Variant(profile))}
-        found[profile] = stages["encoder"].inputs["weights"]
-    assert found == {"quick": "data/sources/minilm", "gpu": "data/sources/smollm2"}
+        stages = {stage.name: stage for stage in expand(papers()["altogether"], Variant(profile))}
+        found[profile] = stages["pretrained-1"].inputs["language"]
+    assert found == {"quick": "data/quick/altogether/subwords", "gpu": "data/sources/smollm2"}
 
 
 def test_commands_run_without_tenfold(done: Clone) -> None:

@@ -72,10 +72,10 @@ def test_two_tables_cannot_show_one_number_for_two() -> None:
         Table(title="Some", rows="some", quantities=("f1",)),
     ]
     module.paper = Paper("t", "a", 2024, "1", [], [], [], tables)  # type: ignore[attr-defined]
-    module.new_concepts = papers()["altogether"].stages["new-concepts"]  # type: ignore[attr-defined]
-    row = {"stage": "new-concepts-1", "seed": 1, "shown": "copy", "f1": 0.5}
+    module.evaluation = papers()["altogether"].stages["evaluation"]  # type: ignore[attr-defined]
+    row = {"stage": "evaluation-1", "seed": 1, "shown": "copy", "f1": 0.5}
     assert figures_of(read(module), [{**row, "some": "copy"}])["f1/copy"].value == 0.5
-    other = {"stage": "new-concepts-1", "seed": 1, "some": "copy", "f1": 0.25}
+    other = {"stage": "evaluation-1", "seed": 1, "some": "copy", "f1": 0.25}
     with pytest.raises(UserError, match="different figures named f1/copy"):
         figures_of(read(module), [row, other])
 

@@ -102,20 +102,13 @@ def test_the_alt_text_is_seen() -> None:
 
 def test_only_the_captions_tokens_are_trained_on() -> None:
     """Loss on the alt-text would teach copying; on padding, to end early."""
+    said = model()(pictures(2), ALT, CAPTION).detach().requires_grad_()
     targets = torch.tensor([[5, 9, 10, END], [11, 12, END, PAD]])
-    said = model()(pictures(2), ALT, CAPTION, targets).detach().requires_grad_()
     caption_loss(said, targets).backward()  # type: ignore[no-untyped-call]
     assert said.grad is not None
-    assert torch.equal(said.grad != 0, targets != PAD)
-
-
-@pytest.mark.parametrize("columns", [6, 3, 0])
-def test_what_is_said_has_the_probability_that_it_has_among_all(columns: int) -> None:
-    """Catches a loss of something else than what captions are written by."""
-    targets = torch.tensor([[5, 9, 10, END], [11, 12, END, PAD]])
-    alt = ALT[:, ALT.shape[1] - columns :]
-    every = model()(pictures(2), alt, CAPTION).gather(2, targets[..., None])[..., 0]
-    torch.testing.assert_close(model()(pictures(2), alt, CAPTION, targets), every, atol=1e-5, rtol=1e-5)
+    counted = (said.grad != 0).nonzero().tolist()
+    wanted = [[row, at, int(targets[row, at])] for row in range(2) for at in range(4) if targets[row, at] != PAD]
+    assert counted == wanted
 
 
 def test_the_pointer_can_copy_a_token_that_training_never_gave() -> None:
@@ -153,8 +146,7 @@ def test_it_learns_to_add_what_the_picture_shows_to_what_the_alt_says() -> None:
     for _ in range(200):
         seen, alt, said = batch(range(10, 20))
         begin, end = torch.full((32, 1), BEGIN), torch.full((32, 1), END)
-        targets = torch.cat([said, end], 1)
-        loss = caption_loss(captioner(seen, alt, torch.cat([begin, said], 1), targets), targets)
+        loss = caption_loss(captioner(seen, alt, torch.cat([begin, said], 1)), torch.cat([said, end], 1))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

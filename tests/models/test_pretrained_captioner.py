@@ -9,7 +9,7 @@ from tiny_models import save_llama
 
 from models.captioner import BEGIN, END, PAD, Pictures, caption_loss, write_captions
 from models.pretrained_captioner import PretrainedCaptioner
-from tasks.altogether.captioner.stored import Sizes, Writer, load_writer, pretrained_writer, save_writer
+from tasks.altogether.captioner.stored import Sizes, Writer, load_writer, new_writer, save_writer
 from tasks.base.errors import UserError
 
 SMOLLM2 = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -27,7 +27,7 @@ def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def writer(language: Path) -> Writer:
     torch.manual_seed(0)
-    made = pretrained_writer(language, CHANNELS, PALETTE, SHARED, SIZES)
+    made = new_writer(language, CHANNELS, PALETTE, SHARED, SIZES)
     made.model.eval()
     return made
 
@@ -104,20 +104,12 @@ def test_picture_and_alt_text_are_seen_and_a_blanked_picture_is_not(writer: Writ
 def test_all_of_it_is_trained_by_the_captions_loss(writer: Writer) -> None:
     targets = torch.tensor([[5, 9, 10, END], [11, 12, END, PAD]])
     blanked = pictures(2)._replace(blank=torch.tensor([True, False]))
-    caption_loss(writer.model(blanked, ALT, CAPTION, targets), targets).backward()  # type: ignore[no-untyped-call]
+    caption_loss(writer.model(blanked, ALT, CAPTION), targets).backward()  # type: ignore[no-untyped-call]
     still = [
         name for name, weight in writer.model.named_parameters() if weight.grad is None or not weight.grad.abs().sum()
     ]
     writer.model.zero_grad()
     assert not still
-
-
-def test_what_is_said_has_the_probability_that_it_has_among_all(writer: Writer) -> None:
-    """Catches a loss of something else than what captions are written by."""
-    targets = torch.tensor([[5, 9, 10, END], [11, 12, END, PAD]])
-    every = writer.model(pictures(2), ALT, CAPTION).gather(2, targets[..., None])[..., 0]
-    found = writer.model(pictures(2), ALT, CAPTION, targets)
-    torch.testing.assert_close(found, every.masked_fill(targets == PAD, 0), atol=1e-4, rtol=1e-4)
 
 
 def test_it_is_read_as_it_was_written(writer: Writer, tmp_path: Path) -> None:
@@ -127,7 +119,7 @@ def test_it_is_read_as_it_was_written(writer: Writer, tmp_path: Path) -> None:
     assert read.words.encode("Red  heart") == writer.words.encode("red heart")
     assert read.words.decode([*read.words.encode("red heart"), END, 50]) == "red heart"
     for name, weight in read.model.state_dict().items():
-        assert torch.equal(weight, writer.model.state_dict()[name])
+        torch.testing.assert_close(weight, writer.model.state_dict()[name], atol=2e-3, rtol=2e-3)
     draws = [torch.Generator().manual_seed(3) for _ in range(2)]
     one, two = (write_captions(read.model, pictures(2), ALT, 1.0, 0.9, draw) for draw in draws)
     torch.testing.assert_close(one, two)
@@ -139,6 +131,6 @@ def test_other_models_are_told(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     save_llama(tmp_path / "other", ("<|end|>",), tied=True)
     save_llama(tmp_path / "untied", SMOLLM2)
-    for name, said in (("none", "0 .gguf files"), ("other", "does not begin with"), ("untied", "by their embeddings")):
+    for name, said in (("none", "neither"), ("other", "does not begin with"), ("untied", "by their embeddings")):
         with pytest.raises(UserError, match=said):
-            pretrained_writer(tmp_path / name, CHANNELS, PALETTE, SHARED, SIZES)
+            new_writer(tmp_path / name, CHANNELS, PALETTE, SHARED, SIZES)

@@ -113,7 +113,7 @@ def captioner(profile: str | None) -> "Folders":
     features = made(altogether.features, profile)
     return Folders(
         encoder=made(altogether.encoder, profile).folder,
-        dual=made(altogether.dual, profile).folder,
+        dual=made(altogether.dual, profile, seed=SEED).folder,
         captioner=full.folder,
         size=made(altogether.drawn, profile).settings.size,
         encoding=features.settings,
@@ -129,7 +129,7 @@ def standing(trust: "Trust", rewrite: bool) -> list[str]:
     if rewrite:
         said = [
             f"On {each.pictures} {kind}: F1 {each.copies:.2f} of the alt-texts as they are, {each.captions:.2f} of its "
-            f"captions, {each.chosen:.2f} with the {each.taken} captions alone of which it is sure."
+            f"captions, {each.chosen:.2f} with captions only where it is sure."
             for kind, each in trust.writing.items()
         ]
         return said or ["How good its captions are could not be measured: there are no held-out pictures."]

@@ -110,7 +110,7 @@ def likelihoods(
         read, said = as_caption(ids, writer.model.sizes.caption)
         with torch.inference_mode():
             given = type(pictures)(*(values.to(device) for values in pictures))
-            log = writer.model(given, before.to(device), read.to(device), said.to(device)).cpu()
-        each = log.masked_fill(said == PAD, 0)
+            log = writer.model(given, before.to(device), read.to(device)).cpu()
+        each = log.gather(2, said[..., None])[..., 0].masked_fill(said == PAD, 0)
         found.append(each.sum(1) / (said != PAD).sum(1) if each_token else each.sum(1))
     return torch.cat(found)

@@ -1,8 +1,7 @@
 """How far a captioner can be trusted: measured on pictures that it was not trained on, before it touches anybody's.
 
-What is sure enough is decided on validation drawings and on half of the stamps, which are photographs for the most
-part; what came of that is counted on others: drawings of new things, drawings in a style that it never saw, and the
-other stamps.
+What is sure enough is decided on validation pictures; what came of that is counted on others: drawings of new things,
+drawings in a style that it never saw, and photographs on stamps.
 """
 
 import json
@@ -24,7 +23,7 @@ from tools.caption.mending import Checked, check, is_sure, likelihoods
 if TYPE_CHECKING:
     from tools.caption.realigning import Folders
 
-VERSION = "2"
+VERSION = "1"
 """Of this way of measuring: another one measures anew."""
 
 FOR_ONE = 10
@@ -55,11 +54,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Written:
-    """F1 against the reference: of captions where they are sure enough, of all captions, and of the alt-texts; `taken`
-    captions were sure enough."""
+    """F1 against the reference: of captions where they are sure enough, of all captions, and of the alt-texts."""
 
     pictures: int
-    taken: int
     chosen: float
     captions: float
     copies: float
@@ -118,18 +115,16 @@ def measure(folders: "Folders", tell: Callable[[int, int], None]) -> Trust:
 
     seen, writer = Seen.load(folders.features, folders.dual), load_writer(folders.captioner)
     test = read_records(folders.levels / "test.json")
-    stamps = _stamps(folders.titled)
     kinds = {
         "drawings of new things": [record for record in test if record.style != folders.held_out_style],
         "drawings in a new style": [record for record in test if record.style == folders.held_out_style],
-        "stamps": [record for record in stamps if not _is_for_validation(record)],
+        "stamps": _photographs(folders.titled),
     }
-    drawings = read_records(folders.levels / "validation.json")
-    others = [record for record in stamps if _is_for_validation(record)]
+    validation = read_records(folders.levels / "validation.json")
     total = len(kinds) + 1
     tell(0, total)
-    least = _least(_checked(writer, seen, [*drawings, *others]))
-    least_caption = _least_caption(_captions(writer, seen, drawings), _captions(writer, seen, others))
+    least = _least(_checked(writer, seen, validation))
+    least_caption = _least_caption(_captions(writer, seen, validation))
     mending, writing = {}, {}
     for done, (kind, records) in enumerate(kinds.items(), 1):
         tell(done, total)
@@ -142,14 +137,8 @@ def measure(folders: "Folders", tell: Callable[[int, int], None]) -> Trust:
 # ------------------------------------------------------------------ statements of attributes
 
 
-def _is_for_validation(record: Record) -> bool:
-    """Whether a stamp is of the half by which it is decided what is sure enough."""
-    return int(draw(0, "for validation", record.img_path), 16) % 2 == 0
-
-
-def _stamps(titled: Path) -> list[Record]:
-    """All stamps; those whose sentence states what their file name states; each again with another value in the file
-    name."""
+def _photographs(titled: Path) -> list[Record]:
+    """Stamps whose sentence states what their file name states; each again with another value in the file name."""
     found = []
     for record in read_records(titled / f"{TRANSFER}.json"):
         shown = stated(plain(record.round3))
@@ -220,14 +209,13 @@ def _captions(writer: Writer, seen: Seen, records: Sequence[Record]) -> list[_Ca
     return found
 
 
-def _least_caption(drawings: Sequence[_Caption], others: Sequence[_Caption] = ()) -> float:
-    """The confidence from which on captions of drawings gain most over the alt-texts, and those of other pictures do
-    not lose; 2 where there is none."""
-    best, least = 0.0, 2.0
-    for each in sorted({caption.confidence for caption in drawings}):
-        gain, harm = (sum(c.caption - c.copy for c in some if c.confidence >= each) for some in (drawings, others))
-        if gain > best and harm >= 0:
-            best, least = gain, each
+def _least_caption(captions: Sequence[_Caption]) -> float:
+    """The confidence from which on captions gain most over the alt-texts, 2 where they gain nothing."""
+    best, least, gain = 0.0, 2.0, 0.0
+    for each in sorted(captions, key=lambda each: -each.confidence):
+        gain += each.caption - each.copy
+        if gain > best:
+            best, least = gain, each.confidence
     return least
 
 
@@ -236,7 +224,6 @@ def _written(captions: Sequence[_Caption], least: float) -> Written:
     chosen = sum(each.caption if each.confidence >= least else each.copy for each in captions)
     return Written(
         len(captions),
-        sum(each.confidence >= least for each in captions),
         chosen / count,
         sum(each.caption for each in captions) / count,
         sum(each.copy for each in captions) / count,

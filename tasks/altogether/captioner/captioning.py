@@ -1,7 +1,6 @@
 """Training of the captioner, and writing with it."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,190 +9,118 @@ from models.config import Count, Fraction, Index, Optimisation, Positive, config
 from models.config import field as config_field
 from tasks.altogether.captioner.dual import CAPTIONS, half_of, load_dual, picture_vectors, written_alts
 from tasks.altogether.captioner.encoder import Features, read_features
-from tasks.altogether.captioner.stored import (
-    Sizes,
-    Writer,
-    load_writer,
-    new_writer,
-    pretrained_writer,
-    save_writer,
-    say_final,
-)
+from tasks.altogether.captioner.stored import Sizes, Writer, load_writer, new_writer, save_writer, say_final
 from tasks.altogether.captioner.subwords import Subwords, as_caption, left_padded
-from tasks.altogether.records import PRETRAINING, Record, read_records
+from tasks.altogether.records import PRETRAINING, read_records
 from tasks.altogether.texts.attributes import words as split_words
 from tasks.altogether.texts.renaming import renamed
 from tasks.base.errors import UserError
 from tasks.base.files import write_json
-from tasks.language.lora import Adapter
-from tasks.language.smollm2 import Precision
-from tasks.learning.train import train
+from tasks.learning.train import Plateau, train
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.captioner import Pictures
 
-CHOSEN = "chosen.json"
-"""What was chosen on validation concepts, by arm: `steps`, and how it writes (`temperature`, `top_p`, `ends`)."""
-
-Arm = Literal["full", "text-only", "pretrained"]
-
-DROPPED: dict[str, tuple[float, float]] = {"full": (0.5, 0.15), "text-only": (0.0, 1.0), "pretrained": (0.5, 0.15)}
-"""How often an arm's training drops the alt-text, half of the time as in the paper, and how often the picture, so that
-writing from the alt-text alone is trained too."""
-
 
 @config
 class Training:
-    """Training of a captioner; `steps` is how long where nothing was chosen.
+    """Training of a captioner towards one annotation level, which is 0 for the alt-texts themselves.
 
-    `renamed` is how often the names that alt-text and target share are replaced in both, where there is one. `half`
-    takes only the training concepts of one half, 0 or 1; -1 takes all.
+    `no_alt` is how often the alt-text is dropped, as in the paper; `blank` how often the picture is, so that writing
+    from the alt-text alone is trained too. `renamed` is how often the names that alt-text and target share are replaced
+    in both. `half` takes only the training concepts of one half, 0 or 1; -1 takes all.
     """
 
     seed: Index
-    arm: Arm = "full"
-    steps: Count = 400
-    batch: Count = 64
-    learning_rate: Positive = 3e-3
-    warmup: Index = 50
+    level: Literal[0, 1, 2, 3] = 3
+    no_alt: Fraction = 0.5
+    blank: Fraction = 0.15
     renamed: Fraction = 0.5
     half: int = -1
     sizes: Sizes = config_field(default_factory=Sizes)
-
-
-@config
-class Adapting:
-    """Training of the mapping and of an adapter (LoRA) on a pretrained decoder, whose own weights stay as they are."""
-
-    seed: Index
-    steps: Count = 240
-    batch: Count = 32
-    learning_rate: Positive = 1e-3
-    warmup: Index = 20
-    adapter: Adapter = Adapter(rank=16, alpha=32, first_layer=0)
-    precision: Precision = "bfloat16"
-    sizes: Sizes = config_field(default_factory=Sizes)
+    optimisation: Optimisation = config_field(
+        default_factory=lambda: Optimisation(steps=400, batch=64, learning_rate=3e-3, warmup=50)
+    )
+    plateau: Plateau = config_field(default_factory=lambda: Plateau(gain=0.001, steps=400))
 
 
 @config
 class Writing:
-    """Sampling of captions, by default with the paper's temperature and nucleus.
-
-    `ends` is added to what speaks for the end of a caption: below 0 it makes captions longer.
-    """
+    """Sampling of captions, by default with the paper's temperature and nucleus."""
 
     seed: Index
     temperature: Positive = 0.2
     top_p: Fraction = 0.7
-    ends: float = 0.0
     batch: Count = 256
     half: int = -1
 
 
 def pretrain(
-    *, features: Path, levels: Path, titled: Path, subwords: Path, dual: Path, config: Training, out: Path
+    *, features: Path, levels: Path, titled: Path, language: Path, dual: Path, config: Training, out: Path
 ) -> None:
     """Train on pictures with alt-texts alone, clip art with its titles among them; write the captioner.
 
-    As in the paper the longest alt-text of a picture is the target and another one, or none, the condition; where there
-    is one alt-text, none.
+    `language` holds the subwords of a decoder from scratch, or a pretrained language model that is tuned. As in the
+    paper the longest alt-text of a picture is the target and another one, or none, the condition; where there is one
+    alt-text, none.
     """
     import torch
 
     seen = Seen.load(features, dual)
-    written = written_alts(
-        [record for path in (levels / "train.json", titled / f"{PRETRAINING}.json") for record in read_records(path)],
-        config.half,
-    )
-    pairs = []
-    for path, records in sorted(written.items()):
-        longest = max(records, key=lambda record: (len(record.alt), record.alt))
-        others = [record.alt for record in records if record is not longest] or [""]
-        pairs += [Pair(path, alt, longest.alt, longest.alt) for alt in others]
+
+    def pairs(*files: Path) -> list["Pair"]:
+        found = []
+        written = written_alts([record for file in files for record in read_records(file)], config.half)
+        for path, records in sorted(written.items()):
+            longest = max(records, key=lambda record: (len(record.alt), record.alt))
+            others = [record.alt for record in records if record is not longest] or [""]
+            found += [Pair(path, longest.concept, alt, longest.alt, longest.alt) for alt in others]
+        return found
+
+    training = pairs(levels / "train.json", titled / f"{PRETRAINING}.json")
     torch.manual_seed(config.seed)
-    writer = new_writer(subwords, *seen.sizes, config.sizes)
-    _fit_scales(writer, seen, pairs)
-    _fit(writer, seen, pairs, config, config.steps)
+    writer = new_writer(language, *seen.sizes, config.sizes)
+    rows = sorted(set(seen.rows([pair.img_path for pair in training])))
+    writer.model.mapping.token_scale.fit(seen.features.tokens[rows[::4]].flatten(0, 1))
+    writer.model.mapping.palette_scale.fit(seen.features.palette[rows])
+    _fit(writer, seen, training, pairs(levels / "validation.json"), config)
     save_writer(writer, out)
 
 
-def rehearse(*, features: Path, levels: Path, dual: Path, pretrained: Path, config: Training, out: Path) -> None:
-    """Train the pre-trained captioner for `steps` towards the training records; write the captioner.
+def tune(*, features: Path, levels: Path, dual: Path, pretrained: Path, config: Training, out: Path) -> None:
+    """Train the pre-trained captioner towards a level of the training records; write the captioner."""
+    import numpy as np
 
-    How long later captioners train, and how they write, is chosen by what comes of several of these.
-    """
-    writer = load_writer(pretrained)
-    writer.model.requires_grad_(True)
-    _fit(writer, Seen.load(features, dual), _training(levels, config.half), config, config.steps)
-    save_writer(writer, out)
-
-
-def tune(
-    *, features: Path, levels: Path, dual: Path, pretrained: Path, chosen: Path, config: Training, out: Path
-) -> None:
-    """The same for as many steps as were chosen for the arm; the captioner is a final one."""
     seen = Seen.load(features, dual)
+
+    def pairs(split: str) -> list["Pair"]:
+        records = read_records(levels / f"{split}.json")
+        kept = [record for record in records if split != "train" or config.half in (-1, half_of(record.concept))]
+        return [
+            Pair(r.img_path, r.concept, r.alt, r.levels[config.level], r.levels[min(2, config.level)]) for r in kept
+        ]
+
     writer = load_writer(pretrained)
     writer.model.requires_grad_(True)
-    _fit(writer, seen, _training(levels, config.half), config, read_chosen(chosen)[config.arm]["steps"])
+    heldout = pairs("validation")
+    _fit(writer, seen, pairs("train"), heldout, config)
     save_writer(writer, out)
-    _say_final(writer, seen, levels)
+    kept = np.zeros(1, dtype=bool)
+    pictures, alt, read, _ = _Draws(writer.model.sizes, seen, writer.words, heldout[:1]).take([0], kept, kept)
+    say_final(writer, pictures, alt, read)
 
 
-def adapt(*, features: Path, levels: Path, dual: Path, language: Path, config: Adapting, out: Path) -> None:
-    """Put the mapping in front of a pretrained language model and train it with an adapter; write the captioner.
-
-    The adapter is merged into the weights. Names are not replaced in its training: it can copy what it never met.
-    """
-    import torch
-
-    from tasks.language.lora import adapted, trained_alone
-
-    torch.manual_seed(config.seed)
-    seen, pairs = Seen.load(features, dual), _training(levels)
-    writer = pretrained_writer(language, *seen.sizes, config.sizes, config.precision)
-    _fit_scales(writer, seen, pairs)
-    model: Any = writer.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    model.decoder = adapted(model.decoder, config.adapter)
-    training = Training(
-        seed=config.seed,
-        arm="pretrained",
-        batch=config.batch,
-        learning_rate=config.learning_rate,
-        warmup=config.warmup,
-        renamed=0.0,
-    )
-    _fit(writer, seen, pairs, training, config.steps, trained_alone(model))
-    model.decoder = model.decoder.merge_and_unload()
-    save_writer(writer, out)
-    _say_final(writer, seen, levels)
-
-
-def caption_training(
-    *, features: Path, levels: Path, dual: Path, captioner: Path, chosen: Path, config: Writing, out: Path
-) -> None:
+def caption_training(*, features: Path, levels: Path, dual: Path, captioner: Path, config: Writing, out: Path) -> None:
     """Write `captions.json`: a caption of each training picture of one half, from the picture and one alt-text."""
     seen = Seen.load(features, dual)
     alts = written_alts(read_records(levels / "train.json"), config.half)
     paths = sorted(alts)
     # The paper joins the alt-texts of a picture; the first one stands for them here, as in training.
     texts = ["; ".join(dict.fromkeys(record.alt for record in alts[path][:1])) for path in paths]
-    writing = as_chosen(read_chosen(chosen)["full"], config.seed)
-    captions = captioned(load_writer(captioner), seen, seen.rows(paths), texts, writing)
+    captions = captioned(load_writer(captioner), seen, seen.rows(paths), texts, config)
     write_json(out / CAPTIONS, dict(zip(paths, captions, strict=True)))
-
-
-def read_chosen(folder: Path) -> dict[str, dict[str, Any]]:
-    """What was chosen for each arm."""
-    found: dict[str, dict[str, Any]] = json.loads((folder / CHOSEN).read_text())
-    return found
-
-
-def as_chosen(chosen: Mapping[str, Any], seed: int) -> Writing:
-    """How an arm writes."""
-    return Writing(seed=seed, **{name: chosen[name] for name in ("temperature", "top_p", "ends")})
 
 
 # ------------------------------------------------------------------ what the captioner sees
@@ -201,16 +128,14 @@ def as_chosen(chosen: Mapping[str, Any], seed: int) -> Writing:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture with the alt-text that is given and the text that is wanted, which begins with a `name`.
-
-    Where `goes_on` the caption does not end there: what follows is not asked for, nor is the end.
-    """
+    """A picture with the alt-text that is given and the text that is wanted, of which `known` is what does not hang on
+    the name."""
 
     img_path: str
+    concept: str
     alt: str
     wanted: str
-    name: str
-    goes_on: bool = False
+    known: str
 
 
 @dataclass(frozen=True)
@@ -251,100 +176,67 @@ class Seen:
 # ------------------------------------------------------------------ training
 
 
-def _training(levels: Path, half: int = -1) -> list["Pair"]:
-    records = read_records(levels / "train.json")
-    return pairs_of([record for record in records if half in (-1, half_of(record.concept))])
-
-
-def pairs_of(records: Sequence[Record]) -> list[Pair]:
-    """Each record's alt-text with its last level."""
-    return [Pair(r.img_path, r.alt, r.round3, r.round2) for r in records]
-
-
-def _fit_scales(writer: Writer, seen: Seen, pairs: Sequence[Pair]) -> None:
-    rows = sorted(set(seen.rows([pair.img_path for pair in pairs])))
-    writer.model.mapping.token_scale.fit(seen.features.tokens[rows[::4]].flatten(0, 1))
-    writer.model.mapping.palette_scale.fit(seen.features.palette[rows])
-
-
-def _fit(writer: Writer, seen: Seen, pairs: Sequence[Pair], config: Training, steps: int, trained: Any = None) -> None:
-    """Train the captioner, or what of it is `trained`."""
+def _fit(writer: Writer, seen: Seen, pairs: Sequence[Pair], heldout: Sequence[Pair], config: Training) -> None:
+    """Train until the loss on held-out concepts, in the condition that the arm is for, no longer falls."""
     import numpy as np
     import torch
 
-    if not pairs:
-        raise UserError("There is no record to train on: take more concepts.")
+    from models.captioner import caption_loss
+
+    if not pairs or not heldout:
+        raise UserError("There is no record to train or to validate on: take more concepts.")
     model, words = writer.model, writer.words
-    no_alt, blank = DROPPED[config.arm]
-    draws = _Draws(model.sizes, seen, words, [*pairs, *(_renamed(pairs, config.seed) if config.renamed else ())])
+    draws = _Draws(model.sizes, seen, words, pairs)
+    renames = _Draws(model.sizes, seen, words, _renamed(pairs, config.seed))
+    every = _Draws(model.sizes, seen, words, heldout)
+    size = config.optimisation.batch
 
     def batch(step: int) -> Any:
         drawn = np.random.default_rng((config.seed, step))
-        chosen = drawn.integers(len(pairs), size=config.batch)
-        alone, blanked, other = (drawn.random(config.batch) < share for share in (no_alt, blank, config.renamed))
-        # A picture alone cannot tell a name that was replaced.
-        return draws.take(chosen + len(pairs) * (other & ~alone), alone, blanked)
+        source = renames if drawn.random() < config.renamed else draws
+        return source.take(
+            drawn.integers(len(pairs), size=size),
+            drawn.random(size) < config.no_alt,
+            drawn.random(size) < config.blank,
+        )
+
+    # An arm that never sees an alt-text, or a picture, is stopped by how it does without.
+    sample = np.random.default_rng(0).permutation(len(heldout))[:512]
+    fixed = [
+        every.take(part, np.full(len(part), config.no_alt == 1), np.full(len(part), config.blank == 1))
+        for part in np.array_split(sample, max(1, len(sample) // 128))
+    ]
+
+    def loss(captioner: Any, drawn: Any) -> "Tensor":
+        pictures, alt, read, said = drawn
+        return caption_loss(captioner(pictures, alt, read), said)
+
+    def validate(captioner: Any) -> float:
+        device = next(captioner.parameters()).device
+        with torch.inference_mode():
+            losses = [float(loss(captioner, _moved(part, device))) for part in fixed]
+        return sum(losses) / len(losses)
 
     torch.manual_seed(config.seed)
-    tokens = config.batch * (model.sizes.prefix + 30)
+    tokens = size * (model.sizes.prefix + 30)
     train(
-        model if trained is None else trained,
+        model,
         batch=batch,
-        loss=_loss,
-        config=Optimisation(
-            steps=steps, batch=config.batch, learning_rate=config.learning_rate, warmup=min(config.warmup, steps // 4)
-        ),
+        loss=loss,
+        config=config.optimisation,
         tokens_per_step=tokens,
         flops_per_step=6 * tokens * sum(weight.numel() for weight in model.layers.parameters()),
-        checkpoint_seconds=5.0 if trained is None else 30.0,
+        validate=validate,
+        plateau=config.plateau,
     )
 
 
-def _loss(captioner: Any, drawn: Any) -> "Tensor":
-    from models.captioner import caption_loss
-
-    pictures, alt, read, said = drawn
-    return caption_loss(captioner(pictures, alt, read, said), said)
-
-
-def loss_on(writer: Writer, seen: Seen, pairs: Sequence[Pair], arm: Arm, batch: int = 64) -> float:
-    """The loss a token on other pairs, in the condition that the arm is for: all is given that it is trained to
-    read."""
-    import numpy as np
-    import torch
-
-    from models.captioner import PAD
-
-    every = _Draws(writer.model.sizes, seen, writer.words, pairs)
-    without = DROPPED[arm][1] == 1.0
-    device = next(writer.model.parameters()).device
-    writer.model.eval()
-    summed = tokens = 0.0
-    with torch.inference_mode():
-        for part in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // batch)):
-            drawn = every.take(part, np.zeros(len(part), dtype=bool), np.full(len(part), without))
-            count = int((drawn[-1] != PAD).sum())
-            summed += float(_loss(writer.model, _moved(drawn, device))) * count
-            tokens += count
-    return summed / tokens
-
-
-def _say_final(writer: Writer, seen: Seen, levels: Path) -> None:
-    import numpy as np
-
-    kept = np.zeros(1, dtype=bool)
-    some = pairs_of(read_records(levels / "validation.json")[:1])
-    pictures, alt, read, _ = _Draws(writer.model.sizes, seen, writer.words, some).take([0], kept, kept)
-    say_final(writer, pictures, alt, read)
-
-
 def _renamed(pairs: Sequence[Pair], seed: int) -> list[Pair]:
-    """Pairs with other names. What else a caption says belongs to the name that was, so it is not asked for."""
     pool = sorted({word for pair in pairs for word in split_words(pair.alt) if len(word) > 2})
     return [
-        replace(pair, alt=alt, wanted=name, name=name, goes_on=pair.wanted != pair.name)
+        replace(pair, alt=alt, wanted=wanted)
         for number, pair in enumerate(pairs)
-        for alt, name in [renamed(pair.alt, pair.name, pool, seed, pair.img_path, str(number))]
+        for alt, wanted in [renamed(pair.alt, pair.known, pool, seed, pair.img_path, str(number))]
     ]
 
 
@@ -353,8 +245,6 @@ class _Draws:
 
     def __init__(self, sizes: Any, seen: Seen, words: Subwords, pairs: Sequence[Pair]) -> None:
         import numpy as np
-
-        from models.captioner import END, PAD
 
         self._seen = seen
         self._rows = np.array(seen.rows([pair.img_path for pair in pairs]))
@@ -365,9 +255,6 @@ class _Draws:
                     known[text] = words.encode(text)
         self._alt = left_padded([known[pair.alt] for pair in pairs], sizes.alt)
         self._read, self._said = as_caption([known[pair.wanted] for pair in pairs], sizes.caption)
-        for row, pair in enumerate(pairs):
-            if pair.goes_on:
-                self._said[row].masked_fill_(self._said[row] == END, PAD)
 
     def take(self, chosen: Any, no_alt: Any, blank: Any) -> Any:
         """Pictures, alt-texts, and captions as they are read and said, cut to the longest of them."""
@@ -415,7 +302,7 @@ def captioned(
         texts = [writer.words.encode(text) for text in alts[start : start + config.batch]]
         given = seen.pictures(list(part), torch.full((len(part),), blank)), left_padded(texts, model.sizes.alt)
         pictures, alt = _moved(given, device)
-        written = write_captions(model, pictures, alt, config.temperature, config.top_p, generator, config.ends)
+        written = write_captions(model, pictures, alt, config.temperature, config.top_p, generator)
         captions += [writer.words.decode(ids) for ids in written.tolist()]
         tell(len(captions))
     return captions

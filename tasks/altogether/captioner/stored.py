@@ -10,7 +10,6 @@ from models.config import Count, Fraction, config
 from tasks.altogether.captioner.subwords import FILE as SUBWORDS
 from tasks.altogether.captioner.subwords import Subwords, load_subwords
 from tasks.base.errors import UserError
-from tasks.language.smollm2 import Precision, SmolLM2
 from tasks.learning.logged import Loaded, say_model
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Sizes:
     prefix: Count = 8
     pooled: Count = 64
     alt: Count = 24
-    caption: Count = 48
+    caption: Count = 40
     dropout: Fraction = 0.2
 
 
@@ -47,55 +46,69 @@ class Writer:
     words: Subwords
 
 
-def new_writer(subwords: Path, channels: int, palette: int, shared: int, sizes: Sizes) -> Writer:
-    """A captioner that is not trained, for pictures of `channels`, a `palette` and `shared` numbers a vector."""
-    from models.captioner import Captioner, CaptionerSizes
+def new_writer(language: Path, channels: int, palette: int, shared: int, sizes: Sizes) -> Writer:
+    """A captioner that is not trained, for pictures of `channels`, a `palette` and `shared` numbers a vector.
 
-    words = load_subwords(subwords)
-    seen = {"channels": channels, "palette": palette, "shared": shared}
-    return Writer(Captioner(CaptionerSizes(vocabulary=words.size, **seen, **asdict(sizes))), words)
+    `language` holds subwords, for a decoder from scratch, or a language model in one GGUF file, which is the decoder.
 
-
-def pretrained_writer(
-    language: Path, channels: int, palette: int, shared: int, sizes: Sizes, precision: Precision = "float32"
-) -> Writer:
-    """The same with a pretrained decoder: the language model of a folder, as `SmolLM2` reads it.
-
-    Raises UserError where that cannot be one.
+    Raises UserError where it holds neither, or a model that cannot be one.
     """
-    from models.captioner import BEGIN, END, PAD, CaptionerSizes
+    from models.captioner import Captioner, CaptionerSizes
     from models.pretrained_captioner import PretrainedCaptioner
 
-    read = SmolLM2(language, precision=precision)
-    wanted = {"<|endoftext|>": PAD, "<|im_start|>": BEGIN, "<|im_end|>": END}
-    if read.tokenizer.convert_tokens_to_ids(list(wanted)) != list(wanted.values()):
-        raise UserError(f"{language} does not begin with {', '.join(wanted)}: take a model of the SmolLM2 family.")
-    own = read.model.config
-    if not own.tie_word_embeddings:
-        raise UserError(f"{language} does not say tokens by their embeddings: take a model of the SmolLM2 family.")
-    fitted = replace(sizes, width=own.hidden_size, heads=own.num_attention_heads, layers=own.num_hidden_layers)
     seen = {"channels": channels, "palette": palette, "shared": shared}
-    model = PretrainedCaptioner(CaptionerSizes(vocabulary=own.vocab_size, **seen, **asdict(fitted)), read.model.model)
-    return Writer(model, Subwords(read.tokenizer.backend_tokenizer))
+    if (language / SUBWORDS).exists():
+        words = load_subwords(language)
+        return Writer(Captioner(CaptionerSizes(vocabulary=words.size, **seen, **asdict(sizes))), words)
+    words, decoder = _language_model(language)
+    own = decoder.config
+    fitted = replace(sizes, width=own.hidden_size, heads=own.num_attention_heads, layers=own.num_hidden_layers)
+    return Writer(
+        PretrainedCaptioner(CaptionerSizes(vocabulary=own.vocab_size, **seen, **asdict(fitted)), decoder), words
+    )
+
+
+def _language_model(folder: Path) -> tuple[Subwords, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    from models.captioner import BEGIN, END, PAD
+
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) != 1:
+        raise UserError(f"{folder} has neither {SUBWORDS} nor exactly one .gguf file: point the source at either.")
+    logging.disable_progress_bar()
+    name = files[0].name
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=name, local_files_only=True)
+    wanted = {"<|endoftext|>": PAD, "<|im_start|>": BEGIN, "<|im_end|>": END}
+    if tokenizer.convert_tokens_to_ids(list(wanted)) != list(wanted.values()):
+        raise UserError(f"{files[0]} does not begin with {', '.join(wanted)}: take a model of the SmolLM2 family.")
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=name, local_files_only=True, dtype=torch.float32, attn_implementation="sdpa"
+    )
+    if not model.config.tie_word_embeddings:
+        raise UserError(f"{files[0]} does not say tokens by their embeddings: take a model of the SmolLM2 family.")
+    return Subwords(tokenizer.backend_tokenizer), model.model
 
 
 def save_writer(writer: Writer, out: Path) -> None:
     """Write `captioner.safetensors`, with the sizes as metadata, and `tokenizer.json`.
 
-    A pretrained decoder keeps its precision.
+    A pretrained decoder is written in half precision: there is a tuned one for every arm and seed.
     """
     from safetensors.torch import save_file
 
     from models.pretrained_captioner import PretrainedCaptioner
 
     state = {name: tensor.cpu().contiguous() for name, tensor in writer.model.state_dict().items()}
-    about: dict[str, Any] = {"sizes": asdict(writer.model.sizes)}
+    metadata = {"sizes": json.dumps(asdict(writer.model.sizes), sort_keys=True)}
     if isinstance(writer.model, PretrainedCaptioner):
         own = writer.model.decoder.config.to_diff_dict()
         own.pop("quantization_config", None)
-        about["decoder"] = own
-    # One entry: safetensors writes several in an order that differs by process.
-    save_file(state, out / WEIGHTS, metadata={"captioner": json.dumps(about, sort_keys=True, default=str)})
+        metadata["decoder"] = json.dumps(own, sort_keys=True, default=str)
+        state = {name: tensor.half() if name.startswith("decoder.") else tensor for name, tensor in state.items()}
+    save_file(state, out / WEIGHTS, metadata=metadata)
     writer.words.tokenizer.save(str(out / SUBWORDS))
 
 
@@ -139,15 +152,14 @@ def load_writer(folder: Path) -> Writer:
     if not (folder / WEIGHTS).exists():
         raise UserError(f"There is no {WEIGHTS} in {folder}: train a captioner first.")
     with safe_open(folder / WEIGHTS, framework="pt") as file:
-        about = json.loads(file.metadata()["captioner"])
-        sizes = CaptionerSizes(**about["sizes"])
+        metadata = file.metadata()
+        sizes = CaptionerSizes(**json.loads(metadata["sizes"]))
         model: Captioner | PretrainedCaptioner
-        if "decoder" in about:
+        if "decoder" in metadata:
             from transformers import LlamaConfig, LlamaModel
 
-            model = PretrainedCaptioner(sizes, LlamaModel(LlamaConfig(**about["decoder"])))
+            model = PretrainedCaptioner(sizes, LlamaModel(LlamaConfig(**json.loads(metadata["decoder"]))))
         else:
             model = Captioner(sizes)
-        # Each part in the precision that it was written in.
-        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, assign=True)  # noqa: SIM118
+        model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     return Writer(model.eval().requires_grad_(False), load_subwords(folder))

@@ -12,15 +12,13 @@ from models.config import Count, Index, config
 from tasks.altogether.records import TRANSFER, Record, read_records
 from tasks.altogether.texts.attributes import Mention, mentions, replaced
 from tasks.altogether.texts.corruption import swapped
-from tasks.altogether.texts.levels import names_it
 from tasks.altogether.texts.splits import draw
 
-SEEN, NEW, NAMED, FIXED, NATURAL, TRUE, FALSE, OTHER = (
-    "new concepts", "new concepts and style", "the alt-text is the name", "flags and keycaps", "natural errors",
-    "one attribute, true", "one attribute, false", "stamps",
+SEEN, NEW, FIXED, NATURAL, TRUE, FALSE, OTHER = (
+    "new concepts", "new concepts and style", "flags and keycaps", "natural errors", "one attribute, true",
+    "one attribute, false", "stamps",
 )  # fmt: skip
-"""The domains of the test. Alt-texts that say the concept's very name, which is level 1, have one of their own: to copy
-them is to give the answer."""
+"""The domains of the test."""
 
 
 @config
@@ -51,11 +49,9 @@ def ask(levels: Path, held_out_style: str, config: Asking) -> list[Question]:
     """The questions of the test. A composed alt-text is there twice, in the same order: true, and false."""
     records = read_records(levels / "test.json")
     written = [r for r in records if r.condition == "as written"]
-    named = [r for r in written if r.kind == "picture" and names_it(r)]
-    pictures = [r for r in written if r.kind == "picture" and not names_it(r)]
+    pictures = [r for r in written if r.kind == "picture"]
     chosen = {
         SEEN: _some([r for r in pictures if r.style != held_out_style], config.written, config.seed),
-        NAMED: _some([r for r in named if r.style != held_out_style], config.new_style, config.seed),
         NEW: _some([r for r in pictures if r.style == held_out_style], config.new_style, config.seed),
         FIXED: _some([r for r in written if r.kind != "picture"], config.new_style, config.seed),
         NATURAL: _some([r for r in records if r.condition == "natural error"], config.written, config.seed),

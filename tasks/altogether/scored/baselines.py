@@ -37,19 +37,17 @@ def with_attributes(alt: str, neighbour: Record) -> str:
     A phrase whose words the alt has already is left out.
     """
     _, _, modifiers = neighbour.round2.partition(":")
-    more = _unsaid(alt, modifiers)
+    said = set(words(alt))
+    more = [part.strip() for part in modifiers.split(",") if part.strip() and not set(words(part)) <= said]
     return alt + (f": {', '.join(more)}" if more else "")
 
 
 def with_keywords(alt: str, neighbour: Record) -> str:
-    """The same, and what else the neighbour's caption says: "chef: dark skin tone; person role; food"."""
-    further = [_unsaid(alt, part) for part in neighbour.round3.removeprefix(neighbour.round2).split(";")]
-    return "; ".join([with_attributes(alt, neighbour), *(", ".join(part) for part in further if part)])
-
-
-def _unsaid(alt: str, listed: str) -> list[str]:
+    """The same, and then the keywords of the neighbour's caption: "chef: dark skin tone, food"."""
+    keywords = neighbour.round3.removeprefix(neighbour.round2).split(",")
     said = set(words(alt))
-    return [part.strip() for part in listed.split(",") if part.strip() and not set(words(part)) <= said]
+    more = [part.strip() for part in keywords if part.strip() and not set(words(part)) <= said]
+    return ", ".join([with_attributes(alt, neighbour), *more])
 
 
 def training_pictures(records: Sequence[Record]) -> list[Record]:

@@ -1,14 +1,12 @@
 """The test of captioners and baselines: every arm answers the same questions, and is scored in the same way."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.config import Fraction, Index, config
 from models.config import field as config_field
-from tasks.altogether.captioner.captioning import Seen, as_chosen, captioned, read_chosen
+from tasks.altogether.captioner.captioning import Seen, Writing, captioned
 from tasks.altogether.captioner.dual import load_dual, picture_vectors, text_vectors
 from tasks.altogether.captioner.stored import load_writer
 from tasks.altogether.captioner.subwords import load_subwords
@@ -16,7 +14,6 @@ from tasks.altogether.records import PRETRAINING, Record, read_records
 from tasks.altogether.scored.asked import (
     FALSE,
     FIXED,
-    NAMED,
     NATURAL,
     NEW,
     OTHER,
@@ -35,8 +32,7 @@ from tasks.altogether.scored.measured import (
     attribute_rows,
     concept_rows,
     noise_rows,
-    over_image_rows,
-    reading_rows,
+    relative_rows,
     write_examples,
 )
 from tasks.altogether.scored.scoring import CORPUS, MEANS, Reference, Row, corpus_scores, means, score, voice_f1
@@ -47,48 +43,25 @@ from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
 
-FULL, TEXT, PRETRAINED = "image and alt", "alt only", "SmolLM2, image and alt"
-CAPTIONERS = {"full": FULL, "text-only": TEXT, "pretrained": PRETRAINED}
-"""Arms that are captioners, by their label."""
-
-NO_ALT, NO_IMAGE, OTHER_ALTS, OTHER_IMAGES = "alt left out", "image left out", "alts shuffled", "images shuffled"
-"""What is done to what a captioner is given; its arm's name then ends with it."""
-
+FULL, IMAGE, TEXT = "image and alt", "image only", "alt only"
 COPY, NEIGHBOUR, KEYWORDS, ATTRIBUTES = "copy", "neighbour", "copy + keywords", "copy + attributes"
-"""Baselines, the last two with a neighbour's words."""
+"""Arms: captioners by what they are trained to read, and baselines, the last two with a neighbour's words."""
 
-EVERY = (SEEN, NEW, NAMED, FIXED, NATURAL, TRUE, FALSE, OTHER)
+EVERY = (SEEN, NEW, FIXED, NATURAL, TRUE, FALSE, OTHER)
 
 VOICE = "a held-out voice's words"
 """The domain in which captions are judged by what one voice says of new concepts, and by nothing else."""
 
 
-CHANGES: dict[str, tuple[str, ...]] = {
-    "": EVERY,
-    NO_ALT: (SEEN, NATURAL, TRUE, FALSE),
-    NO_IMAGE: (SEEN,),
-    OTHER_ALTS: (SEEN,),
-    OTHER_IMAGES: (SEEN,),
-}
-"""What is done to what captioners are given, and in which domains."""
-
-
-def changed(arm: str, change: str) -> str:
-    """The name of an arm of which something is left out or shuffled."""
-    return f"{arm}, {change}" if change else arm
-
-
 @config
 class Evaluation:
-    """`domains` are those that are asked about, `changes` what is done to what captioners are given. `noise` are the
-    rates of false alt-texts of the curve; the gallery shows `shown` questions. `held_out_voice` is the one that gave no
-    text to the levels.
+    """`noise` are the rates of false alt-texts of the curve; the gallery shows `shown` questions.
+
+    `held_out_voice` is the one that gave no text to the levels of the captioners level-1 to level-3.
     """
 
     seed: Index
     asking: Asking = config_field(default_factory=Asking)
-    domains: tuple[str, ...] = EVERY
-    changes: tuple[str, ...] = tuple(CHANGES)
     held_out_style: str = "noto"
     held_out_voice: str = "openmoji tags"
     noise: tuple[Fraction, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -100,7 +73,7 @@ class Evaluation:
     **CORPUS,
     accuracy="share of the pictures with the attribute whose caption states it rightly",
     accuracy_at="the same where a share of the alt-texts, `noise`, states it falsely",
-    over_image="accuracy with false alt-texts, less 0.8 of that of the captioner of both without any, by concept",
+    relative="accuracy with false alt-texts as a share of that of the captioner trained on the image alone",
 )
 def evaluate(
     *,
@@ -113,85 +86,29 @@ def evaluate(
     dual: Path,
     scorer: Path,
     captioners: dict[str, Path],
-    chosen: dict[str, Path],
     config: Evaluation,
     out: Path,
 ) -> None:
     """Write `metrics.json`, `examples.parquet` (a row a concept) and `gallery.html`.
 
-    `captioners` are by label, as in `CAPTIONERS`; `chosen` says of each how it writes, and whether it has learnt to:
-    where it has not, its rows are marked as unavailable.
+    `captioners` are by label: full, image-only, text-only, and level-1 to level-3.
     """
-    inputs = Inputs(gathered, pictures, levels, titled, features, subwords, dual, scorer)
-    _evaluate(inputs, captioners, chosen, config, out)
-
-
-DECODERS = {name: MEANS[name] for name in ("f1", "new_f1", "words", "added")}
-"""What is measured of captioners with a pretrained decoder."""
-
-
-@measures(**DECODERS)
-def compare_decoders(
-    *,
-    gathered: Path,
-    pictures: Path,
-    levels: Path,
-    titled: Path,
-    features: Path,
-    subwords: Path,
-    dual: Path,
-    scorer: Path,
-    captioners: dict[str, Path],
-    chosen: dict[str, Path],
-    config: Evaluation,
-    out: Path,
-) -> None:
-    """The same for captioners with a pretrained decoder and without, in the domains that an hour holds."""
-    inputs = Inputs(gathered, pictures, levels, titled, features, subwords, dual, scorer)
-    _evaluate(inputs, captioners, chosen, config, out)
-    rows = [row for row in json.loads((out / "metrics.json").read_text()) if DECODERS.keys() <= row.keys()]
-    labels = ("arm", "domain", "seed", "shown", "arm_by_domain")
-    write_json(out / "metrics.json", [{n: v for n, v in row.items() if n in DECODERS or n in labels} for row in rows])
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The folders that captioners are tested on and with."""
-
-    gathered: Path
-    pictures: Path
-    levels: Path
-    titled: Path
-    features: Path
-    subwords: Path
-    dual: Path
-    scorer: Path
-
-
-def _evaluate(
-    inputs: Inputs, captioners: Mapping[str, Path], chosen: Mapping[str, Path], config: Evaluation, out: Path
-) -> None:
-    seen = Seen.load(inputs.features, inputs.dual)
-    training = read_records(inputs.levels / "train.json")
+    seen = Seen.load(features, dual)
+    training = read_records(levels / "train.json")
     by_domain: dict[str, list[Question]] = {}
-    for question in [
-        *ask(inputs.levels, config.held_out_style, config.asking),
-        *ask_others(inputs.titled, config.asking),
-    ]:
-        if question.domain in config.domains:
-            by_domain.setdefault(question.domain, []).append(question)
-    how = {arm: each for folder in chosen.values() for arm, each in read_chosen(folder).items()}
+    for question in [*ask(levels, config.held_out_style, config.asking), *ask_others(titled, config.asking)]:
+        by_domain.setdefault(question.domain, []).append(question)
     captions = {
-        **written(by_domain, seen, captioners, how, config),
+        **written(by_domain, seen, captioners, config),
         **baselines(by_domain, seen, training),
-        # What could be reached at most.
+        # The planted control: the reference itself must be found to be better than anything that was written.
         ("reference", SEEN): [q.record.round3 for q in by_domain[SEEN]],
     }
-    read = [*training, *read_records(inputs.titled / f"{PRETRAINING}.json")]
+    read = [*training, *read_records(titled / f"{PRETRAINING}.json")]
     known = {word for record in read for text in record.levels for word in words(text)}
     reference = Reference.of([q for asked in by_domain.values() for q in asked], known)
-    voice = _said(inputs.gathered, config.held_out_voice)
-    similar = _similarities(captions, by_domain, seen, inputs.subwords, inputs.scorer)
+    voice = _said(gathered, config.held_out_voice)
+    similar = _similarities(captions, by_domain, seen, subwords, scorer)
     rows, examples = [], []
     for (arm, domain), said in captions.items():
         asked = by_domain[domain]
@@ -210,17 +127,11 @@ def _evaluate(
             rows.append({"arm": arm, "domain": VOICE, **means(told), "heard": arm})
             examples += concept_rows(arm, VOICE, [question for question, _ in heard], told)
     rows += noise_rows(captions, by_domain, config.noise, config.asking.seed)
-    read_by_concept = reading_rows(captions, by_domain, changed(FULL, NO_ALT))
-    rows += over_image_rows(read_by_concept)
-    examples += read_by_concept
-    if OTHER in config.domains and OTHER not in by_domain:
-        missing = {"domain": OTHER, "f1": 0.0, "unavailable": "The stamps cannot be had on this machine."}
-        examples += [{"arm": arm, "concept": "", **missing} for arm in (*CAPTIONERS.values(), COPY)]
-    withheld = {CAPTIONERS[label]: each["withheld"] for label, each in how.items() if each["withheld"]}
-    write_json(out / "metrics.json", [{**row, **_shown(row, captioners), "seed": config.seed} for row in rows])
-    write_examples(out / "examples.parquet", [_told({**row, "seed": config.seed}, withheld) for row in examples])
+    rows += relative_rows(rows, IMAGE)
+    write_json(out / "metrics.json", [{**row, **_shown(row), "seed": config.seed} for row in rows])
+    write_examples(out / "examples.parquet", [{**row, "seed": config.seed} for row in examples])
     spool.table("captions", [{n: r[n] for n in ("arm", "domain", "f1", "new_f1")} for r in rows if "f1" in r])
-    write_gallery(captions, by_domain, inputs.pictures, config.shown, config.asking.seed, out / "gallery.html")
+    write_gallery(captions, by_domain, pictures, config.shown, config.asking.seed, out / "gallery.html")
     spool.artifact(out / "gallery.html")
 
 
@@ -228,34 +139,37 @@ def written(
     by_domain: Mapping[str, Sequence[Question]],
     seen: Seen,
     captioners: Mapping[str, Path],
-    chosen: Mapping[str, Mapping[str, Any]],
     config: Evaluation,
 ) -> Captions:
-    """What the captioners write, and what those that read both write with something left out or shuffled."""
+    """What the captioners write, and what the full one writes with something left out or shuffled."""
     captions: Captions = {}
-    for label, folder in captioners.items():
-        writer, writing = load_writer(folder), as_chosen(chosen[label], config.seed)
-        for change in config.changes:
-            if change and label == "text-only":
+
+    def write(arm: str, label: str, domains: Sequence[str], alts: str = "own", images: str = "own") -> None:
+        writer = load_writer(captioners[label])
+        for domain in domains:
+            asked = by_domain.get(domain, [])
+            if not asked:
                 continue
-            for domain in CHANGES[change]:
-                if asked := by_domain.get(domain):
-                    rows, alts = _given(asked, seen, change, config.seed)
-                    blank = change == NO_IMAGE or label == "text-only"
-                    arm = changed(CAPTIONERS[label], change)
-                    captions[arm, domain] = captioned(writer, seen, rows, alts, writing, blank)
+            texts = ["" if alts == "none" else q.record.alt for q in asked]
+            paths = [q.record.img_path for q in asked]
+            concepts = [q.record.concept for q in asked]
+            # Shuffled between concepts: another picture of the same one would still be a fair answer.
+            texts = shuffled(texts, concepts, config.seed) if alts == "shuffled" else texts
+            paths = shuffled(paths, concepts, config.seed) if images == "shuffled" else paths
+            captions[arm, domain] = captioned(
+                writer, seen, seen.rows(paths), texts, Writing(seed=config.seed), blank=images == "none"
+            )
+
+    write(FULL, "full", EVERY)
+    write(IMAGE, "image-only", EVERY, alts="none")
+    write(TEXT, "text-only", EVERY, images="none")
+    write("full, alt left out", "full", (SEEN,), alts="none")
+    write("full, image left out", "full", (SEEN,), images="none")
+    write("full, images shuffled", "full", (SEEN,), images="shuffled")
+    write("full, alts shuffled", "full", (SEEN,), alts="shuffled")
+    for level in (1, 2, 3):
+        write(f"level {level}", f"level-{level}", (SEEN, OTHER))
     return captions
-
-
-def _given(asked: Sequence[Question], seen: Seen, change: str, seed: int) -> tuple[list[int], list[str]]:
-    """The rows of the pictures and the alt-texts of questions, with one of them left out or shuffled."""
-    alts = ["" if change == NO_ALT else question.record.alt for question in asked]
-    paths = [question.record.img_path for question in asked]
-    # Shuffled between concepts: another picture of the same one would still be a fair answer.
-    concepts = [question.record.concept for question in asked]
-    alts = shuffled(alts, concepts, seed) if change == OTHER_ALTS else alts
-    paths = shuffled(paths, concepts, seed) if change == OTHER_IMAGES else paths
-    return seen.rows(paths), alts
 
 
 def baselines(by_domain: Mapping[str, Sequence[Question]], seen: Seen, training: Sequence[Record]) -> Captions:
@@ -298,22 +212,10 @@ def _bare(record: Record) -> str:
     return bare_key(Path(record.img_path).stem)
 
 
-def _shown(row: Mapping[str, Any], captioners: Mapping[str, Path]) -> Row:
-    """In which rows of the paper's tables a measurement stands.
-
-    What the test of the pretrained captioner asks of the others, too, stands in those of their own test.
-    """
-    if "pretrained" in captioners and not row["arm"].startswith(PRETRAINED):
-        return {}
+def _shown(row: Mapping[str, Any]) -> Row:
+    """In which rows of the paper's tables a measurement stands."""
     if "f1" in row:
         shown = {"arm_by_domain": row["arm"]}
         shown |= {"shown": row["arm"]} if row["domain"] == SEEN else {}
         return shown | ({"natural": row["arm"]} if row["domain"] == NATURAL else {})
     return {"read": f"{row['arm']}, {row['domain']}"} if "accuracy" in row else {}
-
-
-def _told(row: Row, withheld: Mapping[str, str]) -> Row:
-    """A record of examples, on which claims rest, with why it is withheld; controls rest on the means of all captions,
-    so that a captioner which has not learnt withholds what is claimed of it and nothing else."""
-    reasons = [why for arm, why in withheld.items() if row["arm"] in [changed(arm, change) for change in CHANGES]]
-    return {**row, **({"unavailable": reasons[0]} if reasons else {})}

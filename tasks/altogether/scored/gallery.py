@@ -14,7 +14,7 @@ from tasks.altogether.texts.diffs import SHOWN_SIZE, inline
 from tasks.altogether.texts.edits import edit
 from tasks.altogether.texts.splits import draw
 
-ARMS = ("image and alt", "image and alt, alt left out", "alt only", "copy + keywords")
+ARMS = ("image and alt", "image only", "alt only", "copy + attributes")
 """What is shown for each picture; the first is compared with the last."""
 
 
@@ -56,8 +56,6 @@ def answered(captions: Captions, by_domain: Mapping[str, Sequence[Question]]) ->
     found = []
     for domain in (SEEN, NATURAL, FALSE):
         for number, question in enumerate(by_domain.get(domain, [])):
-            if any((arm, domain) not in captions for arm in ARMS):
-                continue
             wanted = words(question.record.round3)
             said = {arm: captions[arm, domain][number] for arm in ARMS}
             scored = {arm: (caption, overlap(words(caption), wanted).f1) for arm, caption in said.items()}
@@ -77,7 +75,7 @@ def chosen(shown: Sequence[Shown], count: int, seed: int) -> list[tuple[str, str
         ("As drawn", "Test questions in the order of a draw by the seed, good or bad.", order[:share]),
         (
             "Failures",
-            "Where the captioner loses most against copying the alt-text with a neighbour’s words.",
+            "Where the captioner loses most against copying the alt-text with a neighbour’s attributes.",
             losses,
         ),
         ("Gains", "Where it gains most against the same.", gains),

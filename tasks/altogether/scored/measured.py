@@ -7,12 +7,6 @@ from tasks.altogether.scored.asked import FALSE, TRUE, Question
 from tasks.altogether.scored.scoring import Row, means, reads
 from tasks.altogether.texts.corruption import chosen
 
-KEPT = 0.8
-"""Share of what is read without an alt-text that is to be read in spite of a false one."""
-
-ANY = "any"
-"""In the place of an attribute: whichever a concept's false alt-texts state."""
-
 Captions = dict[tuple[str, str], list[str]]
 """By arm and domain, in the order of the domain's questions."""
 
@@ -61,37 +55,20 @@ def noise_rows(
     return rows
 
 
-def reading_rows(captions: Captions, by_domain: Mapping[str, Sequence[Question]], alone: str) -> list[Row]:
-    """For each arm, concept and attribute, or `ANY` of them: accuracy with false alt-texts, and by how much it is above
-    `KEPT` times that of the arm `alone` on the same pictures, which reads no alt-text."""
-    asked = by_domain.get(FALSE, [])
-    found = []
-    by_arm = {arm: _by_concept(asked, captions[arm, FALSE]) for arm, domain in captions if domain == FALSE}
-    for arm, groups in by_arm.items():
-        for (attribute, concept), accuracy in sorted(groups.items()):
-            row = {"arm": arm, "domain": FALSE, "attribute": attribute, "concept": concept, "accuracy": accuracy}
-            found.append({**row, "over_image": accuracy - KEPT * by_arm[alone][attribute, concept]})
-    return found
-
-
-def over_image_rows(rows: Sequence[Row]) -> list[Row]:
-    """The mean over concepts of what an arm reads above the share of what is read without an alt-text."""
-    groups: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        groups.setdefault((row["arm"], row["attribute"]), []).append(row["over_image"])
+def relative_rows(rows: Sequence[Row], alone: str) -> list[Row]:
+    """Each arm's accuracy with false alt-texts, as a share of that of the arm `alone`, which reads the image only."""
+    false = [row for row in rows if row.get("domain") == FALSE and "accuracy" in row]
+    from_image = {row["attribute"]: row["accuracy"] for row in false if row["arm"] == alone}
     return [
-        {"arm": arm, "domain": FALSE, "attribute": attribute, "over_image": sum(values) / len(values)}
-        for (arm, attribute), values in sorted(groups.items())
+        {
+            "arm": row["arm"],
+            "domain": FALSE,
+            "attribute": row["attribute"],
+            "relative": row["accuracy"] / from_image[row["attribute"]],
+        }
+        for row in false
+        if from_image.get(row["attribute"])
     ]
-
-
-def _by_concept(asked: Sequence[Question], captions: Sequence[str]) -> dict[tuple[str, str], float]:
-    told: dict[tuple[str, str], list[bool]] = {}
-    for question, caption in zip(asked, captions, strict=True):
-        right = reads(question, caption)[question.attribute]
-        for attribute in (question.attribute, ANY):
-            told.setdefault((attribute, question.record.concept), []).append(right)
-    return {key: sum(right) / len(right) for key, right in told.items()}
 
 
 def concept_rows(arm: str, domain: str, asked: Sequence[Question], scored: Sequence[Row]) -> list[Row]:

@@ -7,7 +7,6 @@ from typing import Any
 from models.caption_scores import Cider, overlap, phrases, rouge_l
 from tasks.altogether.scored.asked import Question
 from tasks.altogether.texts.attributes import mentions, plain, stated, words
-from tasks.altogether.texts.levels import LISTS
 
 Row = dict[str, Any]
 
@@ -16,8 +15,6 @@ MEANS = {
     "precision": "share of the caption's words that the reference has",
     "recall": "share of the reference's words that the caption has",
     "new_f1": "the same F1 without the words of the alt-text in either",
-    "name_f1": "F1 of the words before the first semicolon and those of the name with its attributes (level 2), where "
-    "the alt-text is a name and no list of keywords",
     "name_recall": "share of the words of the concept's name (level 1) that the caption has",
     "rare_recall": "share of the name's words that no training text has and the alt-text does that the caption has",
     "phrase_f1": "F1 of phrases, which stand between commas, semicolons and colons, as sets",
@@ -76,8 +73,6 @@ def score(question: Question, caption: str, reference: Reference) -> Row:
         "added": len(set(said) - set(alt)),
         "words": len(said),
     }
-    if name and record.voice not in LISTS:
-        row["name_f1"] = overlap(words(caption.partition(";")[0]), words(record.round2)).f1
     if name:
         row["name_recall"] = len(name & set(said)) / len(name)
     if rare := {word for word in name if word in alt and word not in reference.known}:

@@ -1,9 +1,8 @@
 """Annotation levels: an alt-text, and three corrections of it towards the picture, composed from published texts.
 
 Level 0 is what one voice calls the emoji. Level 1 is the name of its concept, level 2 the name with what can be seen
-(skin, gender, hair, direction, colour), level 3 adds what kind of thing Unicode files it under and what else CLDR's
-keywords, or two other voices, say of it. All words are people's; putting them together is ours, so these are levels,
-not rounds by annotators (section 3.1 of the paper).
+(skin, gender, hair, direction, colour), level 3 adds words on which two other voices agree. All words are people's;
+putting them together is ours, so these are levels, not rounds by annotators (section 3.1 of the paper).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from tasks.altogether.texts.diffs import write_diffs
 from tasks.altogether.texts.edits import edit
 from tasks.altogether.texts.emoji import TONE_CODES, Emoji
 from tasks.altogether.texts.splits import SPLITS, Split, draw, split_concepts, split_of
-from tasks.altogether.texts.voices import SUBGROUP, read_gathered
+from tasks.altogether.texts.voices import read_gathered
 from tasks.base import spool
 from tasks.base.files import write_json
 from tasks.base.measures import measures
@@ -29,10 +28,7 @@ from tasks.base.measures import measures
 NAMER = "cldr name"
 """The voice whose names make levels 1 and 2."""
 
-KEYWORDS = "cldr keywords"
-"""The voice whose words alone are enough for level 3: they were chosen by a committee, to find the emoji by."""
-
-LISTS = (KEYWORDS, "emojilib", "openmoji tags")
+LISTS = ("cldr keywords", "emojilib", "openmoji tags")
 """The voices that list keywords; the others give names, the first of which is taken."""
 
 _GENDERED = frozenset(
@@ -49,17 +45,17 @@ class Levels:
     """How records are made.
 
     `voices` says whose texts are alt-texts; of a list of keywords the first `keywords` are one. Level 3 has at most
-    `further` words beside the name and the kind. No text of a record comes from the voice `held_out`, which can
-    therefore judge captions by words that we put together nowhere. `swapped` is the share of the alt-texts composed to
-    state one attribute that state it falsely. The page with marked differences shows `shown` records.
+    `agreed` words more than level 2. No text of a record comes from the voice `held_out`, which can therefore judge
+    captions that were trained on any level. `swapped` is the share of the alt-texts composed to state one attribute
+    that state it falsely. The page with marked differences shows `shown` records.
     """
 
     seed: Index = 0
     split: Split = config_field(default_factory=Split)
     voices: tuple[str, ...] = ("gemoji", "unicode name", NAMER, "emojilib")
     keywords: Count = 4
-    further: Count = 6
-    held_out: str = "openmoji tags"
+    agreed: Count = 6
+    held_out: str = ""
     swapped: Fraction = 0.5
     shown: Count = 100
 
@@ -177,42 +173,29 @@ def composed(
     return records
 
 
-def further_words(name: str, spoken: Mapping[str, Sequence[str]], alt_voice: str, most: int) -> list[str]:
-    """Words that CLDR's keywords or two voices say, none of them the alt's, and that the name does not have.
+def agreed_words(name: str, spoken: Mapping[str, Sequence[str]], alt_voice: str, most: int) -> list[str]:
+    """Words that two voices or more say, neither of them the alt's, and that the name does not have.
 
     Those that more voices say come first. Attributes are left out, since voices speak of the emoji and not of this
     picture of it, and so is another form of a word that the name has ("walk" beside "walking"). Voices that say the
     same words of this emoji are counted once.
     """
-    others = {voice: said for voice, said in spoken.items() if voice not in (alt_voice, NAMER, SUBGROUP)}
-    sets = {frozenset(words(" ".join(said))) for said in others.values()}
-    enough = set(words(" ".join(others.get(KEYWORDS, ()))))
+    sets = {frozenset(words(" ".join(said))) for voice, said in spoken.items() if voice not in (alt_voice, NAMER)}
     named = words(name)
     counts: dict[str, int] = {}
     for said in sets:
         for word in said:
             counts[word] = counts.get(word, 0) + 1
-    further = [
+    agreed = [
         word
         for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        if (count >= 2 or word in enough)
+        if count >= 2
         and len(word) > 2
         and word not in _EMPTY | _GENDERED
         and not states(word)
         and not any(word.startswith(n[:4]) and n.startswith(word[:4]) for n in named)
     ]
-    return further[:most]
-
-
-def full_text(name: str, spoken: Mapping[str, Sequence[str]], alt_voice: str, most: int) -> str:
-    """Level 3: the name, the kind of thing and further words, with semicolons between them."""
-    kind = " ".join(spoken.get(SUBGROUP, ())[:1]).replace("-", " ")
-    return "; ".join(filter(None, [name, kind, ", ".join(further_words(name, spoken, alt_voice, most))]))
-
-
-def names_it(record: Record) -> bool:
-    """Whether the alt-text has the words of the concept's name, which is level 1, and no others."""
-    return set(words(record.alt)) == set(words(record.round1))
+    return agreed[:most]
 
 
 def states(phrase: str) -> bool:
@@ -235,8 +218,9 @@ def _record(
     spoken: Mapping[str, Sequence[str]],
     config: Levels,
 ) -> Record:
+    agreed = agreed_words(e.name, spoken, voice, config.agreed)
     return Record(
-        round3=full_text(e.name, spoken, voice, config.further),
+        round3=", ".join([e.name, *agreed]),
         round2=e.name,
         round1=e.base,
         alt=alt,

@@ -19,29 +19,19 @@ class Split:
     """Shares of the concepts, and what is held out.
 
     `held_out_style` is in no training or validation record. A base name with `coloured` colours or more is split by
-    its colours: one in `every` is for test, shifted by one from shape to shape. Of people, and of concepts `apart`,
-    which somebody has named wrongly, there are few, so that more of them may be for test.
-
-    Each `turn` tests other concepts than the turns before it: once captions of a test concept have been seen, it is for
-    training.
+    its colours: one in `every` is for test, shifted by one from shape to shape.
     """
 
     seed: Index = 0
-    turn: Index = 0
     validation: Fraction = 0.1
     test: Fraction = 0.2
-    test_people: Fraction = 0.2
-    test_apart: Fraction = 0.2
     held_out_style: str = "noto"
     coloured: Count = 3
     every: Count = 4
 
     def __post_init__(self) -> None:
-        most = max(self.test, self.test_people, self.test_apart)
-        if self.validation + most >= 1:
+        if self.validation + self.test >= 1:
             raise ValueError("validation and test take all concepts, so nothing is left for training")
-        if self.turn and self.turn * (self.test + self.validation) + most > 1:
-            raise ValueError(f"the turn {self.turn} would test concepts of an earlier turn again")
 
 
 def split_concepts(emoji: Iterable[Emoji], apart: Container[str], config: Split) -> dict[str, str]:
@@ -64,18 +54,15 @@ def split_concepts(emoji: Iterable[Emoji], apart: Container[str], config: Split)
             people = any(name in e.attributes for e in members for name in ("skin", "gender"))
             special = "apart" if any(e.concept in apart for e in members) else members[0].kind
             groups.setdefault("people" if people else special, []).append(base)
-    for name, group in groups.items():
+    for group in groups.values():
         group.sort(key=lambda base: draw(config.seed, "split", base))
         for place, base in enumerate(group):
-            sides |= dict.fromkeys((e.concept for e in bases[base]), _side(place / len(group), name, config))
+            sides |= dict.fromkeys((e.concept for e in bases[base]), _side(place / len(group), config))
     colour_of = {e.concept: e.attributes["colour"] for s in shapes for e in bases[s] if "colour" in e.attributes}
     order = sorted(set(colour_of.values()))
     for number, shape in enumerate(shapes):
         for concept in {e.concept for e in bases[shape]}:
-            held = (
-                concept in colour_of
-                and (order.index(colour_of[concept]) + number + config.seed + config.turn) % config.every == 0
-            )
+            held = concept in colour_of and (order.index(colour_of[concept]) + number + config.seed) % config.every == 0
             sides[concept] = "test" if held else "train"
     return sides
 
@@ -96,10 +83,7 @@ def draw(seed: int, *names: str) -> str:
     return hashlib.sha256("\0".join([str(seed), *names]).encode()).hexdigest()
 
 
-def _side(place: float, group: str, config: Split) -> str:
-    """The side of what stands at this place, 0 to 1, in the drawn order of its group."""
-    share = (place - config.turn * (config.test + config.validation)) % 1.0
-    test = {"apart": config.test_apart, "people": config.test_people}.get(group, config.test)
-    if share < test:
+def _side(share: float, config: Split) -> str:
+    if share < config.test:
         return "test"
-    return "validation" if share < test + config.validation else "train"
+    return "validation" if share < config.test + config.validation else "train"

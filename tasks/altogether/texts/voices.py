@@ -24,9 +24,6 @@ from tasks.base.measures import measures
 Said = dict[str, tuple[str, ...]]
 """What one field says of each emoji: by key, the phrases in their order."""
 
-SUBGROUP = "unicode subgroup"
-"""The field that says what kind of thing is drawn ("person-activity"), in Unicode's own list; no name of anything."""
-
 UNICODE_VERSION = 14.0
 """Names of later characters are left out: the oldest Python that Tenfold runs on knows them up to here."""
 
@@ -71,7 +68,6 @@ def gather(
         "openmoji tags": _from(openmoji / "data" / "openmoji.json", lambda read: _column(read, "openmoji_tags")),
         "gemoji": _from(emojibase / "shortcodes" / "github.json", _shortcodes),
         "unicode name": _unicode_names(emoji),
-        SUBGROUP: _from(openmoji / "data" / "openmoji.json", lambda read: _column(read, "subgroups")),
     }
     bases = [e.key for e in emoji if "skin" not in e.attributes]
     said = {name: {key: field[key] for key in bases if key in field} for name, field in fields.items()}
