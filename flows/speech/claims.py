@@ -14,7 +14,8 @@ from flows.engine.paper import (
     greater,
     less,
 )
-from flows.speech.stages import CONTROLLED, MISLED, aligned, decoded, hour, misheard, streams, timed
+from flows.speech.stages import CONTROLLED, aligned, decoded, hour, misheard, streams, timed
+from tasks.speech.misheard import MISLED
 from tasks.speech.streaming import PLACES
 
 SEEN = (

@@ -8,6 +8,7 @@ from models.speech.settings import Search
 from tasks.speech.aligning import Aligning, align_recordings
 from tasks.speech.decoding import Decoding, decode
 from tasks.speech.hour import Hour, align_hour
+from tasks.speech.misheard import decode_misled
 from tasks.speech.prompts import LANGUAGES as ALL
 from tasks.speech.prompts import Prompts, gather_prompts
 from tasks.speech.recognition import Choice
@@ -17,8 +18,6 @@ from tasks.speech.timing import Timing, time_search
 from tasks.speech.training import Training, train_model
 
 LANGUAGES: Profiles[tuple[str, ...]] = Profiles(quick=("en",), cpu=ALL, gpu=ALL)
-MISLED = ", misled"
-"""What the control's rows are called after their decoder."""
 CONTROLLED = 7
 """The seed of the controls, whose model is of the first language at every profile."""
 SEEDS: Profiles[Any] = Profiles(quick=(CONTROLLED,), cpu=range(1, 15), gpu=range(1, 29))
@@ -82,23 +81,19 @@ misled = Stage(
 
 
 # 4. Texts by greedy decoding and by beam search, and how long the searches take.
-def decoding(profile: str, **settings: Any) -> Decoding:
+def decoding(profile: str) -> Decoding:
     """At quick a smaller grid."""
     choice = Choice(weights=(0.6,), word_scores=(-1.0, 1.0)) if profile == "quick" else Choice()
     return Decoding(
         languages=LANGUAGES.at(profile),
         search=Search(beam=20 if profile == "quick" else 50),
         choice=choice,
-        **settings,
     )
 
 
 decoded = Stage(decode, inputs={**PROMPTS, "model": models}, config=profiles(decoding), each={"seed": SEEDS})
 misheard = Stage(
-    decode,
-    inputs={**PROMPTS, "model": misled},
-    config=profiles(lambda p: decoding(p, called=MISLED)),
-    each={"seed": (CONTROLLED,)},
+    decode_misled, inputs={**PROMPTS, "model": misled}, config=profiles(decoding), each={"seed": (CONTROLLED,)}
 )
 timed = Stage(
     time_search,

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 class Decoding:
     """The search, and what it is varied in: beams, the share of a blank that is skipped, how few tokens are tried.
 
-    `best` texts are looked through for the best one that there is among them (the oracle). `called` comes after a
-    decoder's name, so that no table takes a control's model for one more of the others.
+    `best` texts are looked through for the best one that there is among them (the oracle).
     """
 
     seed: Index = 0
@@ -48,7 +47,6 @@ class Decoding:
     tokens: Count = 10
     blank_skip: Fraction = 0.95
     best: Count = 10
-    called: str = ""
 
     @property
     def language(self) -> str:
@@ -121,8 +119,7 @@ def decode(*, prompts: Path, spectra: Path, model: Path, config: Decoding, out: 
         about | {"skipped": _skipped(sound, config.blank_skip)},
         about | {"contained": sum(any(f" {each.text} " in text for text in spaced) for each in test) / len(test)},
     ]
-    named = [[row | {"decoder": f"{row['decoder']}{config.called}"} for row in part] for part in (rows, others)]
-    write_rows(out, named[0], ("wer", "cer", "oracle_wer"), named[1])
+    write_rows(out, rows, ("wer", "cer", "oracle_wer"), others)
 
 
 def _rows(config: Decoding, decoder: str, test: Sequence[Utterance], found: Sequence[str]) -> list[dict[str, Any]]:
