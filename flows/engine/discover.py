@@ -6,7 +6,9 @@ A paper's stages are the variables of its module that hold a `Stage`; a package 
 import importlib
 import pkgutil
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import flows
@@ -31,6 +33,9 @@ class Experiment:
 def papers() -> dict[str, Experiment]:
     """All papers by their short names, sorted; one that cannot be read is named, and stops no other."""
     found = {}
+    if any(path.lstat().st_mtime > time.time() - 1 for folder in flows.__path__ for path in Path(folder).rglob("*.py")):
+        # Bytecode is dated in whole seconds: that of an edit would stand for the next one of the same length.
+        sys.dont_write_bytecode = True
     for name in sorted(module.name for module in pkgutil.iter_modules(flows.__path__) if module.name != ENGINE):
         try:
             found[name] = read(importlib.import_module(f"flows.{name}"))

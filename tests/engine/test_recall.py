@@ -125,6 +125,16 @@ def test_an_edit_shows_in_why_and_its_withdrawal_too(done: Clone) -> None:
     assert asked(done, "why", "line-0") == ("tiny/line-0 is up to date.", True)
 
 
+def test_an_edit_of_the_same_length_in_the_same_second_shows(done: Clone) -> None:
+    """Python takes the bytecode of the edit before for this one's, and what was planned by it would be remembered."""
+    path = done.root / "flows/tiny.py"
+    text, second = path.read_text(), int(time.time()) + 60  # as recent as an edit can be, whenever a command begins
+    for word in ("first", "third"):
+        path.write_text(text.replace('title="', f'title="{word} ', 1))
+        os.utime(path, (second, second))
+        assert f"{word} " in done.tenfold("list").stdout
+
+
 def test_another_library_or_python_is_noticed(done: Clone, tmp_path: Path) -> None:
     asked_until_remembered(done, "status")
     metadata = tmp_path / "pydantic-0.1.dist-info"
