@@ -202,6 +202,7 @@ class Farm:
     def _known(self) -> dict[str, Any]:
         """What the scheduler says of each worker, by the pages of Dask's dashboard."""
         (page,) = re.findall(r"Dashboard: (\S+)/status", self.scheduler.said())
+        until = time.monotonic() + PATIENCE
         while True:
             try:
                 with urllib.request.urlopen(f"{page}/json/identity.json", timeout=PATIENCE) as answer:
@@ -209,6 +210,7 @@ class Farm:
             except (
                 urllib.error.HTTPError
             ):  # for Dask, tasks' times since the last heartbeat are no JSON: until the next
+                assert time.monotonic() < until, "Dask's page only fails"
                 time.sleep(0.2)
             except OSError:
                 return {}
